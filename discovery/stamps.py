@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 StampKind = Literal["nmgy", "rgb"]
+
+MIN_SIDE_PIXELS = 8
+MAX_SIDE_PIXELS = 4096
+MIN_COVERED_FRACTION = 0.5
+"""A flux stamp with a band that was observed in less than this fraction of the pixels is `Damaged`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,9 @@ class Stamp:
         ICRS position; None when the file does not tell.
     survey : str
         Key of `discovery.surveys.SURVEYS` that sets the stretch of the rendering.
+    covered_fraction : float
+        Fraction of the pixels that were observed, in the band with the fewest. Below 1 the stamp is
+        partial: at the survey's edge, or with lost pixels.
     """
 
     object_id: str
@@ -45,6 +53,7 @@ class Stamp:
     ra_deg: float | None = None
     dec_deg: float | None = None
     survey: str = "legacy"
+    covered_fraction: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +79,11 @@ class Survey(Protocol):
     """One or two sentences for people: what the reader saw (format, objects, bands, columns, scale)."""
     paths: tuple[Path, ...]
     """What was opened, absolute."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """JSON-able keywords with which `discovery.readers.open_survey` opens the same survey again."""
+        ...
 
     def __len__(self) -> int: ...
 

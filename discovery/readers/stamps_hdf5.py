@@ -1,0 +1,14 @@
+"""The stamp files of the human-in-the-loop paper: ``image`` (N, 3, H, W), ``ra``, ``dec``; 0.262 arcsec."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from discovery.readers.ssl_legacysurvey import SslLegacySurvey
+
+
+class StampsHdf5(SslLegacySurvey):
+    """Any number of files with ``image``, ``ra`` and ``dec``."""
+
+    format: ClassVar[str] = "stamps-hdf5"
+    images_name: ClassVar[str] = "image"
