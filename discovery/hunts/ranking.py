@@ -1,0 +1,149 @@
+"""Score every object of a release from the labels of a hunt: by similarity first, then by the rescorer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from discovery.errors import HuntError
+from discovery.hunts.rescorer import RescorerConfig, train_rescorer
+
+ROWS_PER_CHUNK = 8192
+
+
+class Embeddings(Protocol):
+    """Where the unit vectors of all objects come from: a release, or an array in a simulation."""
+
+    @property
+    def count(self) -> int: ...
+
+    def take(self, rows: np.ndarray) -> np.ndarray: ...
+
+    def chunks(self, rows_per_chunk: int = 65536) -> Iterator[tuple[int, np.ndarray]]: ...
+
+
+class Scorer(Protocol):
+    """Anything that scores vectors one by one: (n, D) float32 -> (n,) float32."""
+
+    def scores(self, vectors: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet:
+    """The labelled vectors: (n, D) float32 each, sorted by row, so that who labelled first does not matter."""
+
+    positives: np.ndarray
+    negatives: np.ndarray
+
+    @property
+    def trainable(self) -> bool:
+        """Whether both classes have labels."""
+        return len(self.positives) > 0 and len(self.negatives) > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """A score for every object of the release.
+
+    Attributes
+    ----------
+    order_scores : numpy.ndarray
+        (N,) float32 that decide the order: similarity, or the rescorer's logit (a probability would
+        saturate and make ties).
+    trained : bool
+        True for the rescorer.
+    model : dict
+        Name and settings of what ranked, to be recorded.
+    """
+
+    order_scores: np.ndarray
+    trained: bool
+    model: dict[str, Any]
+
+    def shown(self, rows: np.ndarray) -> np.ndarray:
+        """Scores of ``rows`` for people, (n,) float32: the probability, or the similarity as it is."""
+        picked = self.order_scores[rows].astype(np.float64)
+        return (0.5 * (1.0 + np.tanh(0.5 * picked)) if self.trained else picked).astype(np.float32)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over ``order_scores`` as little-endian float32."""
+        return hashlib.sha256(np.ascontiguousarray(self.order_scores, dtype="<f4").tobytes()).hexdigest()
+
+
+def rank(
+    embeddings: Embeddings,
+    training: TrainingSet,
+    *,
+    seed: int,
+    config: RescorerConfig | None = None,
+    train: bool = True,
+) -> Ranking:
+    """Score every object: by the rescorer once both classes have labels, by similarity until then.
+
+    Parameters
+    ----------
+    seed : int
+        Of the rescorer.
+    train : bool
+        False ranks by similarity throughout.
+
+    Raises
+    ------
+    HuntError
+        There is neither a positive nor a negative to start from.
+    """
+    if training.trainable and train:
+        config = config or RescorerConfig()
+        scorer: Scorer = train_rescorer(
+            training.positives,
+            training.negatives,
+            _background(embeddings, config.background),
+            seed,
+            config,
+        )
+        model = {"name": "mlp", **asdict(config)}
+        return Ranking(order_scores=_score_all(embeddings, scorer), trained=True, model=model)
+    similarity = SimilarityScorer(training)
+    return Ranking(
+        order_scores=_score_all(embeddings, similarity), trained=False, model={"name": "mean-similarity"}
+    )
+
+
+class SimilarityScorer:
+    """Mean cosine to the positives, minus mean cosine to the negatives where there are any."""
+
+    def __init__(self, training: TrainingSet) -> None:
+        if not len(training.positives) and not len(training.negatives):
+            raise HuntError("the hunt has no example to start from; label an object positive or add an example")
+        direction = np.zeros(training.positives.shape[1], dtype=np.float64)  # (D,)
+        if len(training.positives):
+            direction += training.positives.astype(np.float64).mean(axis=0)
+        if len(training.negatives):
+            direction -= training.negatives.astype(np.float64).mean(axis=0)
+        self._direction = direction.astype(np.float32)
+
+    def scores(self, vectors: np.ndarray) -> np.ndarray:
+        """Score (n, D) unit vectors, (n,) float32."""
+        return vectors @ self._direction
+
+
+def round_seed(seed: int, number: int) -> int:
+    """Derive the seed of one round from the hunt's, so that rounds differ and each can be replayed."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+def _background(embeddings: Embeddings, count: int) -> np.ndarray:
+    """Vectors spread evenly over the release, (n, D): what is ordinary there."""
+    return embeddings.take(np.unique(np.linspace(0, embeddings.count - 1, count).astype(np.int64)))
+
+
+def _score_all(embeddings: Embeddings, scorer: Scorer) -> np.ndarray:
+    scores = np.empty(embeddings.count, dtype=np.float32)
+    for start, vectors in embeddings.chunks(ROWS_PER_CHUNK):
+        scores[start : start + len(vectors)] = scorer.scores(vectors)
+    return scores

@@ -1,0 +1,201 @@
+"""The values that a hunt hands out: rounds, labels, counts, and what is known of a hunt file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+Verdict = Literal["positive", "negative", "unsure", "skipped", "cleared"]
+"""What a person says of an object; ``cleared`` takes an earlier verdict back."""
+
+VERDICTS: tuple[str, ...] = get_args(Verdict)
+
+Strategy = Literal["similarity", "rescorer-highest", "rescorer-lowest"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Objects by their present verdict, the examples that started the hunt not included."""
+
+    positive: int = 0
+    negative: int = 0
+    unsure: int = 0
+    skipped: int = 0
+
+    @property
+    def total(self) -> int:
+        """Objects that have a verdict."""
+        return self.positive + self.negative + self.unsure + self.skipped
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelState:
+    """The present verdict on one object: its latest event that has not been undone."""
+
+    event: int
+    object_id: str
+    row: int | None
+    """Row in the hunt's release; None for an object that a move did not find there."""
+    verdict: Verdict
+    negative_class: str | None
+    who: str
+    when: str
+    round: int | None
+    """The latest round that showed the object before the label; None when no round had."""
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelEvent:
+    """One line of the append-only log."""
+
+    event: int
+    object_id: str
+    row: int | None
+    verdict: Verdict
+    negative_class: str | None
+    who: str
+    when: str
+    round: int | None
+    reason: str | None
+    undoes: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undone:
+    """What an undo did: the event it reverted and the object's verdict now."""
+
+    event: int
+    undid: int
+    row: int | None
+    object_id: str
+    verdict: Verdict
+    negative_class: str | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Round:
+    """What one round showed, and why.
+
+    Attributes
+    ----------
+    rows : numpy.ndarray
+        (n,) int64, in the order shown; -1 for an object that a move did not find.
+    object_ids : tuple of str
+        The same objects by name.
+    scores : numpy.ndarray
+        (n,) float32: cosine-like similarity, or the rescorer's probability.
+    digest : str
+        SHA-256 over the float32 scores of every object of the release (little-endian, by row).
+    positives, negatives : int
+        P and N of the round before, which the alpha rule compared.
+    last_event : int
+        The last label event that this round knew.
+    release_id : int
+        Which of the hunt's releases it was played on (a moved hunt has several).
+    """
+
+    number: int
+    strategy: Strategy
+    parts: dict[str, Any]
+    seed: int
+    alpha: float
+    rows: np.ndarray
+    object_ids: tuple[str, ...]
+    scores: np.ndarray
+    digest: str
+    positives: int
+    negatives: int
+    why: str
+    last_event: int
+    release_id: int
+    who: str
+    when: str
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left to show: such a round is handed out but not recorded."""
+        return len(self.rows) == 0
+
+    @property
+    def ratio(self) -> float | None:
+        """P/N of the round before; None when nothing was decided in it."""
+        if self.negatives:
+            return self.positives / self.negatives
+        return float("inf") if self.positives else None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Round):
+            return NotImplemented
+        plain = [name for name in self.__dataclass_fields__ if name not in ("rows", "scores")]
+        return (
+            all(getattr(self, name) == getattr(other, name) for name in plain)
+            and np.array_equal(self.rows, other.rows)
+            and np.array_equal(self.scores, other.scores)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuntInfo:
+    """What a hunt file says of itself, readable without its release."""
+
+    path: Path
+    name: str
+    created: str
+    who: str
+    release_name: str
+    release_path: str
+    relative_path: str
+    encoder_checksum: str
+    dimension: int
+    count: int
+    """Objects in the release."""
+    alpha: float
+    page_size: int
+    seed: int
+    where: str | None
+    flagged: bool
+    examples_positive: int
+    examples_negative: int
+    counts: Counts
+    rounds: int
+    last_label: str | None
+    """Time of the latest label event (UTC, ISO 8601)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovedObject:
+    """Where one object of a hunt went when the hunt was moved."""
+
+    object_id: str
+    row: int | None
+    new_object_id: str | None
+    by: Literal["object_id", "position", "not found"]
+    separation_arcsec: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoveReport:
+    """What `discovery.hunts.move_hunt` carried over.
+
+    Labels of objects that were not found stay in the new file's log, without a row: nothing is lost, and
+    a later move to a release that holds them finds them again.
+    """
+
+    source: Path
+    path: Path
+    release_name: str
+    objects: tuple[MovedObject, ...]
+    examples_left: tuple[str, ...] = field(default=())
+    """Examples that cannot be used with the new release (a stamp file seen by another encoder)."""
+
+    @property
+    def not_found(self) -> tuple[MovedObject, ...]:
+        """The objects that the new release does not hold."""
+        return tuple(item for item in self.objects if item.row is None)
