@@ -1,0 +1,78 @@
+"""What a user's filter may say: one SQL condition on the columns of the catalogue.
+
+The connection of `discovery.catalogue` already forbids files, writing and settings. It cannot bound what a
+function allocates: ``repeat('a', 2e9)`` and ``repeat(object_id, 2e7)`` pass DuckDB's ``memory_limit`` (strings are not
+counted) and are not interrupted. So the condition's syntax tree, as DuckDB's own parser gives it, may
+hold only the kinds of expression, functions and types listed here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from discovery.errors import QueryError
+
+MAX_CHARACTERS = 20_000
+
+EXPRESSIONS = frozenset({"COLUMN_REF", "CONSTANT", "COMPARISON", "CONJUNCTION", "OPERATOR", "BETWEEN", "CASE", "CAST", "FUNCTION", "TYPE"})
+FUNCTIONS = frozenset(
+    "+ - * / // % ** ^ & | << >> ~ @ || ~~ !~~ ~~* !~~* ~~~ "
+    "abs sign round floor ceil ceiling trunc sqrt cbrt exp ln log log2 log10 pow power greatest least mod "
+    "sin cos tan asin acos atan atan2 radians degrees pi isnan isinf isfinite xor "
+    "lower upper length len strlen trim ltrim rtrim left right substr substring concat "
+    "contains prefix suffix starts_with ends_with position strpos instr regexp_matches regexp_full_match like_escape "
+    "ilike_escape not_like_escape not_ilike_escape coalesce ifnull nullif if "
+    "list_contains array_contains list_extract array_extract list_sum list_min list_max list_avg".split()
+)
+TYPES = frozenset(
+    "BOOLEAN TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT "
+    "FLOAT REAL DOUBLE DECIMAL VARCHAR TEXT DATE TIMESTAMP TIME INT BOOL STRING NUMERIC".split()
+)
+
+
+def check_length(condition: str) -> None:
+    """Raise QueryError for an empty or endless condition."""
+    if not condition.strip():
+        raise QueryError("The filter is empty; give a condition such as 'mag_r < 19', or none.")
+    if len(condition) > MAX_CHARACTERS:
+        raise QueryError(f"The filter has {len(condition)} characters; at most {MAX_CHARACTERS} are taken.")
+
+
+def check_tree(tree: Any) -> None:
+    """Raise QueryError if a parsed condition holds anything but comparisons of columns, numbers and plain functions.
+
+    Parameters
+    ----------
+    tree : dict
+        The ``where_clause`` of DuckDB's ``json_serialize_sql``.
+    """
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            _check_node(node)
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+
+
+def _check_node(node: dict[str, Any]) -> None:
+    kind = node.get("class")
+    if kind is None:
+        return
+    if kind not in EXPRESSIONS:
+        raise QueryError(
+            f"The filter holds a {str(kind).lower().replace('_', ' ')}; only conditions on the columns are allowed, "
+            "such as 'mag_r < 19 and ra between 150 and 160'."
+        )
+    if kind == "FUNCTION" and str(node.get("function_name")).lower() not in FUNCTIONS:
+        raise QueryError(f"The filter calls {node.get('function_name')}(), which is not among the allowed functions.")
+    if kind == "TYPE" and str(node.get("type_name")).upper() not in TYPES:
+        raise QueryError(f"The filter converts to {node.get('type_name')}, which is not among the allowed types.")
+
+
+def shape(tree: Any) -> Any:
+    """Return a parsed condition without the places where its parts stood in the text."""
+    if isinstance(tree, dict):
+        return {key: shape(value) for key, value in tree.items() if not key.startswith("query_location")}
+    return [shape(value) for value in tree] if isinstance(tree, list) else tree

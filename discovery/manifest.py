@@ -1,0 +1,137 @@
+"""What a release says about itself: ``manifest.json``, version 1.
+
+A release folder holds::
+
+    manifest.json               this
+    embeddings/image-00000.f16  rows of the space ``image``, (rows, D) little-endian float16, row-major
+    index.faiss                 nearest-neighbour structure, derived from the embeddings
+    catalogue.duckdb            table ``objects``, one line a row
+    encoder/                    the encoder's card and weights
+    report.json                 what the reader recognised, damaged stamps, flags, duplicates
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from discovery.errors import ReleaseError
+
+MANIFEST_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+CATALOGUE_FILE = "catalogue.duckdb"
+INDEX_FILE = "index.faiss"
+REPORT_FILE = "report.json"
+ENCODER_FOLDER = "encoder"
+EMBEDDINGS_FOLDER = "embeddings"
+
+
+class Shard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file of embeddings: the good stamps among survey positions start..stop (exclusive)."""
+
+    file: str
+    start: int
+    stop: int
+    rows: int
+    sha256: str
+
+
+class EncoderRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The encoder that made the embeddings of a space."""
+
+    name: str
+    checksum: str
+    folder: str = ENCODER_FOLDER
+
+
+class IndexRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The FAISS structure: its factory string, and the cells visited in a query (None for ``Flat``)."""
+
+    kind: str
+    probes: int | None = None
+    file: str = INDEX_FILE
+
+
+class Space(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One embedding of every row."""
+
+    name: str
+    dimension: int
+    encoder: EncoderRecord
+    shards: tuple[Shard, ...]
+    index: IndexRecord
+
+
+class SurveyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the stamps came from, so that they can be read again.
+
+    ``relative_paths`` start at the release folder: a release moved together with its survey still finds it.
+    """
+
+    paths: tuple[str, ...]
+    relative_paths: tuple[str, ...]
+    table: str | None
+    relative_table: str | None
+    options: dict[str, Any]
+    format: str
+    recognised: str
+    fingerprint: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole manifest. ``measured`` holds what differs between two runs of the same work (times, recall)."""
+
+    version: int
+    name: str
+    rows: int
+    plan: str
+    survey: SurveyRecord
+    spaces: tuple[Space, ...]
+    measured: dict[str, Any]
+
+
+class _Version(msgspec.Struct):
+    version: int
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check the manifest of a release folder.
+
+    Raises
+    ------
+    ReleaseError
+        If there is none, it is damaged, or of a version that this program does not know.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        raise ReleaseError(
+            f"{folder} is no release: it has no readable {MANIFEST_FILE}. Make one with 'discovery index'."
+        ) from problem
+    try:
+        version = msgspec.json.decode(data, type=_Version).version
+        if version != MANIFEST_VERSION:
+            raise ReleaseError(
+                f"Release {folder.name} has manifest version {version}, this program reads version {MANIFEST_VERSION}: "
+                "update discovery, or build the release again with 'discovery index'."
+            )
+        return msgspec.json.decode(data, type=Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
+        raise ReleaseError(
+            f"The manifest of release {folder.name} is damaged ({problem}). Build it again with 'discovery index'."
+        ) from problem
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """Return the manifest as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,207 @@
+"""A release: one survey seen by one encoder, embedded, indexed and listed in a catalogue."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from discovery.catalogue import Catalogue
+from discovery.errors import EncoderMismatch, ReleaseError, SurveyError
+from discovery.manifest import CATALOGUE_FILE, Manifest, Space, read_manifest
+from discovery.neighbours import NeighbourIndex, read_index
+from discovery.provenance import contents_fingerprint
+from discovery.shards import EmbeddingShards
+from discovery.stamps import Damaged, Stamp, Survey
+
+if TYPE_CHECKING:
+    from discovery.encoder import Encoder
+
+QUICK_CHECK_BYTES = 64 * 2**20
+"""Checksums of the embeddings are verified on opening up to this size; larger ones by `Release.verify`."""
+
+
+def open_release(path: Path | str, survey_roots: Sequence[Path | str] | None = None) -> Release:
+    """Open a release folder.
+
+    Parameters
+    ----------
+    path : Path or str
+        The folder that ``discovery index`` made.
+    survey_roots : sequence of Path, optional
+        If given, stamps are read only from survey files below these folders.
+
+    Raises
+    ------
+    ReleaseError
+        If the folder is no release, damaged or of an unknown version.
+    """
+    roots = None if survey_roots is None else tuple(Path(root).resolve() for root in survey_roots)
+    return Release(Path(path).resolve(), roots)
+
+
+class Release:
+    """What `open_release` gives; reading only, safe to share between threads.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    manifest : Manifest
+        What it says about itself.
+    catalogue : Catalogue
+        One line a row.
+    """
+
+    def __init__(self, path: Path, survey_roots: tuple[Path, ...] | None) -> None:
+        self.path = path
+        self.manifest: Manifest = read_manifest(path)
+        self._survey_roots = survey_roots
+        self._survey_lock = threading.Lock()
+        self._shards = EmbeddingShards(path, self._space.shards, self._space.dimension)
+        if self._shards.count != self.manifest.rows:
+            raise ReleaseError(f"The shards of release {self.name} do not add up to its rows. Build it again.")
+        if self.count * self.dimension * 2 <= QUICK_CHECK_BYTES:
+            self._shards.check_sums()
+        self._shards.check_unit()
+        self.catalogue = Catalogue(path / CATALOGUE_FILE, self.count)
+
+    def __repr__(self) -> str:
+        return f"<Release {self.name}: {self.count} rows, D = {self.dimension}>"
+
+    @property
+    def name(self) -> str:
+        """The release's name."""
+        return self.manifest.name
+
+    @property
+    def count(self) -> int:
+        """Number of rows N."""
+        return self.manifest.rows
+
+    @property
+    def dimension(self) -> int:
+        """Length D of an embedding."""
+        return self._space.dimension
+
+    @property
+    def encoder_checksum(self) -> str:
+        """Checksum of the encoder that made the embeddings."""
+        return self._space.encoder.checksum
+
+    @cached_property
+    def primary(self) -> np.ndarray:
+        """Rows that stand for their object, duplicates left out: (N,) bool."""
+        return self.catalogue.primary_rows == np.arange(self.count)
+
+    @property
+    def clean(self) -> np.ndarray:
+        """Rows that are no star and have no masked, partial or artefact flag: (N,) bool."""
+        return self.catalogue.clean
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Return the embeddings of some rows: (n, D) float32 of unit length."""
+        return self._shards.take(rows)
+
+    def chunks(self, rows_per_chunk: int = 65536) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield ``(first row, (n, D) float32)`` over all rows."""
+        return self._shards.chunks(rows_per_chunk)
+
+    def nearest(
+        self, vector: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k allowed rows most similar to a vector, see `NeighbourIndex.nearest`."""
+        return self._index.nearest(vector, k, allowed)
+
+    def encoder(self) -> Encoder:
+        """Return the release's own encoder (loaded once).
+
+        Raises
+        ------
+        EncoderMismatch
+            If the encoder in the folder is not the one that made the embeddings.
+        """
+        return self._encoder
+
+    def stamp(self, row: int) -> Stamp:
+        """Read the stamp of a row again from the survey's files.
+
+        Raises
+        ------
+        ReleaseError
+            If the files are missing, changed, or outside the allowed folders.
+        """
+        line = self.catalogue.rows([row], ["object_id", "survey_position"]).to_pylist()[0]
+        position = line["survey_position"]
+        with self._survey_lock:
+            (stamp,) = self._survey.read(position, position + 1)
+        if isinstance(stamp, Damaged):
+            raise ReleaseError(f"The stamp of {line['object_id']} can no longer be read: {stamp.reason}.")
+        if stamp.object_id != line["object_id"]:
+            raise ReleaseError(f"The survey files of release {self.name} changed since it was built. Build it again.")
+        return stamp
+
+    def verify(self) -> None:
+        """Raise ReleaseError unless every embedding shard has the checksum of the manifest."""
+        self._shards.check_sums()
+
+    @property
+    def _space(self) -> Space:
+        if not self.manifest.spaces:
+            raise ReleaseError(f"The manifest of release {self.manifest.name} names no embeddings. Build it again.")
+        return self.manifest.spaces[0]
+
+    @cached_property
+    def _index(self) -> NeighbourIndex:
+        return read_index(self.path / self._space.index.file, self._shards, self._space.index)
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        from discovery.encoder import load_encoder
+
+        encoder = load_encoder(self.path / self._space.encoder.folder)
+        if encoder.checksum != self.encoder_checksum:
+            raise EncoderMismatch(
+                f"The encoder in the folder of release {self.name} is not the one that made its embeddings. Build it again."
+            )
+        return encoder
+
+    @cached_property
+    def _survey(self) -> Survey:
+        """The survey, beside the release as it was when built, or where it was built."""
+        record = self.manifest.survey
+        beside = [self.path / path for path in record.relative_paths]
+        beside_table = None if record.relative_table is None else self.path / record.relative_table
+        built = [Path(path) for path in record.paths]
+        built_table = None if record.table is None else Path(record.table)
+        changed = False
+        for paths, table in ((beside, beside_table), (built, built_table)):
+            paths, table = [path.resolve() for path in paths], table and table.resolve()
+            if not all(path.exists() for path in (*paths, *([table] if table else []))):
+                continue
+            survey = self._open_survey(paths, table)
+            if contents_fingerprint([*survey.paths, *([table] if table else [])]) == record.fingerprint:
+                return survey
+            changed = True
+        names = ", ".join(path.name for path in built)
+        if changed:
+            raise ReleaseError(f"The survey files of release {self.name} ({names}) changed since it was built. Build it again.")
+        raise ReleaseError(
+            f"The survey files of release {self.name} ({names}) are missing: put them back, or beside the release as they were."
+        )
+
+    def _open_survey(self, paths: Sequence[Path], table: Path | None) -> Survey:
+        from discovery.readers import open_survey
+
+        roots = self._survey_roots
+        for path in (*paths, *([table] if table else [])):
+            if roots is not None and not any(path.is_relative_to(root) for root in roots):
+                raise ReleaseError(f"The survey of release {self.name} lies outside the folders that may be read here.")
+        try:
+            return open_survey(paths, table=table or "none", **self.manifest.survey.options)
+        except SurveyError as problem:
+            raise ReleaseError(f"The survey of release {self.name} cannot be opened again: {problem}") from problem

@@ -1,0 +1,124 @@
+"""What a run of ``discovery index`` will do, fixed before it starts so that it can be resumed.
+
+Shards and batches are cut by survey positions alone: whenever a run is killed and started again, every batch
+holds the same stamps and gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from discovery.encoder import Encoder
+from discovery.provenance import contents_fingerprint, times_fingerprint
+from discovery.stamps import Survey
+
+PLAN_VERSION = 1
+BATCH_POSITIONS = 64
+FEWEST_POSITIONS, MOST_POSITIONS, SHARDS_AIMED_AT = 1024, 65536, 1024
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that decides the bytes of a release."""
+
+    version: int
+    name: str
+    paths: tuple[str, ...]
+    table: str | None
+    options: dict[str, Any]
+    contents: str
+    touched: str
+    positions: int
+    shard_positions: int
+    batch_positions: int
+    encoder: str
+    memory_bytes: int
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the whole plan."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
+
+    def shards(self) -> list[tuple[int, int]]:
+        """Return (start, stop) survey positions of every shard."""
+        return _ranges(0, self.positions, self.shard_positions)
+
+    def batches(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Return (start, stop) survey positions of every batch of a shard."""
+        return iter(_ranges(start, stop, self.batch_positions))
+
+
+def make_plan(
+    survey: Survey, paths: Sequence[Path], *, name: str, encoder: Encoder, memory_bytes: int, shard_positions: int | None = None
+) -> Plan:
+    """Fix what a run will do.
+
+    Parameters
+    ----------
+    survey : Survey
+        The opened survey.
+    paths : sequence of Path
+        What it was opened from, absolute.
+    shard_positions : int, optional
+        Survey positions a shard; by default from the survey's size, 1024 to 65536.
+    """
+    options = {key: value for key, value in survey.options.items() if key != "table"}
+    table = survey.options.get("table")
+    table = None if table in (None, "none") else str(Path(table).absolute())
+    files = [*survey.paths, *([Path(table)] if table else [])]
+    return Plan(
+        version=PLAN_VERSION,
+        name=name,
+        paths=tuple(str(path) for path in paths),
+        table=table,
+        options=options,
+        contents=contents_fingerprint(files),
+        touched=times_fingerprint(files),
+        positions=len(survey),
+        shard_positions=shard_positions or _shard_positions(len(survey)),
+        batch_positions=BATCH_POSITIONS,
+        encoder=encoder.checksum,
+        memory_bytes=memory_bytes,
+    )
+
+
+def explain_difference(old: Plan | None, new: Plan) -> str:
+    """Say in words which inputs differ between two plans."""
+    if old is None:
+        return "the version of discovery"
+    words = {
+        "paths": "the survey's path",
+        "table": "the table",
+        "options": "how the survey is read",
+        "contents": "the survey files",
+        "touched": "the survey files",
+        "positions": "the number of stamps",
+        "encoder": "the encoder or its crop",
+        "memory_bytes": "--memory",
+        "shard_positions": "the size of shards",
+    }
+    changed = [words.get(field, field) for field in Plan.__struct_fields__ if getattr(old, field) != getattr(new, field)]
+    return ", ".join(dict.fromkeys(changed))
+
+
+def read_plan(path: Path) -> Plan | None:
+    """Read a plan from disk; None if it is damaged or of another version of this program."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Plan)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _shard_positions(positions: int) -> int:
+    size = FEWEST_POSITIONS
+    while size < MOST_POSITIONS and size * SHARDS_AIMED_AT < positions:
+        size *= 2
+    return size
+
+
+def _ranges(start: int, stop: int, size: int) -> list[tuple[int, int]]:
+    return [(first, min(first + size, stop)) for first in range(start, stop, size)]
