@@ -57,7 +57,9 @@ def band_picture(stamp: Stamp, band: Band, stretch: Stretch = "default") -> np.n
     if stamp.kind == "nmgy":
         style = SURVEYS[stamp.survey]
         one = stamp.pixels[index : index + 1] * np.float32(style.scales[index])
-        alone = one / np.asarray(style.scales, np.float32)[:, None, None]  # (3, H, W): same brightness in each
+        alone = (
+            one / np.asarray(style.scales, np.float32)[:, None, None]
+        )  # (3, H, W): same brightness in each
         plane = dr2_rgb(alone * np.float32(DEEP_GAIN if stretch == "deep" else 1), style)[0]
     else:
         plane = _colours(stamp, stretch)[index]
@@ -118,7 +120,9 @@ def draw_scale_bar(image: Image.Image, pixel_scale_arcsec: float) -> None:
     for colour, offset in (((0, 0, 0), 1), (INK, 0)):  # a shadow keeps it readable on bright galaxies
         left, low = margin + offset, bottom + offset
         pen.rectangle((left, low - thick, left + n_pixels, low), fill=colour)
-        pen.text((left, low - thick - 2), f"{length:g}″", fill=colour, font=_font(max(9, side // 14)), anchor="ls")
+        pen.text(
+            (left, low - thick - 2), f'{length:g}"', fill=colour, font=_font(max(9, side // 14)), anchor="ls"
+        )
 
 
 def contact_sheet(
@@ -173,7 +177,9 @@ def _to_bytes(picture: np.ndarray) -> np.ndarray:
 def _resized(picture: np.ndarray, size_pixels: int) -> Image.Image:
     image = Image.fromarray(np.ascontiguousarray(picture))
     how = Image.Resampling.LANCZOS if size_pixels <= picture.shape[0] else Image.Resampling.BICUBIC
-    return image if image.size == (size_pixels, size_pixels) else image.resize((size_pixels, size_pixels), how)
+    return (
+        image if image.size == (size_pixels, size_pixels) else image.resize((size_pixels, size_pixels), how)
+    )
 
 
 def _png(image: Image.Image) -> bytes:

@@ -74,7 +74,7 @@ class Survey(Protocol):
     """
 
     format: str
-    """Short name of the layout: ssl-legacysurvey, stamps-hdf5, galaxy10, fits-cutouts, images, bricks, joined."""
+    """Layout: ssl-legacysurvey, stamps-hdf5, galaxy10, fits-cutouts, images, bricks or joined."""
     recognised: str
     """One or two sentences for people: what the reader saw (format, objects, bands, columns, scale)."""
     paths: tuple[Path, ...]
@@ -91,7 +91,8 @@ class Survey(Protocol):
         """Return every column that came, one line a position, for positions start..stop (exclusive).
 
         Always holds ``object_id`` (string, unique), ``ra`` and ``dec`` (float64 degrees, NULL when
-        unknown) and ``source`` (string, the file and row or member), beside the survey's own columns under their own names.
+        unknown) and ``source`` (string, the file and row or member), beside the survey's own columns
+        under their own names.
         """
         ...
 

@@ -42,6 +42,8 @@ SURVEYS: dict[str, SurveyStyle] = {
         SurveyStyle(
             name="legacy-dr10", pixel_scale_arcsec=0.262, scales=(9.0, 5.1, 3.3), viewer_layer="ls-dr10"
         ),
-        SurveyStyle(name="sdss", pixel_scale_arcsec=0.396, scales=(2.5, 1.5, 1.0), m=0.02, viewer_layer="sdss"),
+        SurveyStyle(
+            name="sdss", pixel_scale_arcsec=0.396, scales=(2.5, 1.5, 1.0), m=0.02, viewer_layer="sdss"
+        ),
     )
 }

@@ -47,15 +47,26 @@ def check_pixels(pixels: np.ndarray, kind: StampKind, *, bands: tuple[str, ...] 
         Oddly shaped, non-finite, empty, or observed in too few pixels of a band.
     """
     check_side(*pixels.shape[-2:])
-    if not np.isfinite(pixels).all():
-        n_bad = int(np.count_nonzero(~np.isfinite(pixels)))
-        raise StampError(f"{n_bad} of {pixels.size} pixels are not finite")
+    check_finite(pixels)
     if kind == "rgb":
         if pixels.min() == pixels.max():
             raise StampError("empty: every pixel has the same value")
         return 1.0
     covered = np.count_nonzero(pixels, axis=(1, 2)) / (pixels.shape[1] * pixels.shape[2])  # (3,)
     return check_coverage(covered, pixels, bands)
+
+
+def check_finite(pixels: np.ndarray) -> None:
+    """Refuse pixels that are not all finite.
+
+    Raises
+    ------
+    StampError
+        Says how many are not.
+    """
+    if not np.isfinite(pixels).all():
+        n_bad = int(np.count_nonzero(~np.isfinite(pixels)))
+        raise StampError(f"{n_bad} of {pixels.size} pixels are not finite")
 
 
 def check_coverage(covered: np.ndarray, pixels: np.ndarray, bands: tuple[str, ...] = BAND_NAMES) -> float:

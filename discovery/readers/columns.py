@@ -117,7 +117,7 @@ def required_columns(
     dec_deg: pa.Array | np.ndarray | None,
     sources: Sequence[str],
 ) -> dict[str, pa.Array]:
-    """Return the columns ``object_id``, ``ra``, ``dec`` and ``source`` that every survey table begins with."""
+    """Return the columns ``object_id``, ``ra``, ``dec`` and ``source``, with which every table begins."""
     n_rows = len(object_ids)
     return {
         "object_id": pa.array(object_ids, pa.string()),

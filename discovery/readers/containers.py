@@ -127,7 +127,14 @@ class ZipArchive:
                 check_bytes(archive.getinfo(name).file_size)
                 with archive.open(name) as file:
                     data = file.read(MAX_FILE_BYTES + 1 if limit is None else limit)
-        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
+        except (
+            OSError,
+            zipfile.BadZipFile,
+            zlib.error,
+            RuntimeError,
+            NotImplementedError,
+            EOFError,
+        ) as error:
             raise StampError(f"cannot be unpacked: {error}") from error
         check_bytes(len(data))
         return data
@@ -199,7 +206,9 @@ def distinct_names(names: list[str]) -> tuple[list[str], int]:
     repeated = _repeated(stems)
     if not repeated:
         return stems, 0
-    longer = [_without_suffix(name) if stem in repeated else stem for name, stem in zip(names, stems, strict=True)]
+    longer = [
+        _without_suffix(name) if stem in repeated else stem for name, stem in zip(names, stems, strict=True)
+    ]
     still = _repeated(longer)
     distinct = [name if long in still else long for name, long in zip(names, longer, strict=True)]
     if _repeated(distinct):

@@ -144,7 +144,7 @@ def stated_bands(header: Header) -> tuple[str, ...] | None:
     if isinstance(text, str) and text.strip():
         text = text.strip()
         return tuple(re.split(r"[\s,;]+", text)) if re.search(r"[\s,;]", text) else tuple(text)
-    named = []
+    named: list[str] = []
     while f"BAND{len(named)}" in header:
         named.append(str(header[f"BAND{len(named)}"]).strip())
     return tuple(named) or None
@@ -218,7 +218,7 @@ def _geometry(header: Header, height: int, width: int) -> tuple[float | None, fl
             return None, None, None
         scale = float(np.sqrt(proj_plane_pixel_area(wcs)) * 3600)
         ra_deg, dec_deg = (float(x) for x in wcs.wcs_pix2world((width - 1) / 2, (height - 1) / 2, 0))
-    except Exception:  # a WCS that cannot be used is as good as none
+    except Exception:  # noqa: BLE001 - wcslib raises many types; a WCS that cannot be used is as good as none
         return None, None, None
     if not (np.isfinite([scale, ra_deg, dec_deg]).all() and scale > 0):
         return None, None, None

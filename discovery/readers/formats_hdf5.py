@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from discovery.errors import SurveyError
@@ -50,8 +49,14 @@ def open_hdf5_files(
             layout, file = inspect_file(path, LAYOUTS)
             by_layout.setdefault(layout, []).append(file)
         except SurveyError as error:
-            unusable.append(StampFile(path=path, label=path.stem, rows=1, columns={}, problem=str(error)))
-    usable = {layout: files for layout, files in by_layout.items() if any(file.problem is None for file in files)}
+            unusable.append(
+                StampFile(
+                    path=path, label=path.stem, source=path.name, rows=1, columns={}, problem=str(error)
+                )
+            )
+    usable = {
+        layout: files for layout, files in by_layout.items() if any(file.problem is None for file in files)
+    }
     if not usable:
         first = next(iter(by_layout.values()))[0] if by_layout else unusable[0]
         raise SurveyError(first.problem if not by_layout else f"{first.path}: {first.problem}")
@@ -61,10 +66,11 @@ def open_hdf5_files(
     first_layout = next(iter(usable))
     usable[first_layout] += unusable
     root = next((path.resolve() for path in given if path.is_dir()), None)
-    labelled = {file.path: file.label for file in label_files([f for fs in usable.values() for f in fs], root)}
+    everything = label_files([file for files in usable.values() for file in files], root)
+    labelled = {file.path: file for file in everything}
     return [
         layout(
-            sorted((replace(file, label=labelled[file.path]) for file in files), key=lambda file: paths.index(file.path)),
+            [labelled[file.path] for file in sorted(files, key=lambda file: paths.index(file.path))],
             given,
             pixel_scale_arcsec=pixel_scale_arcsec,
             survey=survey,

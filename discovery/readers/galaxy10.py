@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import h5py
 import numpy as np
 import pyarrow as pa
@@ -29,17 +27,17 @@ CLASSES = (
 class Galaxy10(Hdf5Survey):
     """Galaxy10 files; the column ``ans_class`` spells out ``ans``."""
 
-    format: ClassVar[str] = "galaxy10"
-    kind: ClassVar[StampKind] = "rgb"
+    format: str = "galaxy10"
+    kind: StampKind = "rgb"
 
     @classmethod
     def claims(cls, images: h5py.Dataset) -> bool:
         """Tell whether ``images`` is uint8 (N, H, W, 3)."""
         return images.ndim == 4 and images.shape[3] == 3 and images.dtype == np.uint8
 
-    def planes(self, block: np.ndarray) -> np.ndarray:
+    def planes(self, stored: np.ndarray) -> np.ndarray:
         """Return display colours 0..1, blue plane first."""
-        planes = block[:, :, :, ::-1].transpose(0, 3, 1, 2)  # (n, 3, H, W)
+        planes = stored[:, :, ::-1].transpose(2, 0, 1)  # (3, H, W)
         return np.ascontiguousarray(planes, np.float32) / np.float32(255)
 
     def extended(self, table: pa.Table) -> pa.Table:

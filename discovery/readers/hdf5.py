@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import h5py
 import numpy as np
@@ -24,7 +24,16 @@ from discovery.stamps import Damaged, Stamp, StampKind
 
 SUFFIXES = (".h5", ".hdf5", ".hdf")
 MAX_CHUNK_BYTES = 1 << 30
-BUILT_IN_FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
+CHUNK_CACHE_BYTES = 64 << 20
+BUILT_IN_FILTERS = {
+    1: "deflate",
+    2: "shuffle",
+    3: "fletcher32",
+    4: "szip",
+    5: "nbit",
+    6: "scaleoffset",
+    32000: "lzf",
+}
 """Filters inside HDF5 and h5py; any other would be looked for in a plugin folder."""
 
 
@@ -37,7 +46,9 @@ class StampFile:
     path : Path
         The file.
     label : str
-        Its name in ids and reports.
+        Its name in ids.
+    source : str
+        Its name in reports: the path below the folder that was opened.
     rows : int
         Number of stamps; 1 for a file that cannot be used, which takes one position.
     side : tuple of int
@@ -52,6 +63,7 @@ class StampFile:
 
     path: Path
     label: str
+    source: str
     rows: int
     side: tuple[int, int] = (0, 0)
     columns: dict[str, pa.DataType]
@@ -78,10 +90,10 @@ class Hdf5Survey:
         How names are made unique, as an earlier opening found; None checks.
     """
 
-    format: ClassVar[str]
-    images_name: ClassVar[str] = "images"
-    kind: ClassVar[StampKind] = "nmgy"
-    layout_scale_arcsec: ClassVar[float | None] = 0.262
+    format: str
+    images_name: str = "images"
+    kind: StampKind = "nmgy"
+    layout_scale_arcsec: float | None = 0.262
 
     def __init__(
         self,
@@ -112,8 +124,8 @@ class Hdf5Survey:
         """Tell whether a dataset of the name `images_name` holds stamps of this layout."""
         raise NotImplementedError
 
-    def planes(self, block: np.ndarray) -> np.ndarray:
-        """Return stored pixels (n, ...) as (n, 3, H, W) float32, bluest channel first."""
+    def planes(self, stored: np.ndarray) -> np.ndarray:
+        """Return the stored pixels of one stamp as (3, H, W) float32, bluest channel first."""
         raise NotImplementedError
 
     def __len__(self) -> int:
@@ -137,68 +149,66 @@ class Hdf5Survey:
 
     def _read_part(self, file: StampFile, first: int, last: int) -> list[Stamp | Damaged]:
         if file.problem is not None:
-            return [Damaged(object_id=file.label, source=file.path.name, reason=file.problem)]
+            return [Damaged(object_id=file.label, source=file.source, reason=file.problem)]
         with self._open.lock:
             try:
                 handle = self._handle(file)
-                ids = self._names(handle, file, first, last)
-                columns = self._stamp_columns(handle, file, first, last)
-            except (OSError, SurveyError) as error:
-                ids, columns = [f"{file.label}/{row}" for row in range(first, last)], {}
-                reason = f"{file.path.name} cannot be read any more: {error}"
-                return [Damaged(object_id=i, source=file.path.name, reason=reason) for i in ids]
-            blocks = [self._block(handle, row, row + 1) for row in range(first, last)] if last - first == 1 else None
-            whole = self._block(handle, first, last) if blocks is None else None
-            if isinstance(whole, str):  # one bad row spoils the slice: find out which
-                blocks = [self._block(handle, row, row + 1) for row in range(first, last)]
+            except SurveyError as error:
+                names = [f"{file.label}/{row}" for row in range(first, last)]
+                return [Damaged(object_id=name, source=file.source, reason=str(error)) for name in names]
+            names = self._names(handle, file, first, last)
+            columns = self._stamp_columns(handle, file, first, last)
+            rows = self._rows(handle, first, last)
         found: list[Stamp | Damaged] = []
-        for index, object_id in enumerate(ids):
-            pixels = blocks[index] if blocks is not None else whole[index : index + 1]  # type: ignore[index]
-            row_columns = {name: values[index] for name, values in columns.items()}
-            found.append(self._stamp(pixels, object_id, file, first + index, row_columns))
+        for index, (name, pixels) in enumerate(zip(names, rows, strict=True)):
+            told = {column: values[index] for column, values in columns.items()}
+            found.append(self._stamp(pixels, name, f"{file.source}:{first + index}", told))
         return found
 
     def _stamp(
-        self, pixels: np.ndarray | str, object_id: str, file: StampFile, row: int, columns: dict[str, Any]
+        self, pixels: np.ndarray | str, object_id: str, source: str, told: dict[str, Any]
     ) -> Stamp | Damaged:
         try:
             if isinstance(pixels, str):
                 raise StampError(pixels)
-            planes = self.planes(pixels)[0]
+            planes = self.planes(pixels)
             covered = check_pixels(planes, self.kind)
         except StampError as error:
-            return Damaged(object_id=object_id, source=f"{file.path.name}:{row}", reason=str(error))
-        ra_deg, dec_deg = (_finite(columns.get(name)) for name in ("ra", "dec"))
+            return Damaged(object_id=object_id, source=source, reason=str(error))
         return Stamp(
             object_id=object_id,
             pixels=planes,
             kind=self.kind,
-            pixel_scale_arcsec=_finite(columns.get("pxscale")) or self._scale,
-            ra_deg=ra_deg,
-            dec_deg=dec_deg,
+            pixel_scale_arcsec=_finite(told.get("pxscale")) or self._scale,
+            ra_deg=_finite(told.get("ra")),
+            dec_deg=_finite(told.get("dec")),
             survey=self._survey,
             covered_fraction=covered,
         )
 
-    def _block(self, handle: h5py.File, first: int, last: int) -> np.ndarray | str:
-        """Return stored pixels (n, ...), or the reason why they cannot be read."""
+    def _rows(self, handle: h5py.File, first: int, last: int) -> list[np.ndarray | str]:
+        """Return the stored pixels of each row, or the reason why they cannot be read."""
         try:
-            return handle[self.images_name][first:last]
+            return list(handle[self.images_name][first:last])
         except (OSError, RuntimeError, ValueError) as error:
-            return f"the pixels cannot be read: {str(error).splitlines()[0][:200]}"
+            if last - first > 1:  # one bad row spoils the slice: find out which
+                return [self._rows(handle, row, row + 1)[0] for row in range(first, last)]
+            return [f"the pixels cannot be read: {str(error).splitlines()[0][:200]}"]
 
-    def _stamp_columns(self, handle: h5py.File, file: StampFile, first: int, last: int) -> dict[str, np.ndarray]:
+    def _stamp_columns(
+        self, handle: h5py.File, file: StampFile, first: int, last: int
+    ) -> dict[str, np.ndarray]:
         return {name: handle[name][first:last] for name in ("ra", "dec", "pxscale") if name in file.columns}
 
     def _table_part(self, file: StampFile, first: int, last: int) -> pa.Table:
         if file.problem is not None:
-            required = required_columns([file.label], None, None, [file.path.name])
+            required = required_columns([file.label], None, None, [file.source])
             return conform(pa.table(required), self._schema())
         with self._open.lock:
             handle = self._handle(file)
             names = self._names(handle, file, first, last)
             arrays = {name: arrow_column(handle[name][first:last]) for name in file.columns}
-        sources = [f"{file.path.name}:{row}" for row in range(first, last)]
+        sources = [f"{file.source}:{row}" for row in range(first, last)]
         required = required_columns(names, arrays.get("ra"), arrays.get("dec"), sources)
         kept = {self._kept[name]: array for name, array in arrays.items() if name in self._kept}
         return conform(self.extended(pa.table({**required, **kept})), self._schema())
@@ -231,7 +241,9 @@ class Hdf5Survey:
         """Return the fields that name an object in every file; none means the row does."""
         if key is not None:
             if any(key not in file.columns for file in self._usable):
-                raise SurveyError(f"no column {key} in every file; there are {', '.join(sorted(self._types))}")
+                raise SurveyError(
+                    f"no column {key} in every file; there are {', '.join(sorted(self._types))}"
+                )
             return (key,)
         for fields in (("release", "brickid", "objid"), ("inds",), ("object_id",)):
             if all(set(fields) <= set(file.columns) for file in self._usable):
@@ -262,7 +274,7 @@ class Hdf5Survey:
     def _describe(self) -> str:
         n_files, sides = len(self._files), sorted({file.side for file in self._usable})
         shape = " or ".join(f"{height} x {width}" for height, width in sides)
-        text = [f"{self.format}: {len(self)} stamps of {shape} pixels in {n_files} HDF5 file{'s' * (n_files != 1)}"]
+        text = [f"{self.format}: {len(self)} stamps of {shape} pixels in {n_files} HDF5 files"]
         text.append(self._describe_pixels())
         text.append(f"columns {', '.join(sorted(self._types)) or 'none'}")
         named = "-".join(self._id_fields)
@@ -274,8 +286,8 @@ class Hdf5Survey:
             else "nothing names the objects: they are named by file and row",
         }
         text.append(styles[self._id_style])
-        text += [f"{file.path.name}: {note}" for file in self._files for note in file.left_out]
-        text += [f"{file.path.name} cannot be used: {file.problem}" for file in self._files if file.problem]
+        text += [f"{file.source}: {note}" for file in self._files for note in file.left_out]
+        text += [f"{file.source} cannot be used: {file.problem}" for file in self._files if file.problem]
         return "; ".join(text) + "."
 
     def _describe_pixels(self) -> str:
@@ -292,7 +304,7 @@ def open_file(path: Path) -> h5py.File:
         It is no HDF5 file, or damaged.
     """
     try:
-        return h5py.File(path, "r", locking=False)
+        return h5py.File(path, "r", locking=False, rdcc_nbytes=CHUNK_CACHE_BYTES)
     except OSError as error:
         raise SurveyError(f"{path} cannot be opened as HDF5 (truncated or damaged?): {error}") from error
 
@@ -329,7 +341,9 @@ def plain_dataset(handle: h5py.File, name: str, path: Path) -> h5py.Dataset | No
     if link is None:
         return None
     if not isinstance(link, h5py.HardLink):
-        raise SurveyError(f"{path}: {name} is a link to elsewhere ({type(link).__name__}), which is not followed")
+        raise SurveyError(
+            f"{path}: {name} is a link to elsewhere ({type(link).__name__}), which is not followed"
+        )
     if handle.get(name, getclass=True) is not h5py.Dataset:
         return None
     dataset = handle[name]
@@ -338,7 +352,9 @@ def plain_dataset(handle: h5py.File, name: str, path: Path) -> h5py.Dataset | No
     creation = dataset.id.get_create_plist()
     filters = [creation.get_filter(index)[0] for index in range(creation.get_nfilters())]
     if unknown := [number for number in filters if number not in BUILT_IN_FILTERS]:
-        raise SurveyError(f"{path}: {name} needs HDF5 filter plugin {unknown[0]}, which is not loaded; repack it")
+        raise SurveyError(
+            f"{path}: {name} needs HDF5 filter plugin {unknown[0]}, which is not loaded; repack it"
+        )
     if dataset.chunks and int(np.prod(dataset.chunks)) * dataset.dtype.itemsize > MAX_CHUNK_BYTES:
         raise SurveyError(f"{path}: {name} has chunks of more than {MAX_CHUNK_BYTES} bytes; repack it")
     return dataset
@@ -346,12 +362,19 @@ def plain_dataset(handle: h5py.File, name: str, path: Path) -> h5py.Dataset | No
 
 def label_files(files: Sequence[StampFile], root: Path | None) -> list[StampFile]:
     """Return the files with distinct labels: the stem, or the path below `root` where stems repeat."""
+    below = [file.path.is_relative_to(root) if root else False for file in files]
     names = [
-        file.path.relative_to(root).as_posix() if root and file.path.is_relative_to(root) else file.path.as_posix()
-        for file in files
+        file.path.relative_to(root).as_posix() if root and inside else file.path.as_posix().lstrip("/")
+        for file, inside in zip(files, below, strict=True)
     ]
-    labels, _ = distinct_names([name.lstrip("/") for name in names])
-    return [replace(file, label=label) for file, label in zip(files, labels, strict=True)]
+    labels, _ = distinct_names(names)
+    sources = [
+        name if inside else file.path.name for file, name, inside in zip(files, names, below, strict=True)
+    ]
+    return [
+        replace(file, label=label, source=source)
+        for file, label, source in zip(files, labels, sources, strict=True)
+    ]
 
 
 def _inspect(handle: h5py.File, images: h5py.Dataset, path: Path, layout: type[Hdf5Survey]) -> StampFile:
@@ -384,6 +407,7 @@ def _inspect(handle: h5py.File, images: h5py.Dataset, path: Path, layout: type[H
     return StampFile(
         path=path,
         label=path.stem,
+        source=path.name,
         rows=rows if problem is None else 1,
         side=(int(side[0]), int(side[1])),
         columns=columns,
@@ -393,7 +417,7 @@ def _inspect(handle: h5py.File, images: h5py.Dataset, path: Path, layout: type[H
 
 
 def _id_keys(fields: list[np.ndarray]) -> np.ndarray:
-    """Return one value a row, equal for equal ids: the field itself, or three packed as in DESI's TARGETID."""
+    """Return one value a row, equal for equal ids: the field, or three packed as in DESI's TARGETID."""
     if len(fields) == 1:
         return fields[0]
     release, brickid, objid = (np.asarray(field, np.int64) for field in fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,9 @@ class JoinedSurvey:
         self._types = merged_types({f.name: f.type for f in part.table(0, 0).schema} for part in parts)
         self._id_style = ids if ids is not None else self._unique_style()
         self.paths = tuple(path for part in parts for path in part.paths)
-        note = " Ids repeat between the parts: each is preceded by its part's number." * (self._id_style == "part")
+        note = " Ids repeat between the parts: each is preceded by its part's number." * (
+            self._id_style == "part"
+        )
         described = " ".join(f"({number}) {part.recognised}" for number, part in enumerate(parts, 1))
         self.recognised = f"{len(parts)} surveys joined: {described}{note}"
         self.options: dict[str, Any] = {"ids": {"joined": self._id_style}}
@@ -58,8 +61,6 @@ class JoinedSurvey:
 
     def read(self, start: int, stop: int) -> Sequence[Stamp | Damaged]:
         """Return the stamps at positions start..stop (see `Survey.read`)."""
-        from dataclasses import replace
-
         start, stop, _ = slice(start, stop).indices(len(self))
         found: list[Stamp | Damaged] = []
         for number, first, last in self._spans(start, stop):

@@ -7,7 +7,7 @@ or pixel scale of their own: these come from the table, the name or the options.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,15 @@ from discovery.errors import StampError, SurveyError
 from discovery.readers.checking import check_pixels
 from discovery.readers.columns import DEC_NAMES, RA_NAMES, degrees, find_name, kept_names, required_columns
 from discovery.readers.containers import Folder, ZipArchive, distinct_names
-from discovery.readers.cutouts import MAGIC, CutoutHeader, decode_cutout, position_in_name
+from discovery.readers.cutouts import (
+    MAGIC,
+    CutoutHeader,
+    decode_cutout,
+    position_in_name,
+    primary_header,
+    read_cutout_header,
+)
 from discovery.readers.cutouts import SUFFIXES as FITS_SUFFIXES
-from discovery.readers.cutouts import primary_header, read_cutout_header
 from discovery.readers.pictures import SUFFIXES as PICTURE_SUFFIXES
 from discovery.readers.pictures import decode_picture
 from discovery.readers.tables import KeyMatch
@@ -129,11 +135,9 @@ class LooseSurvey:
         return self._with_table(stamp, position)
 
     def _with_table(self, stamp: Stamp, position: int) -> Stamp:
-        """Return the stamp with the position and scale of its line in the table, which come before its own."""
+        """Return the stamp with the position and scale of its line in the table, which come first."""
         if self._table is None or (line := int(self._table.match.lines[position])) < 0:
             return stamp
-        from dataclasses import replace
-
         came = self._table.columns.slice(line, 1)
         ra_deg, dec_deg = (_first_number(came, names) for names in (RA_NAMES, DEC_NAMES))
         if ra_deg is not None and dec_deg is not None:
@@ -190,7 +194,11 @@ class LooseSurvey:
 
     def _describe(self, n_fits: int, n_renamed: int) -> str:
         n_pictures = len(self) - n_fits
-        text = [" and ".join(part for part in (_count(n_fits, "FITS cutout"), _count(n_pictures, "picture")) if part)]
+        text = [
+            " and ".join(
+                part for part in (_count(n_fits, "FITS cutout"), _count(n_pictures, "picture")) if part
+            )
+        ]
         text[0] += " in " + ", ".join(str(path.name) for path in self.paths[:3])
         text += [self._describe_cutouts()] if n_fits else []
         if n_pictures:
@@ -205,9 +213,15 @@ class LooseSurvey:
         if not seen:
             return "none of the first cutouts could be read"
         bands = sorted({"".join(header.bands) for header in seen})
-        stated = "by BANDS" if all(header.bands_stated for header in seen) else "no BANDS keyword: taken in this order"
+        stated = (
+            "by BANDS"
+            if all(header.bands_stated for header in seen)
+            else "no BANDS keyword: taken in this order"
+        )
         scales = sorted({round(header.pixel_scale_arcsec, 3) for header in seen if header.pixel_scale_arcsec})
-        scale = " to ".join(f"{value:g}" for value in dict.fromkeys((scales[0], scales[-1]))) if scales else "no"
+        scale = (
+            " to ".join(f"{value:g}" for value in dict.fromkeys((scales[0], scales[-1]))) if scales else "no"
+        )
         sides = sorted({header.side for header in seen})
         side = " to ".join(str(value) for value in dict.fromkeys((sides[0], sides[-1])))
         return (
@@ -287,7 +301,8 @@ def _object_ids(names: list[str], stamp_table: StampTable | None) -> tuple[list[
     came = stamp_table.columns.column(id_column).to_pylist()
     lines = stamp_table.match.lines
     wanted = [
-        str(came[line]) if line >= 0 and came[line] is not None else own for own, line in zip(ids, lines, strict=True)
+        str(came[line]) if line >= 0 and came[line] is not None else own
+        for own, line in zip(ids, lines, strict=True)
     ]
     if len(set(wanted)) != len(wanted):
         raise SurveyError(

@@ -12,7 +12,7 @@ from discovery.readers.containers import Folder, ZipArchive
 from discovery.readers.joined import JoinedSurvey
 from discovery.readers.loose import LooseSurvey, StampTable, is_stamp_file
 from discovery.readers.tables import TABLE_SUFFIXES, match_key, read_table
-from discovery.stamps import Survey
+from discovery.stamps import MAX_SIDE_PIXELS, MIN_SIDE_PIXELS, Survey
 from discovery.surveys import SURVEYS
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
@@ -22,26 +22,57 @@ MIN_MATCHED = 0.5
 
 
 @dataclass(kw_only=True)
+class _Loose:
+    """Stamp files that share a table: their containers, names, and the tables that lie beside them."""
+
+    containers: list[Folder | ZipArchive] = field(default_factory=list)
+    names: list[list[str]] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, container: Folder | ZipArchive, names: list[str]) -> None:
+        """Add the stamp files of one more container."""
+        self.containers.append(container)
+        self.names.append(names)
+
+    def merge(self, other: _Loose) -> None:
+        """Add all that another one holds."""
+        self.containers += other.containers
+        self.names += other.names
+        self.tables = list(dict.fromkeys(self.tables + other.tables))
+        self.notes += other.notes
+
+
+@dataclass(kw_only=True)
 class _Found:
     """What lies at the paths, by kind."""
 
     hdf5: list[Path] = field(default_factory=list)
-    containers: list[Folder | ZipArchive] = field(default_factory=list)
-    names: list[list[str]] = field(default_factory=list)
+    loose: list[_Loose] = field(default_factory=list)
     brick_folders: list[tuple[Folder, list[str]]] = field(default_factory=list)
-    tables: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def add_loose(self, loose: _Loose) -> None:
+        """Add stamp files, to those with the same tables beside them if there are any."""
+        same = next((other for other in self.loose if other.tables == loose.tables), None)
+        if same is None:
+            self.loose.append(loose)
+        else:
+            same.merge(loose)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Options:
-    """The keywords of `open_survey`."""
+    """The keywords of `open_survey`, checked."""
 
     table: str | None
     pixel_scale_arcsec: float | None
     survey: str
     key: str | None
     select: str
+    max_mag: float
+    side_pixels: int
+    find_tables: bool
     ids: Mapping[str, str]
 
 
@@ -53,6 +84,9 @@ def open_survey(
     survey: str | None = None,
     key: str | None = None,
     select: str = "usual",
+    max_mag: float = 20.0,
+    side_pixels: int = 152,
+    find_tables: bool = False,
     ids: Mapping[str, str] | None = None,
 ) -> Survey:
     """Open survey files or folders of any known format as one survey.
@@ -69,9 +103,15 @@ def open_survey(
     survey : str, optional
         Key of `discovery.surveys.SURVEYS` that sets the rendering; ``legacy`` unless told.
     key : str, optional
-        Column of the table that names the stamp files; of HDF5 files and brick catalogues, the one that names the objects.
+        Column that names the stamp files in the table, or the objects in HDF5 files.
     select : {"usual", "all"}
         For bricks: the usual galaxy selection, or every catalogue line.
+    max_mag : float
+        For bricks: faintest z magnitude (AB) of the usual selection.
+    side_pixels : int
+        For bricks: pixels a side of the stamps.
+    find_tables : bool
+        Look for tables although `table` is ``"none"``: so `Survey.options` says it where paths have several.
     ids : mapping, optional
         How names were made unique by an earlier opening (from `Survey.options`); spares the check.
 
@@ -83,49 +123,64 @@ def open_survey(
     paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not paths:
         raise SurveyError("no survey named: give at least one file or folder")
-    options = _checked(table, pixel_scale_arcsec, survey, key, select, ids)
-    given = [Path(path).expanduser() for path in paths]
-    parts, table_used = _open_parts(_look(given, options), given, options)
-    opened = parts[0] if len(parts) == 1 else JoinedSurvey(parts, ids=options.ids.get("joined"))
-    if len(opened) == 0:
-        raise SurveyError(f"{_said(given)} holds no stamps: {opened.recognised}")
-    opened.options.update(_as_json(options, table_used))
-    return opened
-
-
-def _checked(
-    table: Path | str | None, scale: float | None, survey: str | None, key: str | None, select: str, ids: Mapping[str, str] | None
-) -> _Options:
-    if scale is not None and not 0 < scale < 3600:
-        raise SurveyError(f"a pixel scale of {scale} arcsec is not possible")
-    if survey is not None and survey not in SURVEYS:
-        raise SurveyError(f"no survey style {survey}; there are {', '.join(SURVEYS)}")
-    if select not in ("usual", "all"):
-        raise SurveyError(f"no selection {select}; there are usual and all")
-    return _Options(
+    options = _Options(
         table=None if table is None else str(table),
-        pixel_scale_arcsec=scale,
+        pixel_scale_arcsec=pixel_scale_arcsec,
         survey=survey or "legacy",
         key=key,
         select=select,
+        max_mag=max_mag,
+        side_pixels=side_pixels,
+        find_tables=find_tables,
         ids=dict(ids or {}),
     )
+    _check(options)
+    given = [Path(path).expanduser() for path in paths]
+    found = _look(given, options)
+    parts, tables_used = _open_parts(found, given, options)
+    opened = parts[0] if len(parts) == 1 else JoinedSurvey(parts, ids=options.ids.get("joined"))
+    opened.recognised = " ".join([opened.recognised, *found.notes])
+    if len(opened) == 0:
+        raise SurveyError(f"{_said(given)} holds no stamps: {opened.recognised}")
+    opened.options.update(_as_json(options, tables_used))
+    return opened
 
 
-def _as_json(options: _Options, table_used: Path | None) -> dict[str, Any]:
+def _check(options: _Options) -> None:
+    scale = options.pixel_scale_arcsec
+    if scale is not None and not 0 < scale < 3600:
+        raise SurveyError(f"a pixel scale of {scale} arcsec is not possible")
+    if options.survey not in SURVEYS:
+        raise SurveyError(f"no survey style {options.survey}; there are {', '.join(SURVEYS)}")
+    if options.select not in ("usual", "all"):
+        raise SurveyError(f"no selection {options.select}; there are usual and all")
+    if not MIN_SIDE_PIXELS <= options.side_pixels <= MAX_SIDE_PIXELS:
+        raise SurveyError(
+            f"stamps of {options.side_pixels} pixels: give {MIN_SIDE_PIXELS} to {MAX_SIDE_PIXELS}"
+        )
+
+
+def _as_json(options: _Options, tables_used: Sequence[Path | None]) -> dict[str, Any]:
+    """Return the options, with the table that was found; where there are several, each is found again."""
+    table = options.table
+    if len(tables_used) == 1:
+        table = NO_TABLE if tables_used[0] is None else str(tables_used[0])
     return {
-        "table": NO_TABLE if table_used is None else str(table_used),
+        "table": table,
         "pixel_scale_arcsec": options.pixel_scale_arcsec,
         "survey": options.survey,
         "key": options.key,
         "select": options.select,
+        "max_mag": options.max_mag,
+        "side_pixels": options.side_pixels,
+        "find_tables": len(set(tables_used)) > 1,
     }
 
 
 def _look(paths: Sequence[Path], options: _Options) -> _Found:
     """Sort all files at the paths by kind."""
     found = _Found()
-    own_table = Path(options.table).resolve() if options.table and options.table != NO_TABLE else None
+    own_table = Path(options.table).expanduser().resolve() if options.table not in (None, NO_TABLE) else None
     for path in paths:
         if not path.exists():
             raise SurveyError(f"{path} does not exist")
@@ -133,24 +188,28 @@ def _look(paths: Sequence[Path], options: _Options) -> _Found:
             _look_in_folder(Folder(path), own_table, found)
         else:
             _look_at_file(path.resolve(), found)
+    if own_table is not None and len(found.loose) > 1:  # one table for all, so that they are one survey
+        for other in found.loose[1:]:
+            found.loose[0].merge(other)
+        del found.loose[1:]
     return found
 
 
 def _look_at_file(path: Path, found: _Found) -> None:
     name = path.name.lower()
+    loose = _Loose(tables=_tables_in(path.parent))
     if name.endswith(HDF5_SUFFIXES):
         found.hdf5.append(path)
     elif name.endswith(".zip"):
-        _add_archive(path, found)
+        _add_archive(path, loose)
     elif is_stamp_file(name):
-        found.containers.append(Folder(path.parent, [path.name]))
-        found.names.append([path.name])
+        loose.add(Folder(path.parent, [path.name]), [path.name])
     else:
         raise SurveyError(
             f"{path} is no survey: known are HDF5 stamp files, zip archives, FITS cutouts, JPEG and PNG, "
             "and folders of these or of Legacy Survey bricks"
         )
-    found.tables += _tables_in(path.parent)
+    _keep(loose, found)
 
 
 def _look_in_folder(folder: Folder, own_table: Path | None, found: _Found) -> None:
@@ -159,34 +218,57 @@ def _look_in_folder(folder: Folder, own_table: Path | None, found: _Found) -> No
     bricks = [name for name in folder.names if is_brick_file(name)]
     if bricks:
         found.brick_folders.append((folder, bricks))
+        others = [name for name in folder.names if not is_brick_file(name) and _may_hold_stamps(name)]
+        if others:
+            found.notes.append(
+                f"{len(others)} other files beside the bricks were not read (such as {others[0]})."
+            )
         return
+    loose = _Loose(tables=_tables_in(folder.root) or _tables_in(folder.root.parent))
     stamps: list[str] = []
     for name in folder.names:
         lower = name.lower()
         if own_table is not None and (folder.root / name).resolve() == own_table:
             continue
-        if lower.endswith(HDF5_SUFFIXES):
+        if lower.endswith(HDF5_SUFFIXES + (".zip",)) and _leads_out(folder, name):
+            found.notes.append(f"{name} is a link out of the folder and was not followed.")
+        elif lower.endswith(HDF5_SUFFIXES):
             found.hdf5.append(folder.path(name))
         elif lower.endswith(".zip"):
-            _add_archive(folder.path(name), found)
+            _add_archive(folder.path(name), loose)
         elif is_stamp_file(lower):
             stamps.append(name)
     if stamps:
-        found.containers.append(folder)
-        found.names.append(stamps)
+        loose.add(folder, stamps)
     if folder.linked_folders:
         found.notes.append(f"Linked folders were not followed: {', '.join(folder.linked_folders[:3])}.")
-    found.tables += _tables_in(folder.root) or _tables_in(folder.root.parent)
+    _keep(loose, found)
 
 
-def _add_archive(path: Path, found: _Found) -> None:
+def _keep(loose: _Loose, found: _Found) -> None:
+    """Add what was found at one path; mere notes go to the whole."""
+    if loose.containers:
+        found.add_loose(loose)
+    else:
+        found.notes += loose.notes
+
+
+def _add_archive(path: Path, loose: _Loose) -> None:
     archive = ZipArchive(path)
     stamps = [name for name in archive.names if is_stamp_file(name)]
     if stamps:
-        found.containers.append(archive)
-        found.names.append(stamps)
+        loose.add(archive, stamps)
     else:
-        found.notes.append(f"{path.name} holds no FITS, JPEG or PNG.")
+        loose.notes.append(f"{path.name} holds no FITS, JPEG or PNG.")
+
+
+def _may_hold_stamps(name: str) -> bool:
+    outside_bricks = not {"coadd", "tractor", "sweep", "metrics"} & set(name.split("/"))
+    return outside_bricks and (is_stamp_file(name) or name.lower().endswith((*HDF5_SUFFIXES, ".zip")))
+
+
+def _leads_out(folder: Folder, name: str) -> bool:
+    return not (folder.root / name).resolve().is_relative_to(folder.root)
 
 
 def _tables_in(folder: Path) -> list[Path]:
@@ -201,29 +283,41 @@ def _tables_in(folder: Path) -> list[Path]:
     ]
 
 
-def _open_parts(found: _Found, given: Sequence[Path], options: _Options) -> tuple[list[Survey], Path | None]:
+def _open_parts(
+    found: _Found, given: Sequence[Path], options: _Options
+) -> tuple[list[Survey], list[Path | None]]:
+    """Return one survey for each kind of files, and the tables that are used."""
     parts: list[Survey] = []
-    table_used = None
+    tables_used: list[Path | None] = []
     if found.hdf5:
         parts += _open_hdf5(found.hdf5, given, options)
-    if found.containers:
-        loose, table_used = _open_loose(found, options)
-        parts.append(loose)
-    elif options.table not in (None, NO_TABLE):
+    for loose in found.loose:
+        survey, table_used = _open_loose(loose, options)
+        parts.append(survey)
+        tables_used.append(table_used)
+    if not found.loose and options.table not in (None, NO_TABLE):
         raise SurveyError(f"a table goes with FITS cutouts or pictures; {_said(given)} holds none")
-    if found.brick_folders:
-        from discovery.readers.bricks import BrickSurvey
-
-        parts += [
-            BrickSurvey(folder, names, survey=options.survey, select=options.select, ids=options.ids.get("bricks"))
-            for folder, names in found.brick_folders
-        ]
+    parts += [_open_bricks(folder, names, options) for folder, names in found.brick_folders]
     if not parts:
         raise SurveyError(
             f"{_said(given)} is no survey: it holds no HDF5 stamp file, zip archive, FITS cutout, JPEG, PNG "
             f"or Legacy Survey brick. {' '.join(found.notes)}".strip()
         )
-    return parts, table_used
+    return parts, tables_used
+
+
+def _open_bricks(folder: Folder, names: list[str], options: _Options) -> Survey:
+    from discovery.readers.bricks import BrickSurvey
+
+    return BrickSurvey(
+        folder,
+        names,
+        survey=options.survey,
+        select=options.select,
+        max_mag=options.max_mag,
+        side_pixels=options.side_pixels,
+        ids=options.ids.get("bricks"),
+    )
 
 
 def _open_hdf5(files: Sequence[Path], given: Sequence[Path], options: _Options) -> list[Survey]:
@@ -239,30 +333,32 @@ def _open_hdf5(files: Sequence[Path], given: Sequence[Path], options: _Options) 
     )
 
 
-def _open_loose(found: _Found, options: _Options) -> tuple[LooseSurvey, Path | None]:
-    names = [name for part in found.names for name in part]
-    stamp_table, note = _choose_table(names, list(dict.fromkeys(found.tables)), options)
-    loose = LooseSurvey(
-        found.containers,
-        found.names,
+def _open_loose(loose: _Loose, options: _Options) -> tuple[LooseSurvey, Path | None]:
+    names = [name for part in loose.names for name in part]
+    stamp_table, note = _choose_table(names, loose.tables, options)
+    survey = LooseSurvey(
+        loose.containers,
+        loose.names,
         stamp_table=stamp_table,
         pixel_scale_arcsec=options.pixel_scale_arcsec,
         survey=options.survey,
-        notes=[note, *found.notes] if note else found.notes,
+        notes=[text for text in (note, *loose.notes) if text],
     )
-    return loose, stamp_table.path if stamp_table else None
+    return survey, stamp_table.path if stamp_table else None
 
 
 def _choose_table(names: list[str], beside: list[Path], options: _Options) -> tuple[StampTable | None, str]:
     """Return the table to use, and a sentence that says why it is or is not used."""
-    if options.table == NO_TABLE:
+    if options.table == NO_TABLE and not options.find_tables:
         return None, ""
-    if options.table is not None:
+    if options.table not in (None, NO_TABLE):
         path = Path(options.table).expanduser().resolve()
         columns = read_table(path)
         match = match_key(columns, names, options.key)
         if match.n_matched == 0:
-            raise SurveyError(f"no line of {path} names any of the {len(names)} stamps; name the column with key")
+            raise SurveyError(
+                f"no line of {path} names any of the {len(names)} stamps; name the column with key"
+            )
         return _with_note(StampTable(path=path, columns=columns, match=match), len(names), "as told")
     if len(beside) > 1:
         return None, f"{len(beside)} tables lie beside the stamps and none is used: name one."
@@ -272,15 +368,17 @@ def _choose_table(names: list[str], beside: list[Path], options: _Options) -> tu
     match = match_key(columns, names, options.key)
     if match.n_matched < MIN_MATCHED * len(names):
         return None, f"{beside[0].name} beside the stamps names {match.n_matched} of {len(names)}: not used."
-    return _with_note(StampTable(path=beside[0], columns=columns, match=match), len(names), "the one beside the stamps")
+    return _with_note(
+        StampTable(path=beside[0], columns=columns, match=match), len(names), "the one beside the stamps"
+    )
 
 
 def _with_note(stamp_table: StampTable, n_stamps: int, why: str) -> tuple[StampTable, str]:
     match, columns = stamp_table.match, stamp_table.columns
     unused = columns.num_rows - len(set(match.lines[match.lines >= 0].tolist()))
     note = (
-        f"Table {stamp_table.path.name} ({why}), key {match.column}: lines for {match.n_matched} of {n_stamps} "
-        f"stamps, columns {', '.join(columns.column_names)}"
+        f"Table {stamp_table.path.name} ({why}), key {match.column}: lines for {match.n_matched} of "
+        f"{n_stamps} stamps, columns {', '.join(columns.column_names)}"
     )
     note += f"; {unused} lines without a stamp" * (unused > 0)
     note += f"; {match.n_repeated} repeated keys, of which the first line counts" * (match.n_repeated > 0)

@@ -6,8 +6,6 @@ a pixel; ids, positions and catalogue values beside it, any of which may be abse
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import h5py
 import numpy as np
 
@@ -17,13 +15,13 @@ from discovery.readers.hdf5 import Hdf5Survey
 class SslLegacySurvey(Hdf5Survey):
     """Any number of ssl-legacysurvey files."""
 
-    format: ClassVar[str] = "ssl-legacysurvey"
+    format: str = "ssl-legacysurvey"
 
     @classmethod
     def claims(cls, images: h5py.Dataset) -> bool:
         """Tell whether ``images`` is float (N, 3, H, W)."""
         return images.ndim == 4 and images.shape[1] == 3 and images.dtype.kind == "f"
 
-    def planes(self, block: np.ndarray) -> np.ndarray:
+    def planes(self, stored: np.ndarray) -> np.ndarray:
         """Return the stored planes, which already are g, r, z."""
-        return np.asarray(block, np.float32)
+        return np.ascontiguousarray(stored, np.float32)

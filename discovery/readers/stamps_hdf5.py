@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from discovery.readers.ssl_legacysurvey import SslLegacySurvey
 
 
 class StampsHdf5(SslLegacySurvey):
     """Any number of files with ``image``, ``ra`` and ``dec``."""
 
-    format: ClassVar[str] = "stamps-hdf5"
-    images_name: ClassVar[str] = "image"
+    format: str = "stamps-hdf5"
+    images_name: str = "image"

@@ -18,7 +18,8 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".vot", ".votable", ".xml")
 FITS_TABLE_SUFFIXES = (".fits", ".fit")
 KEY_NAMES = (
     "file", "filename", "file_name", "file_loc", "path", "image", "object_id", "id", "id_str", "name",
-    "iauname", "objid", "dr7objid", "dr8objid", "specobjid", "asset_id", "galaxy_id", "galaxyid", "targetid", "inds",
+    "iauname", "objid", "dr7objid", "dr8objid", "specobjid", "asset_id", "galaxy_id", "galaxyid", "targetid",
+    "inds",
 )  # fmt: skip
 """Usual names of a column that names stamps, best first; any other text or integer column is tried last."""
 
@@ -93,7 +94,7 @@ def read_fits_table(path: Path) -> pa.Table:
 
 
 def fits_columns(records: np.ndarray) -> pa.Table:
-    """Return FITS records as Arrow columns under their own names; columns without a counterpart are left out."""
+    """Return FITS records as Arrow columns under their own names; what Arrow cannot hold is left out."""
     columns: dict[str, pa.Array] = {}
     for name in records.dtype.names or ():
         try:
@@ -130,7 +131,9 @@ def match_key(table: pa.Table, names: list[str], key: str | None = None) -> KeyM
     else:
         usual = [name for name in KEY_NAMES if find_name(table.column_names, (name,))]
         candidates = [found for name in usual if (found := find_name(table.column_names, (name,)))]
-        candidates += [name for name in table.column_names if name not in candidates and _may_name(table, name)]
+        candidates += [
+            name for name in table.column_names if name not in candidates and _may_name(table, name)
+        ]
     best = KeyMatch(column=candidates[0] if candidates else "", lines=np.full(len(names), -1), n_repeated=0)
     for column in candidates:
         match = _match(table, column, names)
