@@ -1,0 +1,56 @@
+"""``discovery simulate-survey``: write a simulated survey to try things out on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+
+def simulate_survey(
+    out: Path,
+    *,
+    galaxies: int = 4000,
+    seed: int = 0,
+    format: Literal["hdf5", "bricks"] = "hdf5",
+    mergers: float = 0.02,
+    rings: float = 0.005,
+    lenses: float = 0.005,
+    processes: int | None = None,
+    json_output: bool = False,
+) -> None:
+    """Simulate a survey of galaxies, lenses, mergers, stars and artefacts in Legacy Survey formats.
+
+    Every object carries its class in the column ``truth_class``.
+
+    Parameters
+    ----------
+    out
+        Folder to write into; made when missing.
+    galaxies
+        Number of objects, stars and artefacts included; at least 45, five of each class.
+    seed
+        The survey follows from it, whatever the number of processes.
+    format
+        hdf5: stamps in the ssl-legacysurvey layout. bricks: the same sky as coadded bricks with tractor catalogues.
+    mergers
+        Fraction of mergers.
+    rings
+        Fraction of ringed galaxies.
+    lenses
+        Fraction of strong lenses.
+    processes
+        Worker processes; by default one a usable core.
+    json_output
+        Print one JSON document instead of paths.
+    """
+    from discovery.simulation import SurveyPlan, write_survey
+
+    plan = SurveyPlan(galaxies=galaxies, seed=seed, mergers=mergers, rings=rings, lenses=lenses)
+    paths = write_survey(out, plan, survey_format=format, processes=processes)
+    if json_output:
+        document = {"paths": [str(path) for path in paths], "galaxies": galaxies, "seed": seed, "classes": plan.counts}
+        print(json.dumps(document))
+        return
+    for path in paths:
+        print(path)

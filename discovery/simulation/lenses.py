@@ -1,0 +1,93 @@
+"""Strong lenses: a blue source traced through an SIE plus external shear around a red elliptical."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from discovery.simulation.config import PIXEL_SCALE_ARCSEC
+from discovery.simulation.disks import Body, Shape
+from discovery.simulation.light import CENTRE, GRID_PIXELS, Scene, colour
+
+OVERSAMPLING = 3
+"""Rays a pixel in each direction: sources are about a pixel in size."""
+
+
+def add_lens(rng: np.random.Generator, scene: Scene, body: Body) -> Shape:
+    """Add the lensing galaxy and the images of its source, arcs, rings, quads and pairs."""
+    axis_ratio, angle = rng.uniform(0.6, 1.0), rng.uniform(0, np.pi)
+    light = colour(rng.uniform(1.2, 1.65), rng.uniform(0.75, 1.15))
+    scene.add_sersic(
+        index=float(rng.choice([3.0, 4.0])),
+        radius_pixels=body.radius_pixels,
+        flux_nmgy=light,
+        axis_ratio=axis_ratio,
+        angle=angle,
+        x=body.x,
+        y=body.y,
+    )
+    einstein_pixels = rng.triangular(1.4, 2.0, 3.6) / PIXEL_SCALE_ARCSEC
+    arcs = _trace(rng, einstein_pixels, axis_ratio, angle, body)
+    source = colour(rng.uniform(0.0, 0.45), rng.uniform(-0.05, 0.35))
+    scene.add_image(arcs, rng.uniform(0.12, 0.4) * source)
+    return Shape(axis_ratio=axis_ratio, angle=angle, sersic=4.0)
+
+
+def _trace(
+    rng: np.random.Generator, einstein_pixels: float, axis_ratio: float, angle: float, body: Body
+) -> np.ndarray:
+    """Return the image (256, 256) of a random source, surface brightness conserved along each ray."""
+    half = int(np.ceil(3.0 * einstein_pixels)) + 3
+    fine = (np.arange(2 * half * OVERSAMPLING) + 0.5) / OVERSAMPLING - half
+    x, y = np.meshgrid(fine, fine)
+    source_x, source_y = _ray_shooting(rng, x.ravel(), y.ravel(), einstein_pixels, axis_ratio, angle)
+    light = _source_light(rng, source_x, source_y, einstein_pixels).reshape(x.shape)
+    binned = light.reshape(2 * half, OVERSAMPLING, 2 * half, OVERSAMPLING).mean(axis=(1, 3))
+    image = np.zeros((GRID_PIXELS, GRID_PIXELS), np.float32)
+    row, column = int(np.round(CENTRE + 0.5 + body.y)) - half, int(np.round(CENTRE + 0.5 + body.x)) - half
+    image[row : row + 2 * half, column : column + 2 * half] = binned
+    return image
+
+
+def _ray_shooting(
+    rng: np.random.Generator,
+    x: np.ndarray,
+    y: np.ndarray,
+    einstein_pixels: float,
+    axis_ratio: float,
+    angle: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the rays through x, y (pixels from the lens) meet the source plane."""
+    from lenstronomy.Util.param_util import phi_q2_ellipticity, shear_polar2cartesian
+
+    mass_ratio = min(axis_ratio + rng.normal(0.05, 0.05), 0.97)
+    e1, e2 = phi_q2_ellipticity(angle + rng.normal(0, 0.1), mass_ratio)
+    gamma1, gamma2 = shear_polar2cartesian(rng.uniform(0, np.pi), abs(rng.normal(0, 0.05)))
+    mass = {"theta_E": einstein_pixels, "e1": e1, "e2": e2, "center_x": 0.0, "center_y": 0.0}
+    shear = {"gamma1": gamma1, "gamma2": gamma2, "ra_0": 0.0, "dec_0": 0.0}
+    return _lens_model().ray_shooting(x, y, [mass, shear])
+
+
+def _source_light(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, einstein_pixels: float) -> np.ndarray:
+    """Return the brightness of an exponential source with a few clumps, off the axis of the lens."""
+    distance = einstein_pixels * rng.triangular(0.0, 0.15, 0.55)
+    direction = rng.uniform(0, 2 * np.pi)
+    x0, y0 = distance * np.cos(direction), distance * np.sin(direction)
+    radius = rng.uniform(0.25, 0.6) / PIXEL_SCALE_ARCSEC
+    axis_ratio, angle = rng.uniform(0.4, 1.0), rng.uniform(0, np.pi)
+    along = (x - x0) * np.cos(angle) + (y - y0) * np.sin(angle)
+    across = ((y - y0) * np.cos(angle) - (x - x0) * np.sin(angle)) / axis_ratio
+    light = np.exp(-1.678 * np.hypot(along, across) / radius)
+    for _ in range(rng.integers(0, 3)):
+        cx, cy = rng.normal(0, 0.7 * radius, 2)
+        light += 0.6 * np.exp(-0.5 * ((x - x0 - cx) ** 2 + (y - y0 - cy) ** 2) / (0.25 * radius) ** 2)
+    return light
+
+
+@lru_cache(maxsize=1)
+def _lens_model() -> Any:
+    from lenstronomy.LensModel.lens_model import LensModel
+
+    return LensModel(["SIE", "SHEAR"])
