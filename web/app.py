@@ -1,0 +1,133 @@
+"""The application: what it is made of, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from litestar import Litestar
+from litestar.contrib.jinja import JinjaTemplateEngine
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.static_files import create_static_files_router
+from litestar.template import TemplateConfig
+from litestar_htmx import HTMXPlugin
+from markupsafe import Markup
+
+from discovery.errors import DiscoveryError
+from web import api, hunts, login, objects, search, stamps
+from web.asked import Uploads, provide_asked
+from web.config import LOCAL_HOST, WebConfig
+from web.gate import CSRF_FIELD, Gate, check_csrf
+from web.problems import answer_discovery_error, answer_http_error, answer_unexpected
+from web.sessions import Sessions
+from web.shelf import Shelf
+from web.stamps import PictureCache
+from web.wording import count
+
+HERE = Path(__file__).parent
+MEGABYTE = 1_000_000
+LOCAL_NAMES = (LOCAL_HOST, "localhost", "[::1]")
+ANY_ADDRESS = ("0.0.0.0", "::")
+
+PAGES = [
+    search.releases_page, search.search_page, search.save_hits, search.take_upload, search.upload_picture,
+    objects.object_page, stamps.stamp_picture,
+    hunts.hunts_page, hunts.start_hunt, hunts.hunt_page, hunts.next_round, hunts.give_label, hunts.undo_label,
+    hunts.set_alpha, hunts.export_hunt,
+    login.login_page, login.sign_in, login.sign_out,
+]  # fmt: skip
+CALLS = [
+    api.read_session, api.list_releases, api.search_release, api.list_hunts, api.read_hunt, api.make_round,
+    api.add_label,
+]  # fmt: skip
+
+
+def create_app(config: WebConfig) -> Litestar:
+    """Return the app for these settings.
+
+    Raises
+    ------
+    ConfigError
+        If a release folder does not exist or holds no release.
+    """
+    shelf = Shelf(releases=config.releases, hunts=config.hunts, survey_roots=config.survey_roots)
+    sessions = Sessions.create(token=config.token, port=config.port, who=config.who)
+    uploads, pictures = Uploads(), PictureCache(int(config.stamp_cache_megabytes * MEGABYTE))
+    environment = template_environment()
+    app = Litestar(
+        route_handlers=[*PAGES, *CALLS, create_static_files_router("/static", [HERE / "static"], include_in_schema=False)],
+        dependencies={
+            "shelf": Provide(lambda: shelf, sync_to_thread=False),
+            "sessions": Provide(lambda: sessions, sync_to_thread=False),
+            "uploads": Provide(lambda: uploads, sync_to_thread=False),
+            "pictures": Provide(lambda: pictures, sync_to_thread=False),
+            "asked": Provide(provide_asked, sync_to_thread=False),
+        },
+        state=State({"sessions": sessions}),
+        before_request=check_csrf,
+        exception_handlers={
+            DiscoveryError: answer_discovery_error,
+            HTTPException: answer_http_error,
+            Exception: answer_unexpected,
+        },
+        request_max_body_size=int(config.upload_megabytes * MEGABYTE),
+        template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment)),
+        plugins=[HTMXPlugin()],
+        openapi_config=OpenAPIConfig(
+            title="galaxy discovery", version="1", path="/schema", render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])]
+        ),
+        logging_config=None,
+        debug=False,
+    )
+    refused = environment.get_template("refused.html")
+    app.asgi_handler = Gate(  # outermost, so that unknown addresses and failures pass it too
+        app.asgi_handler,
+        sessions=sessions,
+        hosts=known_hosts(config),
+        render_error=lambda status, title, text: refused.render(status=status, title=title, text=text).encode(),
+    )
+    return app
+
+
+def known_hosts(config: WebConfig) -> tuple[str, ...]:
+    """Return the names under which a browser may reach the app."""
+    own: tuple[str, ...] = ()
+    if config.host not in (LOCAL_HOST, "localhost"):
+        own = (socket.gethostname(),) if config.host in ANY_ADDRESS else (config.host,)
+    return (*LOCAL_NAMES, *own, *config.allowed_hosts)
+
+
+def template_environment() -> Environment:
+    """Return the templates: everything escaped, an unknown name an error."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["count"] = count
+    environment.globals["static"] = static_address
+    environment.globals["csrf_field"] = csrf_field
+    return environment
+
+
+@cache
+def static_address(name: str) -> str:
+    """Return the address of a static file, which changes with its content."""
+    digest = hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest()[:12]
+    return f"/static/{name}?v={digest}"
+
+
+@pass_context
+def csrf_field(context: Context) -> Markup:
+    """Return the hidden field that every form carries."""
+    return Markup('<input type="hidden" name="{}" value="{}">').format(CSRF_FIELD, context["page"].frame.csrf)

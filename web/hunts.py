@@ -1,0 +1,326 @@
+"""Hunts: start one, label its rounds, export what it found."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, URLEncodedBody
+from litestar.response import Redirect, Template
+
+from discovery.errors import DiscoveryError, HuntError, QueryError
+from discovery.hunts import Hunt, new_hunt
+from discovery.hunts.records import Round, Verdict
+from discovery.prompts import prompt_from_row
+from discovery.release import Release
+from web.asked import Uploads, asked_from, prompts_of
+from web.curves import draw_curve
+from web.pages import (
+    Candidate,
+    Card,
+    Curve,
+    HuntPage,
+    HuntRow,
+    HuntsPage,
+    LabelFragment,
+    RoundView,
+    Tally,
+    frame_of,
+)
+from web.problems import without_paths
+from web.search import TableFormat, file_to_save, stamp_cards
+from web.sessions import Session
+from web.shelf import OpenHunt, Shelf
+from web.wording import day_and_time
+
+EXAMPLES_SHOWN = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewHuntForm:
+    """What starts a hunt: ticked rows, and the search they came from."""
+
+    release: str
+    name: str
+    query: str = ""
+    tick: list[str] | str = ""
+    with_query: str = ""
+    with_filter: str = ""
+    page_size: int = 20
+    csrf: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelForm:
+    """A verdict on one object."""
+
+    row: int
+    verdict: Verdict
+    negative_class: str = ""
+    csrf: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundForm:
+    """Asks for the round after the one that the page showed."""
+
+    after: int = 0
+    csrf: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlphaForm:
+    """A new alpha."""
+
+    alpha: float
+    csrf: str = ""
+
+
+@get("/hunts", sync_to_thread=True, include_in_schema=False)
+def hunts_page(request: Request[Any, Any, Any], shelf: NamedDependency[Shelf]) -> Template:
+    """List all hunts."""
+    rows = tuple(_hunt_row(shelf, name) for name in shelf.hunt_names())
+    only = shelf.release_names[0] if len(shelf.release_names) == 1 else None
+    page = HuntsPage(frame=frame_of(request, title="Hunts", section="hunts", release=only), hunts=rows)
+    return Template("hunts.html", context={"page": page})
+
+
+@post("/hunts", sync_to_thread=True, include_in_schema=False)
+def start_hunt(
+    request: Request[Any, Any, Any],
+    shelf: NamedDependency[Shelf],
+    uploads: NamedDependency[Uploads],
+    data: URLEncodedBody[NewHuntForm],
+) -> Redirect:
+    """Start a hunt from ticked hits and show its first round."""
+    release = shelf.release(data.release)
+    asked = asked_from(data.query)
+    like, unlike = prompts_of(release, asked, uploads, data.release)
+    ticked = [prompt_from_row(release, row) for row in _rows(release, data.tick)]
+    positives = [*ticked, *(like if data.with_query else ())]
+    if not positives:
+        raise HuntError("A hunt starts from at least one example: tick a few hits that show what you look for.")
+    path = shelf.new_hunt_path(data.name.strip())
+    hunt = new_hunt(
+        path,
+        release,
+        positives=positives,
+        negatives=unlike if data.with_query else (),
+        page_size=data.page_size,
+        where=asked.where or None if data.with_filter else None,
+        flagged=asked.flagged,
+        who=_who(request),
+    )
+    hunt.next_round(_who(request))
+    return Redirect(_address(path.stem), status_code=303)
+
+
+@get("/hunts/{hunt:str}", sync_to_thread=True, include_in_schema=False)
+def hunt_page(request: Request[Any, Any, Any], shelf: NamedDependency[Shelf], hunt: FromPath[str]) -> Template:
+    """Show the present round of a hunt."""
+    return Template("hunt.html", context={"page": _page(request, shelf.hunt(hunt))})
+
+
+@post("/hunts/{hunt:str}/rounds", sync_to_thread=True, include_in_schema=False)
+def next_round(
+    request: Request[Any, Any, Any],
+    shelf: NamedDependency[Shelf],
+    hunt: FromPath[str],
+    data: URLEncodedBody[RoundForm],
+) -> Template | Redirect:
+    """Make the next round, unless somebody else already has: then that one is shown."""
+    opened = shelf.hunt(hunt)
+    with opened.lock:
+        latest = opened.hunt.round()
+        if (latest.number if latest else 0) == data.after:
+            made = opened.hunt.next_round(_who(request))
+            if made.exhausted:
+                return Template("hunt.html", context={"page": _page(request, opened, made)})
+    return Redirect(_address(hunt), status_code=303)
+
+
+@post("/hunts/{hunt:str}/labels", sync_to_thread=True, status_code=200, include_in_schema=False)
+def give_label(
+    request: Request[Any, Any, Any],
+    shelf: NamedDependency[Shelf],
+    hunt: FromPath[str],
+    data: URLEncodedBody[LabelForm],
+) -> Template | Redirect:
+    """Log a verdict; the answer goes out once it is on the disk."""
+    opened = shelf.hunt(hunt)
+    negative_class = data.negative_class.strip() or None if data.verdict == "negative" else None
+    opened.hunt.label(data.row, data.verdict, who=_who(request), negative_class=negative_class)
+    if not request.headers.get("hx-request"):
+        return Redirect(f"{_address(hunt)}#card-{data.row}", status_code=303)
+    return _fragment(opened, data.row, data.verdict)
+
+
+@post("/hunts/{hunt:str}/undo", sync_to_thread=True, status_code=200, include_in_schema=False)
+def undo_label(
+    request: Request[Any, Any, Any], shelf: NamedDependency[Shelf], hunt: FromPath[str]
+) -> Template | Redirect:
+    """Take back this visitor's latest label."""
+    opened = shelf.hunt(hunt)
+    undone = opened.hunt.undo(_who(request))
+    if undone is None:
+        raise HuntError("You have given no label here that could be undone.")
+    if not request.headers.get("hx-request"):
+        return Redirect(_address(hunt), status_code=303)
+    return _fragment(opened, -1 if undone.row is None else undone.row, undone.verdict, undone=True)
+
+
+@post("/hunts/{hunt:str}/alpha", sync_to_thread=True, include_in_schema=False)
+def set_alpha(
+    request: Request[Any, Any, Any],
+    shelf: NamedDependency[Shelf],
+    hunt: FromPath[str],
+    data: URLEncodedBody[AlphaForm],
+) -> Response[None] | Redirect:
+    """Change alpha from the next round on."""
+    shelf.hunt(hunt).hunt.set_alpha(data.alpha, _who(request))
+    if request.headers.get("hx-request"):
+        return Response(None, status_code=204)
+    return Redirect(_address(hunt), status_code=303)
+
+
+@get("/hunts/{hunt:str}/export", sync_to_thread=True, tags=["hunts"])
+def export_hunt(
+    shelf: NamedDependency[Shelf],
+    hunt: FromPath[str],
+    format: FromQuery[TableFormat] = "csv",
+    top: FromQuery[str] = "",
+    min_score: FromQuery[str] = "",
+) -> Response[bytes]:
+    """Return the labelled objects and, if asked for, the ranked rest, as a file."""
+    opened = shelf.hunt(hunt)
+    with tempfile.TemporaryDirectory() as folder, opened.lock:
+        path = Path(folder) / f"{opened.name}.{format}"
+        opened.hunt.export(path, top=_number(top, int, "top"), min_score=_number(min_score, float, "min_score"))
+        return file_to_save(path)
+
+
+def _page(request: Request[Any, Any, Any], opened: OpenHunt, round_: Round | None = None) -> HuntPage:
+    hunt = opened.hunt
+    info, latest = hunt.info(), round_ or hunt.round()
+    verdicts = _verdicts(hunt)
+    return HuntPage(
+        frame=frame_of(request, title=opened.name, section="hunts", release=opened.release),
+        name=opened.name,
+        release=opened.release,
+        alpha=info.alpha,
+        page_size=info.page_size,
+        round=None if latest is None else _round_view(opened, latest, verdicts),
+        tally=_tally(hunt, latest, verdicts),
+        curve=_curve(hunt),
+        examples=_examples(opened, verdicts),
+    )
+
+
+def _round_view(opened: OpenHunt, latest: Round, verdicts: dict[int, str]) -> RoundView:
+    seen = [(int(row), float(score)) for row, score in zip(latest.rows, latest.scores, strict=True) if row >= 0]
+    cards = _cards(opened, [row for row, _ in seen])
+    return RoundView(
+        number=latest.number,
+        why=latest.why,
+        strategy=latest.strategy,
+        candidates=tuple(
+            Candidate(card=card, rank=rank, score=f"{score:.3f}", verdict=verdicts.get(card.row, ""))
+            for rank, (card, (_, score)) in enumerate(zip(cards, seen, strict=True), 1)
+        ),
+    )
+
+
+def _fragment(opened: OpenHunt, row: int, verdict: str, *, undone: bool = False) -> Template:
+    hunt = opened.hunt
+    page = LabelFragment(
+        row=row,
+        verdict="" if verdict == "cleared" else verdict,
+        undone=undone,
+        tally=_tally(hunt, hunt.round(), _verdicts(hunt)),
+        curve=_curve(hunt),
+    )
+    return Template("label.html", context={"page": page})
+
+
+def _verdicts(hunt: Hunt) -> dict[int, str]:
+    return {row: state.verdict for row, state in hunt.labels().items()}
+
+
+def _tally(hunt: Hunt, latest: Round | None, verdicts: dict[int, str]) -> Tally:
+    counts = hunt.counts()
+    shown = [] if latest is None else [int(row) for row in latest.rows]
+    return Tally(
+        positive=counts.positive,
+        negative=counts.negative,
+        unsure=counts.unsure,
+        skipped=counts.skipped,
+        left=sum(row not in verdicts for row in shown),
+    )
+
+
+def _curve(hunt: Hunt) -> Curve:
+    given, found = hunt.curve()
+    return draw_curve(given.tolist(), found.tolist())
+
+
+def _examples(opened: OpenHunt, verdicts: dict[int, str]) -> tuple[Card, ...]:
+    positives = [row for row, verdict in verdicts.items() if verdict == "positive"][-EXAMPLES_SHOWN:][::-1]
+    return _cards(opened, positives, size=96)
+
+
+def _cards(opened: OpenHunt, rows: Sequence[int], **options: int) -> tuple[Card, ...]:
+    release = opened.hunt.release
+    table = release.catalogue.rows(list(rows), ["row", "object_id"])
+    return stamp_cards(opened.release, release, table, **options)
+
+
+def _hunt_row(shelf: Shelf, name: str) -> HuntRow:
+    try:
+        info = shelf.hunt_info(name)
+    except DiscoveryError as error:
+        return HuntRow.broken(name, without_paths(str(error)))
+    release = shelf.release_name_of(info)
+    if release is None:
+        return HuntRow.broken(name, f"Belongs to release '{info.release_name}', which is not served here.")
+    return HuntRow(
+        name=name,
+        release=release,
+        href=_address(name),
+        positive=info.counts.positive,
+        negative=info.counts.negative,
+        unsure=info.counts.unsure,
+        rounds=info.rounds,
+        started=f"{day_and_time(info.created)} by {info.who}",
+    )
+
+
+def _rows(release: Release, ticked: list[str] | str) -> list[int]:
+    given = [ticked] if isinstance(ticked, str) else ticked
+    rows = [int(text) for text in given if text.isdecimal() and len(text) < 18]
+    if any(row >= release.count for row in rows):
+        raise QueryError("A ticked object is not in this release: search again.")
+    return rows
+
+
+def _number(text: str, kind: type, name: str) -> Any:
+    if not text.strip():
+        return None
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise QueryError(f"{name} is '{text}': give a number, or leave it empty.") from error
+
+
+def _who(request: Request[Any, Any, Any]) -> str:
+    session: Session = request.scope["state"]["session"]
+    return session.who
+
+
+def _address(hunt: str) -> str:
+    return f"/hunts/{quote(hunt, safe='')}"

@@ -1,0 +1,202 @@
+"""Pictures of stamps: rendered on demand from the survey files, kept in a bounded cache."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote, urlencode
+
+from litestar import Request, Response, get
+from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath, FromQuery
+
+from discovery.errors import DiscoveryError, QueryError
+from discovery.release import Release
+from discovery.render import Box, stamp_png
+from discovery.stamps import Stamp
+from web.shelf import Shelf
+
+View = Literal["crop", "context"]
+Band = Literal["rgb", "g", "r", "z"]
+Stretch = Literal["default", "deep"]
+
+GRID_SIZE = 192
+LARGE_SIZE = 640
+SIZES = (96, GRID_SIZE, LARGE_SIZE)
+CROP_COLUMNS = ("crop_row0", "crop_row1", "crop_column0", "crop_column1")
+ONE_YEAR = "private, max-age=31536000, immutable"
+NO_STAMP = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 96 96"><rect width="96" height="96" fill="#121722"/>'
+    b'<text x="48" y="51" fill="#a3aec2" font-family="sans-serif" font-size="11" text-anchor="middle">no stamp</text></svg>'
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StampPicture:
+    """Which picture of a stamp is meant; the key of the cache."""
+
+    release: str
+    version: str
+    row: int
+    view: View
+    size: int = GRID_SIZE
+    band: Band = "rgb"
+    stretch: Stretch = "default"
+    bar: bool = False
+
+    @property
+    def etag(self) -> str:
+        """Changes with everything that the picture depends on."""
+        return f'"{hashlib.sha256(repr(self).encode()).hexdigest()[:24]}"'
+
+    @property
+    def address(self) -> str:
+        """Where the app serves it."""
+        asked = {
+            "size": self.size,
+            "band": self.band,
+            "stretch": self.stretch,
+            "bar": int(self.bar),
+            "v": self.version,
+        }
+        return f"/releases/{quote(self.release, safe='')}/stamps/{self.row}/{self.view}?{urlencode(asked)}"
+
+
+class PictureCache:
+    """Rendered pictures, the least recently used dropped first; safe to share between threads.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Memory for all pictures together.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._pictures: OrderedDict[StampPicture, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, picture: StampPicture, render: Callable[[], bytes]) -> bytes:
+        """Return a picture, rendered by ``render()`` when it is not held."""
+        with self._lock:
+            if picture in self._pictures:
+                self._pictures.move_to_end(picture)
+                return self._pictures[picture]
+        data = render()
+        with self._lock:
+            if picture not in self._pictures and len(data) <= self._max_bytes:
+                self._pictures[picture] = data
+                self._bytes += len(data)
+            while self._bytes > self._max_bytes:
+                self._bytes -= len(self._pictures.popitem(last=False)[1])
+        return data
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of all pictures held."""
+        return self._bytes
+
+
+@get("/releases/{name:str}/stamps/{row:int}/{view:str}", sync_to_thread=True, tags=["stamps"])
+def stamp_picture(
+    request: Request[Any, Any, Any],
+    shelf: NamedDependency[Shelf],
+    pictures: NamedDependency[PictureCache],
+    name: FromPath[str],
+    row: FromPath[int],
+    view: FromPath[View],
+    size: FromQuery[int] = GRID_SIZE,
+    band: FromQuery[Band] = "rgb",
+    stretch: FromQuery[Stretch] = "default",
+    bar: FromQuery[bool] = False,
+    v: FromQuery[str] = "",
+) -> Response[bytes]:
+    """Return a stamp as PNG: the crop that the encoder sees, or its whole context."""
+    release = shelf.release(name)
+    check_row(release, row)
+    if size not in SIZES:
+        raise QueryError(f"no stamp of {size} pixels is made: ask for one of {', '.join(map(str, SIZES))}")
+    picture = StampPicture(
+        release=name, version=release_version(release), row=row, view=view, size=size, band=band, stretch=stretch, bar=bar
+    )
+    headers = {"ETag": picture.etag, "Cache-Control": ONE_YEAR if v == picture.version else "private, no-cache"}
+    if request.headers.get("if-none-match") == picture.etag:
+        return Response(b"", status_code=304, headers=headers)
+    try:
+        data = pictures.get(picture, lambda: render_picture(release, picture))
+    except DiscoveryError:
+        return Response(NO_STAMP, status_code=404, media_type="image/svg+xml", headers={"Cache-Control": "no-store"})
+    return Response(data, media_type="image/png", headers=headers)
+
+
+def render_picture(release: Release, picture: StampPicture) -> bytes:
+    """Render one picture from the survey files: PNG.
+
+    Raises
+    ------
+    DiscoveryError
+        If the stamp cannot be read.
+    """
+    stamp = release.stamp(picture.row)
+    box = displayed_box(stamp, crop_box_of(release, picture.row)) if picture.view == "crop" else None
+    return stamp_png(
+        as_displayed(stamp),
+        box=box,
+        size_pixels=picture.size,
+        band=None if picture.band == "rgb" else picture.band,
+        stretch=picture.stretch,
+        scale_bar=picture.bar,
+    )
+
+
+def grid_picture(name: str, release: Release, row: int, *, size: int = GRID_SIZE) -> str:
+    """Return the address of a stamp for a grid: the crop with its scale bar."""
+    picture = StampPicture(
+        release=name, version=release_version(release), row=row, view="crop", size=size, bar=size >= GRID_SIZE
+    )
+    return picture.address
+
+
+def release_version(release: Release) -> str:
+    """Return what changes whenever a release's pictures may change."""
+    manifest = release.manifest
+    said = f"{manifest.survey.fingerprint} {manifest.plan} {release.encoder_checksum}"
+    return hashlib.sha256(said.encode()).hexdigest()[:12]
+
+
+def check_row(release: Release, row: int) -> None:
+    """Raise NotFoundException unless the release has that row."""
+    if not 0 <= row < release.count:
+        raise NotFoundException()
+
+
+def crop_box_of(release: Release, row: int) -> Box | None:
+    """Return the crop (row0, row1, column0, column1) in pixels of the stamp's array, as the catalogue has it."""
+    line = release.catalogue.rows([row], CROP_COLUMNS).to_pylist()[0]
+    values = [line[name] for name in CROP_COLUMNS]
+    return None if None in values else (int(values[0]), int(values[1]), int(values[2]), int(values[3]))
+
+
+def as_displayed(stamp: Stamp) -> Stamp:
+    """Return the stamp with its first row at the top of the picture and north up.
+
+    Arrays of fluxes follow FITS, whose first row lies at the bottom; JPEG and PNG start at the top.
+    """
+    if stamp.kind != "nmgy":
+        return stamp
+    return dataclasses.replace(stamp, pixels=stamp.pixels[:, ::-1])
+
+
+def displayed_box(stamp: Stamp, box: Box | None) -> Box | None:
+    """Return a crop box of the array in rows of the picture that is shown."""
+    if box is None or stamp.kind != "nmgy":
+        return box
+    side = stamp.pixels.shape[1]
+    return side - box[1], side - box[0], box[2], box[3]
