@@ -1,6 +1,6 @@
 """Hunts: a person labels, round by round, until enough galaxies of a kind are found."""
 
-from discovery.hunts.hunt import Hunt, new_hunt, open_hunt, peek_hunt
+from discovery.hunts.hunt import Hunt, new_hunt, open_hunt
 from discovery.hunts.labels import Example, LabelRequest
 from discovery.hunts.move import move_hunt
 from discovery.hunts.records import (
@@ -15,6 +15,7 @@ from discovery.hunts.records import (
     Undone,
     Verdict,
 )
+from discovery.hunts.shelf import list_hunts, peek_hunt, remembered_release
 
 __all__ = [
     "VERDICTS",
@@ -30,8 +31,10 @@ __all__ = [
     "Round",
     "Undone",
     "Verdict",
+    "list_hunts",
     "move_hunt",
     "new_hunt",
     "open_hunt",
     "peek_hunt",
+    "remembered_release",
 ]

@@ -16,6 +16,7 @@ from discovery.hunts.ranking import Ranking
 if TYPE_CHECKING:
     from discovery.hunts.hunt import Hunt
     from discovery.release import Release
+    from discovery.stamps import Stamp
 
 MAX_STAMPS = 2000
 CONTACT_SHEET_STAMPS = 400
@@ -101,8 +102,11 @@ def write_stamps(release: Release, rows: np.ndarray, ranks: np.ndarray, folder: 
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HuntError(f"{folder} cannot be made: {error.strerror}") from None
-    sheet, titles = [], []
-    for row, rank in zip(tqdm(rows.tolist(), desc="stamps", unit="stamp", disable=None), ranks.tolist(), strict=True):
+    sheet: list[Stamp] = []
+    titles: list[str] = []
+    for row, rank in zip(
+        tqdm(rows.tolist(), desc="stamps", unit="stamp", disable=None), ranks.tolist(), strict=True
+    ):
         stamp = release.stamp(row)
         name = f"{rank:06d}_{re.sub(r'[^A-Za-z0-9._+-]', '_', stamp.object_id)[:80]}.png"
         (folder / name).write_bytes(stamp_png(stamp, size_pixels=CUTOUT_PIXELS, scale_bar=True))
@@ -116,7 +120,9 @@ def write_stamps(release: Release, rows: np.ndarray, ranks: np.ndarray, folder: 
 def _marked(hunt: Hunt) -> dict[int, dict[str, Any]]:
     """What people said of each row: labels, and examples that no label overrides."""
     marked: dict[int, dict[str, Any]] = {
-        one.row: {"label": one.verdict, "example": True} for one in hunt.usable_examples if one.row is not None
+        one.row: {"label": one.verdict, "example": True}
+        for one in hunt.usable_examples
+        if one.row is not None
     }
     for row, state in hunt.labels().items():
         marked[row] = {

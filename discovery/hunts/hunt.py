@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
-from discovery.errors import EncoderMismatch, HuntError
+from discovery.errors import HuntError
+from discovery.hunts.binding import check_release, example_lines, object_lines, release_line
+from discovery.hunts.checks import checked_person, checked_settings
 from discovery.hunts.labels import Example, LabelRequest, decided, labelled_rows, training_set
 from discovery.hunts.measures import found_curve
 from discovery.hunts.ranking import Ranking, rank, round_seed
 from discovery.hunts.records import Counts, HuntInfo, LabelEvent, LabelState, Round, Undone, Verdict
 from discovery.hunts.rescorer import RescorerConfig
 from discovery.hunts.rounds import check_alpha, propose
-from discovery.hunts.store import HuntStore, checked_person, now
+from discovery.hunts.shelf import count_verdicts, describe
+from discovery.hunts.store import HuntStore, now
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from discovery.prompts import Prompt
     from discovery.release import Release
-
-MAX_PAGE_SIZE = 1000
 
 
 def new_hunt(
@@ -74,17 +75,6 @@ def new_hunt(
         The condition cannot be understood.
     """
     path = Path(path)
-    check_alpha(alpha)
-    _check_page_size(page_size)
-    if not 0 <= seed < 2**63:
-        raise HuntError(f"the seed is {seed}; it must lie between 0 and 2^63 - 1")
-    if not positives:
-        raise HuntError("a hunt starts from at least one positive example")
-    if where is not None:
-        release.catalogue.where(where)
-    given = [*(("positive", prompt) for prompt in positives), *(("negative", prompt) for prompt in negatives)]
-    examples, objects = example_lines(release, given)
-    stamped = {"who": checked_person(who), "when": now()}
     settings = {
         "name": path.stem,
         "alpha": alpha,
@@ -93,6 +83,14 @@ def new_hunt(
         "where": where,
         "flagged": flagged,
     }
+    checked_settings(settings)
+    if not positives:
+        raise HuntError("a hunt starts from at least one positive example")
+    if where is not None:
+        release.catalogue.where(where)
+    given = [*(("positive", prompt) for prompt in positives), *(("negative", prompt) for prompt in negatives)]
+    examples, objects = example_lines(release, given)
+    stamped = {"who": checked_person(who), "when": now()}
     HuntStore.create(
         path,
         {
@@ -118,17 +116,6 @@ def open_hunt(path: Path | str, release: Release) -> Hunt:
     return Hunt(HuntStore.open(Path(path)), release)
 
 
-def peek_hunt(path: Path | str) -> HuntInfo:
-    """Say what a hunt file holds, without its release.
-
-    Raises
-    ------
-    HuntError
-        The file is no hunt, or damaged.
-    """
-    return _describe(HuntStore.open(Path(path)))
-
-
 class Hunt:
     """One hunt on one release; safe to share between threads, and between processes by its file."""
 
@@ -136,7 +123,7 @@ class Hunt:
         self.release = release
         self._store = store
         self._bound = store.releases()[-1]
-        self._check_release()
+        check_release(store, release)
 
     @property
     def path(self) -> Path:
@@ -146,16 +133,16 @@ class Hunt:
     @property
     def alpha(self) -> float:
         """The alpha rule's threshold now."""
-        return float(self._store.settings()["alpha"])
+        return self._store.settings().alpha
 
     @property
     def page_size(self) -> int:
         """Objects a round."""
-        return int(self._store.settings()["page_size"])
+        return self._store.settings().page_size
 
     def info(self) -> HuntInfo:
         """Return the hunt's settings and counts."""
-        return _describe(self._store)
+        return describe(self._store)
 
     # -- rounds
 
@@ -172,15 +159,17 @@ class Hunt:
         """
         who = checked_person(who)
         taken = self._store.snapshot()
+        if page_size is not None:
+            checked_settings({**msgspec.structs.asdict(taken.settings), "page_size": page_size})
         number = len(taken.rounds) + 1
         played = self._play(
             number,
             taken.states,
             taken.rounds,
             taken.last_event,
-            alpha=float(taken.settings["alpha"]),
-            page_size=_check_page_size(page_size or int(taken.settings["page_size"])),
-            seed=round_seed(int(taken.settings["seed"]), number),
+            alpha=taken.settings.alpha,
+            page_size=taken.settings.page_size if page_size is None else page_size,
+            seed=round_seed(taken.settings.seed, number),
             config=RescorerConfig(),
             who=who,
             when=now(),
@@ -212,17 +201,21 @@ class Hunt:
         recorded = rounds[round_number - 1]
         if recorded.release_id != self._bound["id"]:
             raise HuntError(f"round {round_number} was played on another release, before the hunt was moved")
-        ranker = recorded.parts["ranker"]
-        settings = {key: value for key, value in ranker.items() if key != "name"}
+        try:
+            ranker, page_size = recorded.parts["ranker"], int(recorded.parts["chooser"]["page_size"])
+            settings = {key: value for key, value in ranker.items() if key != "name"}
+            config = RescorerConfig(**settings) if ranker["name"] == "mlp" else RescorerConfig()
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise HuntError(f"the parts of round {round_number} are not known to this version") from None
         return self._play(
             round_number,
             self._store.states(recorded.last_event),
             rounds[: round_number - 1],
             recorded.last_event,
             alpha=recorded.alpha,
-            page_size=recorded.parts["chooser"]["page_size"],
+            page_size=page_size,
             seed=recorded.seed,
-            config=RescorerConfig(**settings) if ranker["name"] == "mlp" else RescorerConfig(),
+            config=config,
             who=recorded.who,
             when=recorded.when,
         )
@@ -264,8 +257,10 @@ class Hunt:
         """Log several verdicts in one transaction: all of them or none; their event numbers."""
         requests = list(requests)
         rows = np.array([request.row for request in requests], dtype=np.int64)
-        if len(rows) and not ((0 <= rows) & (rows < self.release.count)).all():
-            raise HuntError(f"rows of {self.release.name} go from 0 to {self.release.count - 1}; {rows.tolist()} does not")
+        if len(rows) and not ((rows >= 0) & (rows < self.release.count)).all():
+            raise HuntError(
+                f"rows of {self.release.name} go from 0 to {self.release.count - 1}; {rows.tolist()} does not"
+            )
         objects = object_lines(self.release, self.release.catalogue.primary_rows[rows])
         lines = [
             {
@@ -299,11 +294,14 @@ class Hunt:
 
     def examples(self) -> list[Example]:
         """Return the examples that started the hunt."""
-        return [Example(**{name: line[name] for name in Example.__annotations__}) for line in self._store.examples()]
+        return [
+            Example(**{name: line[name] for name in Example.__annotations__})
+            for line in self._store.examples()
+        ]
 
     def counts(self) -> Counts:
         """Return how many objects have each verdict, examples not included."""
-        return _counts(self._states())
+        return count_verdicts(self._states())
 
     def known_objects(self) -> list[dict[str, Any]]:
         """Return object_id, row, ra_deg, dec_deg and former_id of every object that the file names."""
@@ -325,7 +323,7 @@ class Hunt:
     def ranking(self) -> Ranking:
         """Rank every object of the release by the labels so far, as the next round would."""
         taken = self._store.snapshot()
-        seed = round_seed(int(taken.settings["seed"]), len(taken.rounds) + 1)
+        seed = round_seed(taken.settings.seed, len(taken.rounds) + 1)
         return rank(self.release, self._training(taken.states), seed=seed)
 
     def export(
@@ -342,7 +340,13 @@ class Hunt:
         from discovery.hunts.export import export_hunt
 
         return export_hunt(
-            self, Path(path), top=top, min_score=min_score, columns=columns, stamps=stamps, unfiltered=unfiltered
+            self,
+            Path(path),
+            top=top,
+            min_score=min_score,
+            columns=columns,
+            stamps=stamps,
+            unfiltered=unfiltered,
         )
 
     @cached_property
@@ -350,9 +354,9 @@ class Hunt:
         """Primary rows that meet the hunt's filter, (N,) bool: what it may show at all."""
         settings = self._store.settings()
         allowed = self.release.primary.copy()
-        if settings["where"] is not None:
-            allowed &= self.release.catalogue.where(settings["where"])
-        if not settings["flagged"]:
+        if settings.where is not None:
+            allowed &= self.release.catalogue.where(settings.where)
+        if not settings.flagged:
             allowed &= self.release.clean
         return allowed
 
@@ -382,7 +386,7 @@ class Hunt:
             number=number,
             strategy=proposal.strategy,
             parts={
-                "candidates": {"name": "unlabelled", "where": settings["where"], "flagged": settings["flagged"]},
+                "candidates": {"name": "unlabelled", "where": settings.where, "flagged": settings.flagged},
                 "ranker": ranking.model,
                 "chooser": {"name": "alpha-rule", "page_size": page_size},
             },
@@ -411,123 +415,3 @@ class Hunt:
     def usable_examples(self) -> list[Example]:
         """The examples that this release's encoder made."""
         return [one for one in self.examples() if one.encoder_checksum == self.release.encoder_checksum]
-
-    def _check_release(self) -> None:
-        """Compare encoder, size and the names of all objects in the file with the release's."""
-        bound, release = self._bound, self.release
-        advice = "open its own release or carry it over with 'discovery hunt move'"
-        if bound["encoder_checksum"] != release.encoder_checksum:
-            raise EncoderMismatch(f"{self.path.name} was played with another encoder than {release.name}'s; {advice}")
-        if bound["count"] != release.count or bound["dimension"] != release.dimension:
-            raise HuntError(
-                f"{self.path.name} belongs to {bound['name']} with {bound['count']} objects;"
-                f" {release.name} has {release.count}; {advice}"
-            )
-        known = [line for line in self._store.objects() if line["row"] is not None]
-        rows = [line["row"] for line in known]
-        if any(not 0 <= row < release.count for row in rows):
-            raise HuntError(f"{self.path.name} names rows that {release.name} does not have; {advice}")
-        names = release.catalogue.rows(rows, ["object_id"])["object_id"].to_pylist()
-        for line, name in zip(known, names, strict=True):
-            if line["object_id"] != name:
-                raise HuntError(
-                    f"row {line['row']} of {release.name} is {name}, but {self.path.name} knows it as"
-                    f" {line['object_id']}; {advice}"
-                )
-        if any(one.vector.shape != (release.dimension,) for one in self.usable_examples):
-            raise HuntError(f"{self.path.name} holds an example whose vector is damaged")
-
-
-def release_line(release: Release, hunt: Path) -> dict[str, Any]:
-    """Return what a hunt file remembers of its release."""
-    return {
-        "name": release.name,
-        "path": str(Path(release.path).resolve()),
-        "relative_path": os.path.relpath(Path(release.path).resolve(), hunt.resolve().parent),
-        "encoder_checksum": release.encoder_checksum,
-        "dimension": release.dimension,
-        "count": release.count,
-    }
-
-
-def object_lines(release: Release, rows: Sequence[int] | np.ndarray) -> list[dict[str, Any]]:
-    """Return name and position of some rows, in the given order, as the hunt file keeps them."""
-    table = release.catalogue.rows(np.asarray(rows, dtype=np.int64), ["row", "object_id", "ra", "dec"])
-    return [
-        {"object_id": line["object_id"], "row": line["row"], "ra_deg": line["ra"], "dec_deg": line["dec"]}
-        for line in table.to_pylist()
-    ]
-
-
-def example_lines(
-    release: Release, given: Sequence[tuple[str, Prompt]]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the lines of (verdict, prompt) pairs as examples, and of the objects that they are.
-
-    Raises
-    ------
-    EncoderMismatch
-        A prompt made by another encoder than the release's.
-    HuntError
-        An object that is an example of both kinds.
-    """
-    kinds: dict[int, str] = {}
-    examples: list[dict[str, Any]] = []
-    for verdict, prompt in given:
-        if prompt.encoder_checksum != release.encoder_checksum or prompt.vector.shape != (release.dimension,):
-            raise EncoderMismatch(f"example {prompt.label} was seen by another encoder than {release.name}'s; make it again")
-        name = None
-        if prompt.row is not None:
-            (line,) = object_lines(release, [release.catalogue.primary_rows[prompt.row]])
-            name = line["object_id"]
-            if kinds.setdefault(line["row"], verdict) != verdict:
-                raise HuntError(f"{name} is given both as a positive and as a negative example")
-        examples.append(
-            {
-                "label": prompt.label,
-                "object_id": name,
-                "verdict": verdict,
-                "vector": np.asarray(prompt.vector, dtype="<f4").tobytes(),
-                "encoder_checksum": prompt.encoder_checksum,
-            }
-        )
-    return examples, object_lines(release, sorted(kinds))
-
-
-def _check_page_size(page_size: int) -> int:
-    if not 1 <= page_size <= MAX_PAGE_SIZE:
-        raise HuntError(f"the page size is {page_size}; it must lie between 1 and {MAX_PAGE_SIZE}")
-    return page_size
-
-
-def _counts(states: list[LabelState]) -> Counts:
-    verdicts = [state.verdict for state in states]
-    return Counts(
-        positive=verdicts.count("positive"),
-        negative=verdicts.count("negative"),
-        unsure=verdicts.count("unsure"),
-        skipped=verdicts.count("skipped"),
-    )
-
-
-def _describe(store: HuntStore) -> HuntInfo:
-    taken, bound, log = store.snapshot(), store.releases()[-1], store.log()
-    who, created = store.first_line()
-    kinds = [line["verdict"] for line in store.examples()]
-    return HuntInfo(
-        path=store.path,
-        created=created,
-        who=who,
-        release_name=bound["name"],
-        release_path=bound["path"],
-        relative_path=bound["relative_path"],
-        encoder_checksum=bound["encoder_checksum"],
-        dimension=bound["dimension"],
-        count=bound["count"],
-        examples_positive=kinds.count("positive"),
-        examples_negative=kinds.count("negative"),
-        counts=_counts(taken.states),
-        rounds=len(taken.rounds),
-        last_label=log[-1].when if log else None,
-        **{key: taken.settings[key] for key in ("name", "alpha", "page_size", "seed", "where", "flagged")},
-    )

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from discovery.errors import HuntError, QueryError
-from discovery.hunts.hunt import Hunt, example_lines, object_lines, open_hunt, release_line
+from discovery.hunts.binding import example_lines, object_lines, release_line
+from discovery.hunts.checks import checked_person
+from discovery.hunts.hunt import Hunt, open_hunt
 from discovery.hunts.records import MovedObject, MoveReport
-from discovery.hunts.store import HuntStore, checked_person, now
+from discovery.hunts.store import HuntStore, now
 
 if TYPE_CHECKING:
     from discovery.prompts import Prompt
@@ -51,7 +53,10 @@ def move_hunt(
     tables = source.tables()
     moved = _matched(tables["objects"], tables["releases"][-1]["name"], release)
     stamped = {"who": checked_person(who), "when": now()}
-    lines = {line["row"]: line for line in object_lines(release, sorted({m.row for m in moved.values() if m.row is not None}))}
+    lines = {
+        line["row"]: line
+        for line in object_lines(release, sorted({m.row for m in moved.values() if m.row is not None}))
+    }
     tables["objects"] = _objects(tables["objects"], moved, lines)
     for table in ("labels", "shown"):
         tables[table] = [_renamed(line, moved) for line in tables[table]]
@@ -69,7 +74,9 @@ def move_hunt(
         release_name=release.name,
         objects=tuple(moved.values()),
         examples_left=tuple(
-            line["label"] for line in tables["examples"] if line["encoder_checksum"] != release.encoder_checksum
+            line["label"]
+            for line in tables["examples"]
+            if line["encoder_checksum"] != release.encoder_checksum
         ),
     )
     return open_hunt(out, release), report
@@ -97,11 +104,18 @@ def _match(line: dict[str, Any], old_name: str, release: Release) -> MovedObject
         return _moved(line, found, "position", separation, note)
     name = f"{line['object_id']}@{old_name}" if taken else line["object_id"]
     return MovedObject(
-        object_id=line["object_id"], row=None, new_object_id=name, by="not found", separation_arcsec=None, note=note
+        object_id=line["object_id"],
+        row=None,
+        new_object_id=name,
+        by="not found",
+        separation_arcsec=None,
+        note=note,
     )
 
 
-def _moved(line: dict[str, Any], found: dict[str, Any], by: Any, separation: float | None, note: str) -> MovedObject:
+def _moved(
+    line: dict[str, Any], found: dict[str, Any], by: Any, separation: float | None, note: str
+) -> MovedObject:
     return MovedObject(
         object_id=line["object_id"],
         row=found["row"],

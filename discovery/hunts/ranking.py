@@ -119,7 +119,9 @@ class SimilarityScorer:
 
     def __init__(self, training: TrainingSet) -> None:
         if not len(training.positives) and not len(training.negatives):
-            raise HuntError("the hunt has no example to start from; label an object positive or add an example")
+            raise HuntError(
+                "the hunt has no example to start from; label an object positive or add an example"
+            )
         direction = np.zeros(training.positives.shape[1], dtype=np.float64)  # (D,)
         if len(training.positives):
             direction += training.positives.astype(np.float64).mean(axis=0)

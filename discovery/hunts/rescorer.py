@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from discovery.errors import HuntError
+
 if TYPE_CHECKING:
     import torch
 
@@ -42,6 +44,20 @@ class RescorerConfig:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     background: int = 2048
+
+    def __post_init__(self) -> None:
+        """Refuse what a damaged or foreign hunt file might ask for."""
+        sizes = {"hidden": 2**14, "steps": 10_000, "batch": 2**14, "background": 2**16}
+        for name, most in sizes.items():
+            if not isinstance(getattr(self, name), int) or not 1 <= getattr(self, name) <= most:
+                raise HuntError(
+                    f"the rescorer's {name} is {getattr(self, name)}; it must lie between 1 and {most}"
+                )
+        for name in ("learning_rate", "weight_decay"):
+            if not isinstance(getattr(self, name), int | float) or not 0 <= getattr(self, name) <= 10:
+                raise HuntError(
+                    f"the rescorer's {name} is {getattr(self, name)}; it must lie between 0 and 10"
+                )
 
 
 class Rescorer:
@@ -83,16 +99,49 @@ def train_rescorer(
     targets = torch.cat([torch.ones(len(positives)), torch.zeros(len(negatives))])
     weights = len(targets) / 2 / torch.where(targets > 0, len(positives), len(negatives))
     parameters = _first_weights(inputs.shape[1], config.hidden, generator)
-    optimiser = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimiser = _AdamW(parameters, config)
     for _ in range(config.steps):
         drawn = torch.randperm(len(targets), generator=generator)[: config.batch].sort().values
-        optimiser.zero_grad()
         loss = torch.nn.functional.binary_cross_entropy_with_logits(
             _forward(inputs[drawn], parameters), targets[drawn], weight=weights[drawn]
         )
-        loss.backward()
-        optimiser.step()
+        optimiser.step(list(torch.autograd.grad(loss, parameters)))
     return Rescorer(centre, scale, parameters)
+
+
+class _AdamW:
+    """AdamW by torch's functional form: building ``torch.optim.AdamW`` imports the compiler, seconds at first use."""
+
+    def __init__(self, parameters: list[torch.Tensor], config: RescorerConfig) -> None:
+        import torch
+
+        self._parameters, self._config = parameters, config
+        self._means = [torch.zeros_like(parameter) for parameter in parameters]
+        self._squares = [torch.zeros_like(parameter) for parameter in parameters]
+        self._steps = [torch.zeros(()) for _ in parameters]
+
+    def step(self, gradients: list[torch.Tensor]) -> None:
+        """Change the parameters in place."""
+        import torch
+        from torch.optim.adamw import adamw
+
+        with torch.no_grad():
+            adamw(
+                self._parameters,
+                gradients,
+                self._means,
+                self._squares,
+                [],
+                self._steps,
+                fused=True,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=self._config.learning_rate,
+                weight_decay=self._config.weight_decay,
+                eps=1e-8,
+                maximize=False,
+            )
 
 
 def _standardisation(background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -25,14 +25,18 @@ from urllib.parse import quote
 import numpy as np
 
 from discovery.errors import HuntError
-from discovery.hunts.records import VERDICTS, LabelEvent, LabelState, Round, Undone
+from discovery.hunts.checks import (
+    APPLICATION_ID,
+    HuntSettings,
+    check_header,
+    checked_label,
+    checked_person,
+    checked_settings,
+)
+from discovery.hunts.records import LabelEvent, LabelState, Round, Undone
 
-APPLICATION_ID = 0x47444854  # "GDHT"
 BUSY_TIMEOUT_S = 30.0
 MAX_VALUE_BYTES = 16 * 2**20
-MAX_FILE_BYTES = 2**30
-MAX_NAME = 100
-MAX_REASON = 1000
 
 ACTIVE = """SELECT * FROM labels WHERE undoes IS NULL AND event <= :until
     AND event NOT IN (SELECT undoes FROM labels WHERE undoes IS NOT NULL AND event <= :until)"""
@@ -120,7 +124,7 @@ class HuntStore:
         HuntError
             It is missing, no hunt, damaged, holds anything beside a hunt's tables, or comes from a newer version.
         """
-        version = _check_header(path)
+        version = check_header(path, len(MIGRATIONS))
         store = cls(path)
         try:
             store._check(version)
@@ -135,7 +139,7 @@ class HuntStore:
 
     # -- settings, releases, objects, examples
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> HuntSettings:
         """Return the present settings: the last value of each key."""
         with self._reading() as connection:
             return _settings(connection)
@@ -181,6 +185,22 @@ class HuntStore:
             ).fetchall()
         return [{**line, "vector": _vector(line["vector"], self.path)} for line in map(dict, lines)]
 
+    def contradicts_itself(self) -> bool:
+        """Whether labels, pages and examples name objects that the table of objects lacks or places elsewhere."""
+        with self._reading() as connection:
+            numbers = [
+                line["number"] for line in connection.execute("SELECT number FROM rounds ORDER BY number")
+            ]
+            strays = connection.execute(
+                """SELECT (SELECT count(*) FROM labels l LEFT JOIN objects o USING (object_id)
+                           WHERE o.object_id IS NULL OR o.row IS NOT l.row)
+                        + (SELECT count(*) FROM shown s LEFT JOIN objects o USING (object_id)
+                           WHERE o.object_id IS NULL OR o.row IS NOT s.row)
+                        + (SELECT count(*) FROM examples e LEFT JOIN objects o USING (object_id)
+                           WHERE e.object_id IS NOT NULL AND o.object_id IS NULL) AS number"""
+            ).fetchone()["number"]
+        return strays > 0 or numbers != list(range(1, len(numbers) + 1))
+
     # -- labels
 
     def add_labels(self, lines: Iterable[dict[str, Any]], who: str) -> list[int]:
@@ -196,7 +216,7 @@ class HuntStore:
         list of int
             The events' numbers.
         """
-        checked = [_checked_label(line) for line in lines]
+        checked = [checked_label(line) for line in lines]
         stamped = {"who": checked_person(who), "when": now()}
         events = []
         with self._writing() as connection:
@@ -205,7 +225,9 @@ class HuntStore:
                 shown = connection.execute(
                     "SELECT max(round) AS latest FROM shown WHERE object_id = ?", (line["object_id"],)
                 ).fetchone()
-                fields = {key: line[key] for key in ("object_id", "row", "verdict", "negative_class", "reason")}
+                fields = {
+                    key: line[key] for key in ("object_id", "row", "verdict", "negative_class", "reason")
+                }
                 events.append(_insert(connection, "labels", **fields, round=shown["latest"], **stamped))
         return events
 
@@ -214,7 +236,8 @@ class HuntStore:
         who = checked_person(who)
         with self._writing() as connection:
             target = connection.execute(
-                f"SELECT * FROM ({ACTIVE}) WHERE who = :who ORDER BY event DESC LIMIT 1", {"until": EVER, "who": who}
+                f"SELECT * FROM ({ACTIVE}) WHERE who = :who ORDER BY event DESC LIMIT 1",
+                {"until": EVER, "who": who},
             ).fetchone()
             if target is None:
                 return None
@@ -222,7 +245,7 @@ class HuntStore:
                 f"SELECT * FROM ({ACTIVE}) WHERE object_id = :object_id AND event <> :event ORDER BY event DESC LIMIT 1",
                 {"until": EVER, "object_id": target["object_id"], "event": target["event"]},
             ).fetchone()
-            restored = {
+            restored: dict[str, Any] = {
                 "verdict": before["verdict"] if before else "cleared",
                 "negative_class": before["negative_class"] if before else None,
             }
@@ -368,11 +391,7 @@ class Snapshot:
     states: list[LabelState]
     last_event: int
     rounds: list[Round]
-    settings: dict[str, Any]
-
-
-class _NeedsRecovery(Exception):
-    """A killed writer left its journal; reading needs it rolled back first."""
+    settings: HuntSettings
 
 
 def now() -> str:
@@ -380,45 +399,8 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def checked_person(who: str) -> str:
-    """Return ``who`` without surrounding blanks; HuntError when nothing is left or it is no plain short text."""
-    who = who.strip()
-    if not who or len(who) > MAX_NAME or not who.isprintable():
-        raise HuntError(f"who labels must be a name of 1 to {MAX_NAME} printable characters")
-    return who
-
-
-def _checked_label(line: dict[str, Any]) -> dict[str, Any]:
-    if line["verdict"] not in VERDICTS:
-        raise HuntError(f"unknown verdict {line['verdict']!r}; choose from {', '.join(VERDICTS)}")
-    if line["negative_class"] is not None and line["verdict"] != "negative":
-        raise HuntError("only a negative label can carry a negative class")
-    for key, limit in (("negative_class", MAX_NAME), ("reason", MAX_REASON)):
-        if line[key] is not None and (not line[key].strip() or len(line[key]) > limit):
-            raise HuntError(f"{key.replace('_', ' ')} must have 1 to {limit} characters")
-    return line
-
-
-def _check_header(path: Path) -> int:
-    """Return the schema version from the file's header, without letting SQLite near it."""
-    try:
-        with path.open("rb") as file:
-            header = file.read(100)
-            size = file.seek(0, 2)
-    except OSError as error:
-        raise HuntError(f"{path.name} cannot be read: {error.strerror}") from None
-    if len(header) < 100 or header[:16] != b"SQLite format 3\0" or header[68:72] != APPLICATION_ID.to_bytes(4, "big"):
-        raise HuntError(f"{path.name} is no hunt file")
-    if size > MAX_FILE_BYTES:
-        raise HuntError(f"{path.name} has {size / 2**20:.0f} MiB; hunt files have at most {MAX_FILE_BYTES / 2**20:.0f}")
-    if header[18] != 1 or header[19] != 1:
-        raise HuntError(f"{path.name} keeps its changes in a side file (WAL), as hunts never do; it is not opened")
-    version = int.from_bytes(header[60:64], "big")
-    if version > len(MIGRATIONS):
-        raise HuntError(f"{path.name} has version {version}, newer than this program's {len(MIGRATIONS)}; upgrade it")
-    if version == 0:
-        raise HuntError(f"{path.name} is no complete hunt file; its making was interrupted")
-    return version
+class _NeedsRecovery(Exception):
+    """A killed writer left its journal; reading needs it rolled back first."""
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> None:
@@ -449,7 +431,9 @@ def _translated(error: sqlite3.Error, path: Path) -> Exception:
     if code == sqlite3.SQLITE_READONLY_ROLLBACK:
         return _NeedsRecovery()
     if code is not None and code & 0xFF == sqlite3.SQLITE_BUSY:
-        return HuntError(f"{path.name} has been in use by another program for {BUSY_TIMEOUT_S:.0f} s; try again")
+        return HuntError(
+            f"{path.name} has been in use by another program for {BUSY_TIMEOUT_S:.0f} s; try again"
+        )
     return HuntError(f"{path.name} cannot be used: {error}")
 
 
@@ -469,14 +453,16 @@ def _add_object(connection: sqlite3.Connection, line: dict[str, Any]) -> None:
 
 def _states(connection: sqlite3.Connection, until: int) -> list[LabelState]:
     lines = connection.execute(
-        f"SELECT * FROM ({ACTIVE}) GROUP BY object_id HAVING event = max(event) ORDER BY object_id", {"until": until}
+        f"SELECT * FROM ({ACTIVE}) GROUP BY object_id HAVING event = max(event) ORDER BY object_id",
+        {"until": until},
     )
     fields = [field.name for field in dataclasses.fields(LabelState)]
     return [LabelState(**{name: line[name] for name in fields}) for line in lines]
 
 
-def _settings(connection: sqlite3.Connection) -> dict[str, Any]:
-    return {line["key"]: _parsed(line["value"]) for line in connection.execute("SELECT * FROM settings ORDER BY event")}
+def _settings(connection: sqlite3.Connection) -> HuntSettings:
+    lines = connection.execute("SELECT * FROM settings ORDER BY event")
+    return checked_settings({line["key"]: _parsed(line["value"]) for line in lines})
 
 
 def _rounds(connection: sqlite3.Connection) -> list[Round]:
@@ -499,7 +485,7 @@ def _round(line: dict[str, Any], page: list[sqlite3.Row]) -> Round:
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise HuntError(f"the hunt file holds a setting that cannot be read: {text[:40]!r}") from None
 
 

@@ -57,7 +57,9 @@ class SmallRelease:
         return Stamp(object_id=name, pixels=pixels, kind="rgb", pixel_scale_arcsec=0.262)
 
 
-def made_vectors(count: int = COUNT, dimension: int = DIMENSION, targets: int = TARGETS, seed: int = 5) -> np.ndarray:
+def made_vectors(
+    count: int = COUNT, dimension: int = DIMENSION, targets: int = TARGETS, seed: int = 5
+) -> np.ndarray:
     """Unit vectors of which the first ``targets`` scatter around a direction of their own."""
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(count, dimension))
@@ -84,7 +86,10 @@ def make_release(folder: Path, name: str, vectors: np.ndarray, **columns: list) 
     (folder / name).mkdir()
     write_catalogue(folder / name / "catalogue.duckdb", [pa.table(table)])
     return SmallRelease(
-        name=name, path=folder / name, vectors=vectors, catalogue=Catalogue(folder / name / "catalogue.duckdb", count)
+        name=name,
+        path=folder / name,
+        vectors=vectors,
+        catalogue=Catalogue(folder / name / "catalogue.duckdb", count),
     )
 
 
