@@ -12,8 +12,9 @@ import numpy as np
 
 from discovery.simulation.config import STAMP_PIXELS
 from discovery.simulation.disks import Body, Shape
-from discovery.simulation.light import Scene, colour, flux_from_mag, grid
+from discovery.simulation.light import Scene, grid
 from discovery.simulation.neighbours import draw_star_colour
+from discovery.simulation.photometry import colour, flux_from_mag
 
 BRIGHT, MEDIUM = 1 << 1, 1 << 11
 SATURATED = (1 << 2, 1 << 3, 1 << 4)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from discovery.simulation.light import Scene, colour
+from discovery.simulation.light import Scene
+from discovery.simulation.photometry import colour
 from discovery.simulation.structure import (
     DiskFrame,
     arm_phase,

@@ -20,9 +20,10 @@ from discovery.simulation.disks import (
 from discovery.simulation.ellipticals import add_elliptical
 from discovery.simulation.exposure import Exposure, add_noise, draw_exposure
 from discovery.simulation.lenses import add_lens
-from discovery.simulation.light import Scene, flux_from_mag
+from discovery.simulation.light import Scene
 from discovery.simulation.mergers import add_merger
 from discovery.simulation.neighbours import add_neighbours
+from discovery.simulation.photometry import flux_from_mag
 from discovery.simulation.targets import Target
 
 EXTINCTION = np.array([3.214, 2.165, 1.211])
@@ -72,7 +73,9 @@ def draw_target(seed: int, target: Target) -> Drawn:
     ebv = float(np.clip(np.exp(rng.normal(-3.4, 0.5)), 0.005, 0.3))
     transmission = 10 ** (-0.4 * EXTINCTION * ebv)
     scene = Scene()
-    body = Body(radius_pixels=_radius_arcsec(rng, target) / PIXEL_SCALE_ARCSEC)
+    body = Body(
+        radius_pixels=_radius_arcsec(rng, target) / PIXEL_SCALE_ARCSEC, x=target.dx, y=target.dy
+    )
     is_artefact = target.truth_class == "artefact"
     name = str(rng.choice(["elliptical", "spiral", "star"])) if is_artefact else target.truth_class
     shape = BUILDERS[name](rng, scene, body)
@@ -88,14 +91,14 @@ def draw_target(seed: int, target: Target) -> Drawn:
     if detect is not None:
         detect(pixels, mask)
     lost = np.stack([(pixels[band] == 0) | (mask & ALLMASK[band] > 0) for band in range(3)])
-    invvar = np.where(lost, 0, exposure.sigma_nmgy[:, None, None] ** -2.0).astype(np.float32)
+    invvar = np.where(pixels == 0, 0, exposure.sigma_nmgy[:, None, None] ** -2.0).astype(np.float32)
     redshift = _redshift(rng, target)
     return Drawn(
         pixels=pixels,
         mask=mask,
         invvar=invvar,
         flux_nmgy=flux,
-        fiberflux_nmgy=clean[:, _FIBER].sum(axis=1),
+        fiberflux_nmgy=clean[:, _fiber(target)].sum(axis=1),
         exposure=exposure,
         transmission=transmission,
         ebv=ebv,
@@ -110,10 +113,14 @@ def draw_target(seed: int, target: Target) -> Drawn:
     )
 
 
-_axis = np.arange(STAMP_PIXELS) - (STAMP_PIXELS - 1) / 2
-_FIBER = np.hypot(_axis[None, :], _axis[:, None]) * PIXEL_SCALE_ARCSEC < 0.75
 _CORE = slice(STAMP_PIXELS // 2 - 12, STAMP_PIXELS // 2 + 12)
 _CENTRE = slice(STAMP_PIXELS // 2 - 2, STAMP_PIXELS // 2 + 2)
+
+
+def _fiber(target: Target) -> np.ndarray:
+    """Return the pixels (152, 152) bool of a fibre of 1.5 arcsec on the object."""
+    axis = np.arange(STAMP_PIXELS) - (STAMP_PIXELS - 1) / 2
+    return np.hypot(axis[None, :] - target.dx, axis[:, None] - target.dy) * PIXEL_SCALE_ARCSEC < 0.75
 
 
 def _radius_arcsec(rng: np.random.Generator, target: Target) -> float:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from discovery.simulation.disks import Body, Shape
-from discovery.simulation.light import Scene, colour
+from discovery.simulation.light import Scene
+from discovery.simulation.photometry import colour
 from discovery.simulation.structure import disk_frame
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from discovery.simulation.config import PIXEL_SCALE_ARCSEC
-from discovery.simulation.light import flux_from_mag
+from discovery.simulation.photometry import flux_from_mag
 
 FWHM_PER_SIGMA = 2.3548
 SIGMA_FITS = (

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import h5py
 import numpy as np
 
 from discovery.simulation.config import STAMP_PIXELS
-from discovery.simulation.draw import Drawn
 from discovery.simulation.targets import Target
+
+if TYPE_CHECKING:
+    from discovery.simulation.draw import Drawn
 
 ROWS_PER_FILE = 1_000_000
 RELEASE = 9010
@@ -68,14 +69,13 @@ class StampFiles:
     ) -> None:
         self._close(whole=kind is None)
 
-    def write(self, drawn: Iterable[tuple[Target, Drawn]]) -> None:
-        """Append the next objects."""
-        for target, stamp in drawn:
-            if target.row % ROWS_PER_FILE == 0:
-                self._open(target.row)
-            assert self._file is not None
-            for name, value in stamp_columns(target, stamp).items():
-                self._file[name][target.row - self._start] = value
+    def write(self, target: Target, drawn: Drawn) -> None:
+        """Append the next object; targets come in the order of their rows."""
+        if target.row % ROWS_PER_FILE == 0:
+            self._open(target.row)
+        assert self._file is not None
+        for name, value in stamp_columns(target, drawn).items():
+            self._file[name][target.row - self._start] = value
 
     def _open(self, start: int) -> None:
         self._close(whole=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
-
 import numpy as np
+from lenstronomy.LensModel.Profiles.shear import Shear
+from lenstronomy.LensModel.Profiles.sie import SIE
+from lenstronomy.Util.param_util import phi_q2_ellipticity, shear_polar2cartesian
 
 from discovery.simulation.config import PIXEL_SCALE_ARCSEC
 from discovery.simulation.disks import Body, Shape
-from discovery.simulation.light import CENTRE, GRID_PIXELS, Scene, colour
+from discovery.simulation.light import CENTRE, GRID_PIXELS, Scene
+from discovery.simulation.photometry import colour
 
 OVERSAMPLING = 3
 """Rays a pixel in each direction: sources are about a pixel in size."""
@@ -41,13 +42,13 @@ def _trace(
     """Return the image (256, 256) of a random source, surface brightness conserved along each ray."""
     half = int(np.ceil(3.0 * einstein_pixels)) + 3
     fine = (np.arange(2 * half * OVERSAMPLING) + 0.5) / OVERSAMPLING - half
-    x, y = np.meshgrid(fine, fine)
+    column, row = round(CENTRE + 0.5 + body.x), round(CENTRE + 0.5 + body.y)
+    x, y = np.meshgrid(fine - (CENTRE + 0.5 + body.x - column), fine - (CENTRE + 0.5 + body.y - row))
     source_x, source_y = _ray_shooting(rng, x.ravel(), y.ravel(), einstein_pixels, axis_ratio, angle)
     light = _source_light(rng, source_x, source_y, einstein_pixels).reshape(x.shape)
     binned = light.reshape(2 * half, OVERSAMPLING, 2 * half, OVERSAMPLING).mean(axis=(1, 3))
     image = np.zeros((GRID_PIXELS, GRID_PIXELS), np.float32)
-    row, column = int(np.round(CENTRE + 0.5 + body.y)) - half, int(np.round(CENTRE + 0.5 + body.x)) - half
-    image[row : row + 2 * half, column : column + 2 * half] = binned
+    image[row - half : row + half, column - half : column + half] = binned
     return image
 
 
@@ -59,15 +60,16 @@ def _ray_shooting(
     axis_ratio: float,
     angle: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the rays through x, y (pixels from the lens) meet the source plane."""
-    from lenstronomy.Util.param_util import phi_q2_ellipticity, shear_polar2cartesian
+    """Return where the rays through x, y (pixels from the lens) meet the source plane.
 
+    The profiles are taken from lenstronomy one by one: its ``LensModel`` brings in 5 s of cosmology.
+    """
     mass_ratio = min(axis_ratio + rng.normal(0.05, 0.05), 0.97)
     e1, e2 = phi_q2_ellipticity(angle + rng.normal(0, 0.1), mass_ratio)
     gamma1, gamma2 = shear_polar2cartesian(rng.uniform(0, np.pi), abs(rng.normal(0, 0.05)))
-    mass = {"theta_E": einstein_pixels, "e1": e1, "e2": e2, "center_x": 0.0, "center_y": 0.0}
-    shear = {"gamma1": gamma1, "gamma2": gamma2, "ra_0": 0.0, "dec_0": 0.0}
-    return _lens_model().ray_shooting(x, y, [mass, shear])
+    mass_x, mass_y = SIE().derivatives(x, y, theta_E=einstein_pixels, e1=e1, e2=e2)
+    shear_x, shear_y = Shear().derivatives(x, y, gamma1=gamma1, gamma2=gamma2)
+    return x - mass_x - shear_x, y - mass_y - shear_y
 
 
 def _source_light(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, einstein_pixels: float) -> np.ndarray:
@@ -84,10 +86,3 @@ def _source_light(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, einste
         cx, cy = rng.normal(0, 0.7 * radius, 2)
         light += 0.6 * np.exp(-0.5 * ((x - x0 - cx) ** 2 + (y - y0 - cy) ** 2) / (0.25 * radius) ** 2)
     return light
-
-
-@lru_cache(maxsize=1)
-def _lens_model() -> Any:
-    from lenstronomy.LensModel.lens_model import LensModel
-
-    return LensModel(["SIE", "SHEAR"])

@@ -8,7 +8,8 @@ from scipy.ndimage import gaussian_filter
 from discovery.simulation.disks import Body, Shape
 from discovery.simulation.ellipticals import add_shells
 from discovery.simulation.encounters import run_encounter
-from discovery.simulation.light import CENTRE, GRID_PIXELS, Scene, colour
+from discovery.simulation.light import CENTRE, GRID_PIXELS, Scene
+from discovery.simulation.photometry import colour
 from discovery.simulation.structure import knots, texture, turned
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from discovery.simulation.config import PIXEL_SCALE_ARCSEC, STAMP_PIXELS
-from discovery.simulation.light import CENTRE, GRID_PIXELS, Scene, colour, flux_from_mag
+from discovery.simulation.light import CENTRE, GRID_PIXELS, Scene
+from discovery.simulation.photometry import colour, flux_from_mag
 
 MEAN_FAINT = 9.0
 """Expected neighbours of z magnitude 18.5 to 23 on a stamp and its margin."""

@@ -18,7 +18,7 @@ from discovery.simulation.bricks_on_sky import (
     columns_of_row,
 )
 from discovery.simulation.config import PIXEL_SCALE_ARCSEC, STAMP_PIXELS, SurveyPlan
-from discovery.simulation.light import flux_from_mag
+from discovery.simulation.photometry import flux_from_mag
 
 MAG_Z_RANGE = {
     "elliptical": (14.8, 18.6),
@@ -40,8 +40,9 @@ FULLEST_BRICK = 440
 class Target:
     """One object before it is drawn.
 
-    ``x0`` and ``y0`` are the first column and row of its stamp in the brick; the object is in the
-    middle of the stamp.
+    ``x0`` and ``y0`` are the first column and row of its stamp in the brick. The object lies within
+    half a pixel of the stamp's pixel (76, 76), at ``dx``, ``dy`` pixels from the middle of the stamp:
+    cutting 152 pixels about the pixel nearest to its position gives the stamp.
     """
 
     row: int
@@ -51,6 +52,8 @@ class Target:
     objid: int
     x0: int
     y0: int
+    dx: float
+    dy: float
     ra_deg: float
     dec_deg: float
 
@@ -64,6 +67,7 @@ def draw_targets(plan: SurveyPlan) -> list[Target]:
     bricks = _draw_bricks(rng, -(-plan.galaxies // FULLEST_BRICK))
     brick_of = rng.permutation(np.arange(plan.galaxies) % len(bricks))
     places = _draw_places(rng, bricks, np.bincount(brick_of, minlength=len(bricks)))
+    shifts = rng.uniform(0.05, 0.95, (plan.galaxies, 2))
     next_objid = np.zeros(len(bricks), int)
     targets = []
     for row, index in enumerate(order):
@@ -71,8 +75,9 @@ def draw_targets(plan: SurveyPlan) -> list[Target]:
         objid = int(next_objid[number])
         next_objid[number] += 1
         x0, y0 = (int(v) for v in places[number][objid])
+        dx, dy = (float(v) for v in shifts[row])
         middle = (STAMP_PIXELS - 1) / 2
-        ra, dec = bricks[number].sky_position(np.array(x0 + middle), np.array(y0 + middle))
+        ra, dec = bricks[number].sky_position(np.array(x0 + middle + dx), np.array(y0 + middle + dy))
         targets.append(
             Target(
                 row=row,
@@ -82,6 +87,8 @@ def draw_targets(plan: SurveyPlan) -> list[Target]:
                 objid=objid,
                 x0=x0,
                 y0=y0,
+                dx=dx,
+                dy=dy,
                 ra_deg=float(ra),
                 dec_deg=float(dec),
             )
