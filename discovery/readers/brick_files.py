@@ -81,11 +81,11 @@ def region_of(name: str) -> str:
 
 
 def _adopt_catalogues(bricks: list[BrickFiles]) -> None:
-    """Give images without a catalogue the only catalogue of their brick that lies elsewhere without images."""
+    """Give images without a catalogue the only catalogue of their brick that lies elsewhere."""
     for files in bricks:
         if files.images and files.tractor is None:
-            same = [other for other in bricks if other.brick == files.brick and not other.images]
-            elsewhere = [other.tractor for other in same if other.tractor]
+            same = [other for other in bricks if other.brick == files.brick]
+            elsewhere = [other.tractor for other in same if other.tractor and not other.images]
             files.tractor = elsewhere[0] if len(elsewhere) == 1 else None
 
 

@@ -206,8 +206,8 @@ class BrickSurvey:
             )
         if not sweeps and not any(files.tractor for files in with_images):
             raise SurveyError(
-                f"{self._folder.root} has images of {len(with_images)} bricks but no tractor or sweep catalogue "
-                "that says where the objects are; put the tractor files beside the coadds"
+                f"{self._folder.root} has images of {len(with_images)} bricks but no tractor or sweep "
+                "catalogue that says where the objects are; put the tractor files beside the coadds"
             )
         found = []
         for files in with_images:
@@ -222,8 +222,8 @@ class BrickSurvey:
                 self._without_objects.append(files.label)
         if not found:
             raise SurveyError(
-                f"{self._folder.root} has images of bricks {_some(self._without_objects)}, but no catalogue line "
-                f"in them was selected ({' '.join(self._seen) or 'no catalogue of these bricks'})"
+                f"{self._folder.root} has images of bricks {_some(self._without_objects)}, but no "
+                f"catalogue line in them was selected ({' '.join(self._seen) or 'no catalogue of these bricks'})"
             )
         return found
 
@@ -341,7 +341,7 @@ class BrickSurvey:
 
 
 class _Catalogue:
-    """An open catalogue file."""
+    """The records of a catalogue file, mapped into memory while this lives."""
 
     def __init__(self, path: Path) -> None:
         from astropy.io import fits
@@ -350,8 +350,8 @@ class _Catalogue:
             if path.suffix != ".gz":
                 with path.open("rb") as file:
                     check_complete(file, path.stat().st_size)
-            self._hdus = fits.open(path, memmap=path.suffix != ".gz")
-            self.records = self._hdus[1].data
+            with fits.open(path, memmap=path.suffix != ".gz") as hdus:
+                self.records = hdus[1].data if len(hdus) > 1 else None
             if self.records is None or not self.records.dtype.names:
                 raise StampError("holds no table")
         except StampError as error:
@@ -361,7 +361,6 @@ class _Catalogue:
 
     def close(self) -> None:
         del self.records
-        self._hdus.close()
 
 
 def _types_of(records: np.ndarray) -> dict[str, pa.DataType]:

@@ -26,7 +26,8 @@ BLOCK_BYTES = 2880
 STORED_TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 MAX_PLANES = 16
 BAND_CHOICES = (("g", "r", "z"), ("g", "r", "i"))
-_POSITION = re.compile(r"(?<![\d.])(\d{1,3}\.\d+)[_, ]*([+-]\d{1,2}\.\d+|(?<=[_, ])\d{1,2}\.\d+)(?![\d.])")
+_NUMBER = r"\d{1,3}\.\d+"
+_NUMBERS = re.compile(rf"(?<![\d.]){_NUMBER}(?:(?:[_, ]+[+-]?|[+-]){_NUMBER})+(?![\d.])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,10 +173,11 @@ def choose_planes(stated: tuple[str, ...] | None, n_planes: int) -> tuple[tuple[
 
 def position_in_name(name: str) -> tuple[float, float] | None:
     """Return (ra, dec) in degrees from a name such as ``cutout_12.1566_-1.2476.fits``; None without one."""
-    matches = _POSITION.findall(file_stem(name))
-    if len(matches) != 1:
+    runs = _NUMBERS.findall(file_stem(name))
+    numbers = re.findall(rf"[+-]?{_NUMBER}", runs[0]) if len(runs) == 1 else []
+    if len(numbers) != 2:
         return None
-    ra_deg, dec_deg = float(matches[0][0]), float(matches[0][1])
+    ra_deg, dec_deg = map(float, numbers)
     return (ra_deg, dec_deg) if ra_deg < 360 and abs(dec_deg) <= 90 else None
 
 
@@ -187,12 +189,13 @@ def _plain_planes(data: bytes, header: Header, seen: CutoutHeader) -> np.ndarray
     needed = start + int(header["NAXIS3"]) * plane_pixels * stored.itemsize
     if len(data) < needed:
         raise StampError(f"truncated: {len(data)} bytes of {needed}")
+    scale, zero = float(header.get("BSCALE", 1)), float(header.get("BZERO", 0))
     pixels = np.empty((3, seen.side, seen.side), np.float32)
     for target, plane in zip(pixels, seen.planes, strict=True):
         offset = start + plane * plane_pixels * stored.itemsize
-        target[:] = np.frombuffer(data, stored, plane_pixels, offset).reshape(seen.side, seen.side)
-    scale, zero = float(header.get("BSCALE", 1)), float(header.get("BZERO", 0))
-    return pixels if (scale, zero) == (1, 0) else pixels * np.float32(scale) + np.float32(zero)
+        values = np.frombuffer(data, stored, plane_pixels, offset).reshape(seen.side, seen.side)
+        target[:] = values if (scale, zero) == (1, 0) else values * scale + zero
+    return pixels
 
 
 def _decode_compressed(data: bytes) -> tuple[CutoutHeader, np.ndarray]:

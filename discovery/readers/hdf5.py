@@ -1,8 +1,7 @@
 """What the three HDF5 layouts share: safe opening, columns, unique names, contiguous reads.
 
 A file may not lead elsewhere: soft and external links, external storage, virtual datasets and filters
-that HDF5 would load from a plugin are refused. Files are opened without locking, since shared disks
-often have none, and are only read.
+that HDF5 would load from a plugin are refused. Files are only read.
 """
 
 from __future__ import annotations
@@ -296,7 +295,7 @@ class Hdf5Survey:
 
 
 def open_file(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading, without locking.
+    """Open an HDF5 file for reading; without a lock where the disk or another program grants none.
 
     Raises
     ------
@@ -304,7 +303,10 @@ def open_file(path: Path) -> h5py.File:
         It is no HDF5 file, or damaged.
     """
     try:
-        return h5py.File(path, "r", locking=False, rdcc_nbytes=CHUNK_CACHE_BYTES)
+        try:
+            return h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE_BYTES)
+        except BlockingIOError:
+            return h5py.File(path, "r", locking=False, rdcc_nbytes=CHUNK_CACHE_BYTES)
     except OSError as error:
         raise SurveyError(f"{path} cannot be opened as HDF5 (truncated or damaged?): {error}") from error
 

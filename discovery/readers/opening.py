@@ -297,7 +297,8 @@ def _open_parts(
         tables_used.append(table_used)
     if not found.loose and options.table not in (None, NO_TABLE):
         raise SurveyError(f"a table goes with FITS cutouts or pictures; {_said(given)} holds none")
-    parts += [_open_bricks(folder, names, options) for folder, names in found.brick_folders]
+    for number, (folder, names) in enumerate(found.brick_folders):
+        parts.append(_open_bricks(folder, names, f"bricks {number}", options))
     if not parts:
         raise SurveyError(
             f"{_said(given)} is no survey: it holds no HDF5 stamp file, zip archive, FITS cutout, JPEG, PNG "
@@ -306,18 +307,20 @@ def _open_parts(
     return parts, tables_used
 
 
-def _open_bricks(folder: Folder, names: list[str], options: _Options) -> Survey:
+def _open_bricks(folder: Folder, names: list[str], ids_of: str, options: _Options) -> Survey:
     from discovery.readers.bricks import BrickSurvey
 
-    return BrickSurvey(
+    survey = BrickSurvey(
         folder,
         names,
         survey=options.survey,
         select=options.select,
         max_mag=options.max_mag,
         side_pixels=options.side_pixels,
-        ids=options.ids.get("bricks"),
+        ids=options.ids.get(ids_of),
     )
+    survey.options["ids"] = {ids_of: survey.options["ids"]["bricks"]}
+    return survey
 
 
 def _open_hdf5(files: Sequence[Path], given: Sequence[Path], options: _Options) -> list[Survey]:

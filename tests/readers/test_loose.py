@@ -1,0 +1,436 @@
+"""Folders and zips of FITS cutouts and pictures, with and without tables."""
+
+import io
+import pickle
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from discovery.errors import StampError, SurveyError
+from discovery.readers import open_survey, read_stamp_bytes, read_stamp_file
+from discovery.readers.containers import distinct_names
+from discovery.readers.cutouts import choose_planes, position_in_name
+from discovery.stamps import Damaged, Stamp
+
+
+def test_cutout_planes_scale_and_position(tmp_path, layouts):
+    planes = layouts.planes(64)
+    layouts.cutout(tmp_path / "a.fits", planes)
+    survey = open_survey(tmp_path)
+    stamp = survey.read(0, 1)[0]
+    assert (survey.format, stamp.object_id, stamp.kind) == ("fits-cutouts", "a", "nmgy")
+    assert np.array_equal(stamp.pixels, planes)
+    assert stamp.pixel_scale_arcsec == pytest.approx(0.262)
+    assert (stamp.ra_deg, stamp.dec_deg) == pytest.approx((12.5, -1.25))
+    assert survey.table().select(["ra", "dec"]).to_pylist() == [{"ra": stamp.ra_deg, "dec": stamp.dec_deg}]
+    assert "1 FITS cutout" in survey.recognised and "bands grz (by BANDS)" in survey.recognised
+
+
+@pytest.mark.parametrize(
+    ("bands", "chosen"), [("griz", (0, 1, 3)), ("zrg", (2, 1, 0)), ("gri", (0, 1, 2)), ("grizY", (0, 1, 3))]
+)
+def test_bands_choose_the_planes(tmp_path, layouts, bands, chosen):
+    planes = np.concatenate([layouts.planes(32), layouts.planes(32, seed=1)])[: len(bands)]
+    layouts.cutout(tmp_path / "a.fits", planes, bands=bands)
+    assert np.array_equal(open_survey(tmp_path).read(0, 1)[0].pixels, planes[list(chosen)])
+
+
+def test_without_bands_three_planes_are_said_to_be_taken_in_order(tmp_path, layouts):
+    layouts.cutout(tmp_path / "a.fits", layouts.planes(32), bands=None)
+    assert "no BANDS keyword: taken in this order" in open_survey(tmp_path).recognised
+
+
+@pytest.mark.parametrize("packing", ["gz", "fz", "double", "scaled"])
+def test_other_ways_to_store_a_cutout(tmp_path, layouts, packing):
+    planes = layouts.planes(64)
+    plain = tmp_path / "plain.fits"
+    layouts.cutout(plain, planes)
+    header = fits.getheader(plain)
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    if packing == "gz":
+        fits.PrimaryHDU(planes, header).writeto(folder / "a.fits.gz")
+    elif packing == "fz":
+        packed = fits.CompImageHDU(planes, header, compression_type="GZIP_1", quantize_level=0)
+        fits.HDUList([fits.PrimaryHDU(), packed]).writeto(folder / "a.fits.fz")
+    elif packing == "double":
+        fits.PrimaryHDU(planes.astype(np.float64), header).writeto(folder / "a.fits")
+    else:
+        scaled = fits.PrimaryHDU(planes.copy(), header)
+        scaled.scale("int32", bscale=1e-6, bzero=1.0)
+        scaled.writeto(folder / "a.fits")
+    stamp = open_survey(folder).read(0, 1)[0]
+    assert stamp.object_id == "a"
+    assert np.allclose(stamp.pixels, planes, atol=2e-6)
+    assert stamp.ra_deg == pytest.approx(12.5)
+
+
+def test_position_from_the_name_where_there_is_no_wcs(tmp_path, layouts):
+    layouts.cutout(tmp_path / "cutout_150.1163213_2.2055735.fits", layouts.planes(32), at=None)
+    stamp = open_survey(tmp_path, pixel_scale_arcsec=0.3).read(0, 1)[0]
+    assert (stamp.ra_deg, stamp.dec_deg, stamp.pixel_scale_arcsec) == (150.1163213, 2.2055735, 0.3)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    ra=st.floats(0, 359.9999).map(lambda x: round(x, 7)),
+    dec=st.floats(-90, 90).map(lambda x: round(x, 7)),
+    signed=st.booleans(),
+)
+def test_a_position_written_into_a_name_is_read_back(ra, dec, signed):
+    name = f"cutout_{ra:.7f}_{dec:+.7f}.fits" if signed else f"{ra:.7f}_{dec:.7f}.jpg"
+    assert position_in_name(name) == (ra, pytest.approx(dec))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["galaxy.fits", "J0011-0845.fits", "n1234_5678.fits", "v1.2_cut_10.5_3.5_7.5.fits", "400.1_3.2.jpg"],
+)
+def test_other_numbers_in_names_are_no_position(name):
+    assert position_in_name(name) is None
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda p: p[:2], "2 planes, but BANDS names 3"),
+        (lambda p: p[:, :20], "not square: 20 x 64"),
+        (lambda p: np.where(np.arange(64) < 40, 0, p).astype("f4"), "covers only"),
+        (lambda p: np.full_like(p, np.nan), "not finite"),
+        (lambda p: p[0], "2 dimensions"),
+        (lambda p: p[:, :4, :4], "4 pixels"),
+    ],
+)
+def test_bad_cutouts_are_damaged_and_stop_nothing(tmp_path, layouts, make, reason):
+    layouts.cutout(tmp_path / "good.fits", layouts.planes(64))
+    layouts.cutout(tmp_path / "bad.fits", np.ascontiguousarray(make(layouts.planes(64))), at=None)
+    bad, good = open_survey(tmp_path).read(0, 2)
+    assert isinstance(good, Stamp) and isinstance(bad, Damaged)
+    assert (bad.object_id, bad.source) == ("bad", "bad.fits") and reason in bad.reason
+
+
+def test_missing_bands():
+    with pytest.raises(StampError, match="bands are missing: the file has g r Y"):
+        choose_planes(("g", "r", "Y"), 3)
+    with pytest.raises(StampError, match="4 planes and no BANDS"):
+        choose_planes(None, 4)
+
+
+def test_a_cutout_that_announces_an_absurd_size_is_refused_by_its_header(tmp_path, layouts):
+    header = fits.Header()
+    for key, value in (
+        ("SIMPLE", True),
+        ("BITPIX", -32),
+        ("NAXIS", 3),
+        ("NAXIS1", 60000),
+        ("NAXIS2", 60000),
+        ("NAXIS3", 3),
+    ):
+        header[key] = value
+    (tmp_path / "a.fits").write_bytes(header.tostring().encode() + b"\0" * 2880)
+    assert "60000 pixels" in open_survey(tmp_path).read(0, 1)[0].reason
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    length=st.integers(0, 50_000),
+    flips=st.lists(st.tuples(st.integers(0, 49_999), st.integers(0, 255)), max_size=20),
+)
+def test_damaged_bytes_give_a_stamp_or_a_reason(layouts, fuzz_files, length, flips):
+    for name, data in fuzz_files.items():
+        spoiled = bytearray(data[:length])
+        for position, value in flips:
+            if position < len(spoiled):
+                spoiled[position] = value
+        try:
+            assert read_stamp_bytes(bytes(spoiled), name).pixels.shape[0] == 3
+        except StampError as error:
+            assert str(error).startswith(name)
+
+
+@pytest.fixture(scope="module")
+def fuzz_files(layouts, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fuzz")
+    layouts.cutout(folder / "a.fits", layouts.planes(48))
+    picture = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    packed = fits.CompImageHDU(
+        layouts.planes(48), fits.getheader(folder / "a.fits"), compression_type="RICE_1"
+    )
+    fits.HDUList([fits.PrimaryHDU(), packed]).writeto(folder / "b.fits.fz")
+    return {
+        "a.fits": (folder / "a.fits").read_bytes(),
+        "b.fits.fz": (folder / "b.fits.fz").read_bytes(),
+        "a.jpg": layouts.picture(picture, "JPEG"),
+        "a.png": layouts.picture(picture, "PNG"),
+    }
+
+
+def test_pictures_are_blue_first_and_lie_between_0_and_1(tmp_path, layouts):
+    pictures = layouts.pictures(tmp_path, ["b.png", "a.png"])
+    survey = open_survey(tmp_path)
+    stamps = survey.read(0, 2)
+    assert survey.format == "images" and [stamp.object_id for stamp in stamps] == ["a", "b"]
+    assert np.array_equal(np.rint(stamps[1].pixels * 255), pictures["b.png"][:, :, ::-1].transpose(2, 0, 1))
+    assert stamps[0].kind == "rgb" and stamps[0].pixel_scale_arcsec is None
+    assert "pixel scale not known" in survey.recognised
+    assert (
+        open_survey(tmp_path, pixel_scale_arcsec=0.396, survey="sdss").read(0, 1)[0].pixel_scale_arcsec
+        == 0.396
+    )
+
+
+@pytest.mark.parametrize(
+    ("picture", "kind", "reason"),
+    [
+        (np.zeros((20, 20), np.uint8), "PNG", "bands are missing"),
+        (np.zeros((20, 20, 3), np.uint8), "JPEG", "empty"),
+        (np.zeros((20, 30, 3), np.uint8), "PNG", "not square"),
+    ],
+)
+def test_bad_pictures_are_damaged(tmp_path, layouts, picture, kind, reason):
+    (tmp_path / "a.png").write_bytes(layouts.picture(picture, kind))
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text.jpg").write_text("no picture")
+    found = open_survey(tmp_path).read(0, 3)
+    assert (
+        reason in found[0].reason
+        and found[1].reason == "an empty file"
+        and "cannot be decoded" in found[2].reason
+    )
+
+
+def test_a_picture_that_announces_an_absurd_size_is_not_decoded(layouts):
+    data = bytearray(layouts.picture(np.zeros((8, 8, 3), np.uint8)))
+    data[16:24] = (30000).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    with pytest.raises(StampError, match="30000 pixels|exceeds limit"):
+        read_stamp_bytes(bytes(data), "bomb.png")
+
+
+def test_zip_members_are_read_in_memory_and_odd_ones_refused(tmp_path, layouts, monkeypatch):
+    monkeypatch.setattr("discovery.readers.containers.MAX_FILE_BYTES", 1 << 20)
+    good = layouts.picture(np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8))
+    with zipfile.ZipFile(tmp_path / "stamps.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("in/a.png", "../b.png", "/c.png", "__MACOSX/in/._a.png", "readme.txt"):
+            archive.writestr(name, good)
+        archive.writestr("huge.png", b"\0" * (2 << 20))
+    survey = open_survey(tmp_path / "stamps.zip")
+    found = {stamp.object_id: stamp for stamp in survey.read(0, len(survey))}
+    assert set(found) == {"a", "b", "c", "huge"}
+    assert isinstance(found["a"], Stamp)
+    assert "leads out of the archive" in found["b"].reason and "leads out of the archive" in found["c"].reason
+    assert "at most" in found["huge"].reason
+    assert pickle.loads(pickle.dumps(survey)).read(3, 4)[0].object_id == "a"
+
+
+def test_a_damaged_zip_is_one_clear_error(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"PK\3\4 and no more")
+    with pytest.raises(SurveyError, match="cannot be opened as a zip archive"):
+        open_survey(tmp_path / "a.zip")
+
+
+def test_links_out_of_the_folder_are_refused_and_linked_folders_not_entered(tmp_path, layouts):
+    layouts.pictures(tmp_path / "outside", ["secret.png"])
+    layouts.pictures(tmp_path / "survey", ["a.png"])
+    (tmp_path / "survey" / "b.png").symlink_to(tmp_path / "outside" / "secret.png")
+    (tmp_path / "survey" / "c.png").symlink_to(tmp_path / "survey" / "a.png")
+    (tmp_path / "survey" / "more").symlink_to(tmp_path / "outside")
+    survey = open_survey(tmp_path / "survey")
+    a, b, c = survey.read(0, 3)
+    assert isinstance(a, Stamp) and isinstance(c, Stamp)
+    assert "symbolic link" in b.reason
+    assert "Linked folders were not followed: more." in survey.recognised
+
+
+def test_files_of_one_name_are_named_by_their_path(tmp_path, layouts):
+    layouts.pictures(tmp_path, ["x/a.png", "y/a.png", "b.png"])
+    survey = open_survey(tmp_path)
+    assert survey.table()["object_id"].to_pylist() == ["b", "x/a", "y/a"]
+    assert "2 files share their name" in survey.recognised
+
+
+NAME_PARTS = (
+    ("", "a/", "b/", "b/a/"),
+    ("a", "b"),
+    ("", ".png", ".jpg", ".b"),
+    (".png", ".jpg", ".fits", ".fits.gz"),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(*map(st.sampled_from, NAME_PARTS)).map("".join), unique=True))
+def test_names_are_always_distinct(names):
+    distinct, _ = distinct_names(names)
+    assert len(set(distinct)) == len(names)
+
+
+def rows_for(names):
+    return {
+        "object_id": [f"id{i}" for i in range(len(names))],
+        "file": names,
+        "ra": [10.0 + i for i in range(len(names))],
+        "dec": [1.0] * len(names),
+        "grade": ["=A"] * len(names),
+    }
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "fits", "vot"])
+def test_a_table_of_any_kind_gives_ids_positions_and_columns(tmp_path, layouts, suffix):
+    layouts.pictures(tmp_path / "survey", ["a.png", "b.png", "c.png"])
+    path = tmp_path / f"table.{suffix}"
+    formats = {"csv": "ascii.csv", "tsv": "ascii.tab", "parquet": "parquet", "fits": "fits", "vot": "votable"}
+    if suffix == "parquet":
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        parquet.write_table(pa.table(rows_for(["b.png", "a.png"])), path)
+    else:
+        Table(rows_for(["b.png", "a.png"])).write(path, format=formats[suffix])
+    survey = open_survey(tmp_path / "survey", table=path)
+    table = survey.table()
+    assert table["object_id"].to_pylist() == ["id1", "id0", "c"]
+    assert table["ra"].to_pylist() == [11.0, 10.0, None]
+    assert table["grade"].to_pylist() == ["=A", "=A", None]
+    assert [stamp.ra_deg for stamp in survey.read(0, 3)] == [11.0, 10.0, None]
+    assert "lines for 2 of 3 stamps" in survey.recognised
+    assert open_survey(tmp_path / "survey", **survey.options).table().equals(table)
+
+
+def test_the_one_table_beside_the_stamps_is_used_when_its_keys_match(tmp_path, layouts):
+    layouts.pictures(tmp_path, ["007.png", "008.png"], zipped=True)
+    (tmp_path / "labels.csv").write_text("name,label\n007,ring\n008,spiral\n009,none\n")
+    survey = open_survey(tmp_path)
+    assert survey.table()["label"].to_pylist() == ["ring", "spiral"]
+    assert "labels.csv (the one beside the stamps), key name" in survey.recognised
+    assert "1 lines without a stamp" in survey.recognised
+    assert "label" not in open_survey(tmp_path, table="none").table().column_names
+    assert open_survey(tmp_path / "stamps.zip").table().equals(survey.table())
+
+
+def test_tables_that_do_not_match_or_are_several_are_not_used_and_it_is_said(tmp_path, layouts):
+    layouts.pictures(tmp_path, ["a.png", "b.png"])
+    (tmp_path / "one.csv").write_text("name,label\nx,ring\n")
+    assert "one.csv beside the stamps names 0 of 2: not used" in open_survey(tmp_path).recognised
+    (tmp_path / "two.csv").write_text("name,label\na,ring\nb,ring\n")
+    survey = open_survey(tmp_path)
+    assert (
+        "2 tables lie beside the stamps" in survey.recognised and "label" not in survey.table().column_names
+    )
+    with pytest.raises(SurveyError, match="names any of the 2 stamps"):
+        open_survey(tmp_path, table=tmp_path / "one.csv")
+
+
+def test_repeated_keys_and_ids_are_told(tmp_path, layouts):
+    layouts.pictures(tmp_path, ["a.png", "b.png"])
+    table = tmp_path / "t.csv"
+    table.write_text("file,label\na.png,first\na.png,second\nb.png,ring\n")
+    survey = open_survey(tmp_path)
+    assert survey.table()["label"].to_pylist() == ["first", "ring"] and "1 repeated keys" in survey.recognised
+    table.write_text("object_id,file\nx,a.png\nx,b.png\n")
+    with pytest.raises(SurveyError, match="object_id repeats"):
+        open_survey(tmp_path)
+
+
+def test_clashing_column_names_are_kept_under_a_number(tmp_path, layouts):
+    layouts.pictures(tmp_path, ["a.png"])
+    (tmp_path / "t.csv").write_text("file,source,RA,Dec,Grade,grade\na.png,SDSS,10,2,A,B\n")
+    row = open_survey(tmp_path).table().to_pylist()[0]
+    assert row == {"object_id": "a", "ra": 10.0, "dec": 2.0, "source": "a.png", "file": "a.png", "source_2": "SDSS",
+                   "Grade": "A", "grade_2": "B"}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["", "a,a\n1,2\n", "file,x\na.png\n"])
+def test_a_damaged_table_is_one_clear_error(tmp_path, layouts, text):
+    layouts.pictures(tmp_path, ["a.png"])
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(SurveyError, match="table"):
+        open_survey(tmp_path, table=tmp_path / "t.csv")
+
+
+def test_several_paths_of_several_formats_are_one_survey(tmp_path, layouts):
+    layouts.pictures(tmp_path / "p", ["a.png", "b.png"])
+    (tmp_path / "p" / "t.csv").write_text("file,label\na.png,ring\nb.png,bar\n")
+    layouts.pictures(tmp_path / "q", ["a.png"])
+    (tmp_path / "q" / "t.csv").write_text("file,grade\na.png,3\n")
+    layouts.ssl(tmp_path / "s.h5", 2)
+    layouts.cutout(tmp_path / "c.fits", layouts.planes(32))
+    paths = [tmp_path / "p", tmp_path / "s.h5", tmp_path / "c.fits", tmp_path / "q"]
+    survey = open_survey(paths)
+    table = survey.table()
+    ids = table["object_id"].to_pylist()
+    assert survey.format == "joined" and len(survey) == len(set(ids)) == 6
+    assert [stamp.object_id for stamp in survey.read(0, 6)] == ids
+    assert [stamp.object_id for stamp in survey.read(1, 4)] == ids[1:4]
+    assert (
+        sorted(filter(None, table["label"].to_pylist())) == ["bar", "ring"] and table["grade"].null_count == 5
+    )
+    assert table.slice(1, 3).equals(survey.table(1, 4))
+    assert open_survey(paths, **(survey.options | {"table": "none"})).table().equals(table)
+
+
+@pytest.mark.parametrize("what", ["missing", "empty", "text", "other"])
+def test_what_is_no_survey_is_one_clear_error(tmp_path, what):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("x")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("x")
+    path = {"missing": "nowhere", "empty": "empty", "text": "text.txt", "other": "other"}[what]
+    with pytest.raises(SurveyError, match="does not exist|is no survey") as caught:
+        open_survey(tmp_path / path)
+    assert "\n" not in str(caught.value)
+
+
+def test_options_that_do_not_fit():
+    for options in ({"survey": "euclid"}, {"pixel_scale_arcsec": -1}, {"select": "best"}, {"side_pixels": 3}):
+        with pytest.raises(SurveyError):
+            open_survey("anything", **options)
+
+
+def test_one_stamp_as_a_prompt(tmp_path, layouts):
+    layouts.cutout(tmp_path / "a.fits", layouts.planes(64))
+    stamp = read_stamp_file(tmp_path / "a.fits")
+    assert (stamp.object_id, stamp.kind) == ("a", "nmgy")
+    data = (tmp_path / "a.fits").read_bytes()
+    assert np.array_equal(read_stamp_bytes(data, "C:\\fakepath\\whatever.jpg").pixels, stamp.pixels), (
+        "content decides"
+    )
+    with pytest.raises(StampError, match="at most 100 are read"):
+        read_stamp_bytes(data, "a.fits", max_bytes=100)
+    with pytest.raises(StampError, match="neither FITS nor JPEG nor PNG"):
+        read_stamp_bytes(b"GIF89a", "a.gif")
+    with pytest.raises(StampError, match="does not exist"):
+        read_stamp_file(tmp_path / "none.fits")
+
+
+def test_real_zip_and_table(shared_data):
+    survey = open_survey(shared_data / "efigi")
+    stamps = survey.read(100, 110)
+    assert len(survey) == 3143 and all(stamp.pixels.shape == (3, 88, 88) for stamp in stamps)
+    with zipfile.ZipFile(shared_data / "efigi" / "stamps.zip") as archive:
+        from PIL import Image
+
+        name = survey.table(100, 101)["file"][0].as_py()
+        picture = np.asarray(Image.open(io.BytesIO(archive.read(name))))
+    assert np.array_equal(np.rint(stamps[0].pixels * 255)[::-1].transpose(1, 2, 0), picture)
+
+
+def test_real_cutouts_with_truncated_and_spoiled_ones(shared_data):
+    survey = open_survey(shared_data / "fits_cutouts")
+    found = survey.read(0, len(survey))
+    damaged = {stamp.object_id: stamp.reason for stamp in found if isinstance(stamp, Damaged)}
+    assert len(found) == 22 and sorted(damaged) == [
+        "zooniverse_decals__example_bad_pix",
+        "zooniverse_decals__example_incomplete",
+        "zooniverse_decals__example_incomplete_backup",
+    ]
+    assert "truncated" in damaged["zooniverse_decals__example_incomplete"]
+    assert "band g covers only 24 %" in damaged["zooniverse_decals__example_bad_pix"]
+    for stamp in found:
+        if isinstance(stamp, Stamp) and (named := position_in_name(stamp.object_id)):
+            assert (stamp.ra_deg, stamp.dec_deg) == pytest.approx(named, abs=1e-6)
