@@ -103,12 +103,13 @@ def _halo(rng: np.random.Generator, scene: Scene, sigma_nmgy: np.ndarray) -> Det
     x, y = grid()
     distance = np.hypot(x - np.float32(x0), y - np.float32(y0))
     light = draw_star_colour(rng)
-    strength = sigma_nmgy[2] * 10 ** rng.uniform(0.8, 1.8)
+    strength = sigma_nmgy[2] * 10 ** rng.uniform(0.6, 1.5)
     if rng.random() < 0.5:
         glow = 30.0 / np.hypot(distance, 10.0) ** 1.4 * 8.0
         scene.add_point(x=x0, y=y0, flux_nmgy=flux_from_mag(rng.uniform(9.0, 11.5)) * light)
         _add_spikes(rng, scene, x0, y0)
     else:
+        strength /= 4.0
         outer, inner = rng.uniform(35, 80), rng.uniform(0.2, 0.5)
         glow = 1 / (1 + np.exp(np.clip((distance - outer) / 1.5, -30, 30)))
         glow *= 1 - 0.9 / (1 + np.exp(np.clip((distance - inner * outer) / 2, -30, 30)))

@@ -142,13 +142,20 @@ def _write_plane(task: BrickTask, plane: str, image: np.ndarray, band: str | Non
 
 
 def _write_table(path: Path, columns: dict[str, np.ndarray]) -> None:
-    from astropy.table import Table
+    from astropy.io import fits
 
-    table = Table(columns)
-    for name in ("RA", "DEC"):
-        table[name].unit = "deg"
-    for name in columns:
-        if name.startswith(("FLUX_", "FIBERFLUX_")) and "IVAR" not in name:
-            table[name].unit = "nanomaggy"
-    table["SHAPE_R"].unit = "arcsec"
-    table.write(path, format="fits", overwrite=True)
+    records = np.rec.fromarrays(list(columns.values()), names=list(columns))
+    table = fits.BinTableHDU(records)
+    for column in table.columns:
+        column.unit = _unit(column.name)
+    table.writeto(path, overwrite=True)
+
+
+def _unit(name: str) -> str | None:
+    if name in ("RA", "DEC"):
+        return "deg"
+    if name.startswith(("FLUX_IVAR", "PSFDEPTH", "GALDEPTH")):
+        return "nanomaggy^-2"
+    if name.startswith(("FLUX_", "FIBERFLUX_")):
+        return "nanomaggy"
+    return "arcsec" if name == "SHAPE_R" or name.startswith("PSFSIZE") else None

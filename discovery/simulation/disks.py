@@ -128,8 +128,9 @@ def add_ring(rng: np.random.Generator, scene: Scene, body: Body) -> Shape:
     blue = rng.uniform(0, 1)
     ring_flux = {"outer": 0.3, "barred": 0.28, "hoag": 0.5, "collisional": 0.6}[str(kind)] * rng.uniform(0.7, 1.3)
     ring_flux = min(ring_flux, 0.7)
-    scene.add_image(ring, ring_flux * 0.8 * colour(0.6 - 0.3 * blue, 0.45 - 0.3 * blue))
-    scene.add_image(knots(rng, ring, int(rng.integers(0, 50))), ring_flux * 0.2 * colour(0.25, 0.05))
+    count = int(rng.integers(0, 50))
+    scene.add_image(ring, ring_flux * (1 - 0.003 * count) * colour(0.6 - 0.3 * blue, 0.45 - 0.3 * blue))
+    scene.add_image(knots(rng, ring, count), ring_flux * 0.003 * count * colour(0.25, 0.05))
     core = 1 - ring_flux
     if kind in ("outer", "barred"):
         disk = exponential(frame.radius, radius / rng.uniform(2.8, 3.8), break_pixels=radius)
@@ -192,7 +193,8 @@ def _add_disk(
     before = scene.planes.copy()
     scene.add_image(old, (1 - strength) * colour(0.5 + 0.25 * age, 0.38 + 0.22 * age))
     scene.add_image(young, 0.85 * strength * colour(0.32 + 0.15 * age, 0.15 + 0.15 * age))
-    scene.add_image(knots(rng, young**1.5, int(rng.integers(5, 60))), 0.15 * strength * colour(0.15, -0.1))
+    count = int(rng.integers(0, 60))
+    scene.add_image(knots(rng, young**1.5, count), 0.002 * count * strength * colour(0.15, -0.05))
     lane = ridge(phase + np.float32(0.9), 1.6 * arms.sharpness) * begin * exponential(frame.radius, 2.5 * scale)
     _absorb(scene, before, lane, rng.uniform(0.0, 0.9))
 

@@ -13,7 +13,7 @@ import numpy as np
 
 SOFTENING = 0.22
 STEP = 0.05
-DISK_SCALE = 0.33
+DISK_SCALE = 0.4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ def run_encounter(
     rng: np.random.Generator, *, mass_ratio: float, second_disk: bool, particles: int = 7000
 ) -> Encounter:
     """Run one passage on a parabolic orbit with friction and look at it from a random direction."""
-    pericentre = rng.uniform(0.5, 1.2)
+    pericentre = rng.uniform(0.4, 1.0)
     friction = rng.uniform(0.0, 0.9)
     bodies, motion = _parabola(mass_ratio, pericentre, separation=3.2)
     masses = np.array([1.0, mass_ratio])
@@ -43,7 +43,7 @@ def run_encounter(
         stars.append(bodies[body] + offsets)
         speeds.append(motion[body] + velocities)
         sizes.append(count)
-    moment = rng.uniform(1.2, 4.5) * np.sqrt(pericentre + 0.5)
+    moment = rng.uniform(1.2, 4.0) * np.sqrt(pericentre + 0.5)
     place, bodies = _integrate(
         np.concatenate(stars), np.concatenate(speeds), bodies, motion, masses, friction, moment
     )

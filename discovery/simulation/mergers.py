@@ -40,7 +40,7 @@ def _add_disk_encounter(rng: np.random.Generator, scene: Scene, body: Body) -> N
         scene.add_image(knots(rng, bright, int(rng.integers(5, 50))), 0.12 * young * colour(0.1, -0.1))
     for number, nucleus in enumerate(encounter.nuclei * unit):
         spheroid = number == 1 and not second_disk
-        share = disk_share[number] * (0.9 if spheroid else rng.uniform(0.15, 0.45))
+        share = disk_share[number] * (0.9 if spheroid else rng.uniform(0.1, 0.3))
         scene.add_sersic(
             index=float(rng.choice([2.0, 3.0, 4.0]) if spheroid else rng.choice([1.0, 2.0])),
             radius_pixels=max(unit * np.sqrt(disk_share[number]) * (0.3 if spheroid else rng.uniform(0.1, 0.18)), 1.0),
@@ -58,11 +58,11 @@ def _add_spheroid_encounter(rng: np.random.Generator, scene: Scene, body: Body) 
     direction = rng.uniform(0, 2 * np.pi)
     apart = body.radius_pixels * rng.uniform(0.8, 1.9)
     places = [(0.0, 0.0), (apart * np.cos(direction), apart * np.sin(direction))]
-    if rng.random() < 0.25:
+    if rng.random() < 0.15:
         turn = direction + rng.uniform(0.7, 2.5)
         places.append((1.3 * apart * np.cos(turn), 1.3 * apart * np.sin(turn)))
     for number, (x, y) in enumerate(places):
-        share = 1.0 if number == 0 else rng.uniform(0.35, 1.0)
+        share = 1.0 if number == 0 else rng.uniform(0.2, 1.0)
         scene.add_sersic(
             index=float(rng.choice([2.0, 3.0, 4.0])),
             radius_pixels=0.55 * body.radius_pixels * np.sqrt(share),

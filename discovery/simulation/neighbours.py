@@ -39,7 +39,7 @@ def _add_faint(rng: np.random.Generator, scene: Scene, mag_z: float, clear_pixel
     else:
         radius = 10 ** rng.normal(0.15 - 0.1 * (mag_z - 20), 0.15) * 0.45 / PIXEL_SCALE_ARCSEC
         axis_ratio = rng.uniform(0.35, 1.0)
-        light = colour(rng.uniform(0.2, 1.5), rng.uniform(0.2, 1.3))
+        light = _galaxy_colour(rng, rng.uniform(0.2, 1.6))
     _draw_patch(scene, x, y, radius, axis_ratio, rng.uniform(0, np.pi), flux_from_mag(mag_z) * light)
 
 
@@ -52,12 +52,16 @@ def _add_bright(rng: np.random.Generator, scene: Scene, mag_z: float, clear_pixe
     scene.add_sersic(
         index=float(rng.choice([1.0, 2.0, 4.0])),
         radius_pixels=10 ** (0.5 - 0.14 * (mag_z - 17)) / PIXEL_SCALE_ARCSEC,
-        flux_nmgy=flux_z * colour(rng.uniform(0.4, 1.0), rng.uniform(0.3, 0.7)),
+        flux_nmgy=flux_z * _galaxy_colour(rng, rng.uniform(0.4, 1.0)),
         axis_ratio=rng.uniform(0.4, 1.0),
         angle=rng.uniform(0, np.pi),
         x=x,
         y=y,
     )
+
+
+def _galaxy_colour(rng: np.random.Generator, g_minus_r: float) -> np.ndarray:
+    return colour(g_minus_r, max(0.75 * g_minus_r + rng.normal(0.02, 0.12), 0.0))
 
 
 def _place(rng: np.random.Generator, clear_pixels: float) -> tuple[float, float]:
