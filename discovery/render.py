@@ -194,6 +194,6 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 def _fitted(title: str, width_pixels: int) -> str:
     font = _font(11)
-    while title and font.getlength(title) > width_pixels:
-        title = title[:-2] + "…" if not title.endswith("…") else title[:-2] + "…"
+    while title != "…" and font.getlength(title) > width_pixels:
+        title = title.removesuffix("…")[:-1] + "…"
     return title

@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from discovery.errors import StampError, SurveyError
 from discovery.readers.brick_files import BrickFiles, region_of, sort_bricks
+from discovery.readers.catalogue_files import CatalogueFile
 from discovery.readers.checking import check_coverage, check_finite
 from discovery.readers.coadds import BrickImages
 from discovery.readers.columns import conform, kept_names, merged_types, required_columns
 from discovery.readers.containers import Folder, OpenFiles
 from discovery.readers.cutouts import BAND_CHOICES
-from discovery.readers.fits_blocks import check_complete
 from discovery.readers.selection import CatalogueColumns, usual_selection
 from discovery.readers.tables import fits_columns
 from discovery.stamps import Damaged, Stamp
@@ -238,15 +238,15 @@ class BrickSurvey:
         """Return the lines of a catalogue to cut stamps for."""
         try:
             with self._catalogues.lock:
-                records = self._catalogue(catalogue)
+                opened = self._catalogue(catalogue)
         except StampError as error:
             self._unreadable[catalogue] = str(error)
             return np.empty(0, np.int64)
-        columns = CatalogueColumns(records)
+        records, columns = opened.records, CatalogueColumns(opened.records)
         if "ra" not in columns or "dec" not in columns:
             self._unreadable[catalogue] = "the catalogue has no RA and DEC"
             return np.empty(0, np.int64)
-        self._types = merged_types([self._types, _types_of(records)])
+        self._types = merged_types([self._types, opened.types])
         keep = np.ones(len(records), bool)
         cuts = ["no selection"]
         if select == "usual":
@@ -256,13 +256,12 @@ class BrickSurvey:
         self._seen.setdefault(f"{columns.describe()}; selection: {', '.join(cuts) or 'none possible'}")
         return np.flatnonzero(keep)
 
-    def _catalogue(self, name: str) -> np.ndarray:
-        """Return the records of a catalogue file, mapped into memory."""
-        return self._catalogues.get(self._folder.path(name), _Catalogue).records
+    def _catalogue(self, name: str) -> CatalogueFile:
+        return self._catalogues.get(self._folder.path(name), CatalogueFile)
 
     def _records(self, brick: BrickObjects, first: int, last: int) -> np.ndarray:
         with self._catalogues.lock:
-            return self._catalogue(brick.catalogue)[brick.rows[first:last]]
+            return self._catalogue(brick.catalogue).records[brick.rows[first:last]]
 
     def _table_part(self, brick: BrickObjects, first: int, last: int) -> pa.Table:
         rows = brick.rows[first:last]
@@ -338,36 +337,6 @@ class BrickSurvey:
             by = "line" if self._id_style == "row" else "id"
             text.append(f"RELEASE-BRICKID-OBJID repeats: objects are named by brick and {by}")
         return "; ".join(text) + "."
-
-
-class _Catalogue:
-    """The records of a catalogue file, mapped into memory while this lives."""
-
-    def __init__(self, path: Path) -> None:
-        from astropy.io import fits
-
-        try:
-            if path.suffix != ".gz":
-                with path.open("rb") as file:
-                    check_complete(file, path.stat().st_size)
-            with fits.open(path, memmap=path.suffix != ".gz") as hdus:
-                self.records = hdus[1].data if len(hdus) > 1 else None
-            if self.records is None or not self.records.dtype.names:
-                raise StampError("holds no table")
-        except StampError as error:
-            raise StampError(f"the catalogue {path.name} cannot be read: {error}") from error
-        except Exception as error:  # astropy raises many types on damaged files
-            raise StampError(f"the catalogue {path.name} cannot be read: {str(error)[:200]}") from error
-
-    def close(self) -> None:
-        del self.records
-
-
-def _types_of(records: np.ndarray) -> dict[str, pa.DataType]:
-    types = {}
-    for field in fits_columns(records[:0]).schema:
-        types[field.name] = field.type
-    return types
 
 
 def _some(labels: Sequence[str]) -> str:

@@ -164,7 +164,7 @@ class OpenFiles:
         return handle
 
     @property
-    def lock(self) -> threading.RLock:  # type: ignore[valid-type]
+    def lock(self) -> threading.RLock:
         """The lock of this process; a forked child gets a fresh one and forgets its parent's files."""
         if self._process != os.getpid():
             self._reset()

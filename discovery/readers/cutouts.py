@@ -202,6 +202,9 @@ def _decode_compressed(data: bytes) -> tuple[CutoutHeader, np.ndarray]:
     """Return header and planes of an image in the first extension, fpacked or plain."""
     from astropy.io import fits
 
+    from discovery.readers.fits_blocks import check_complete
+
+    check_complete(io.BytesIO(data), len(data))
     with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=True) as hdus:
         hdu = hdus[1] if len(hdus) > 1 else None
         if hdu is None or not hdu.is_image:
@@ -221,7 +224,7 @@ def _geometry(header: Header, height: int, width: int) -> tuple[float | None, fl
             return None, None, None
         scale = float(np.sqrt(proj_plane_pixel_area(wcs)) * 3600)
         ra_deg, dec_deg = (float(x) for x in wcs.wcs_pix2world((width - 1) / 2, (height - 1) / 2, 0))
-    except Exception:  # noqa: BLE001 - wcslib raises many types; a WCS that cannot be used is as good as none
+    except Exception:
         return None, None, None
     if not (np.isfinite([scale, ra_deg, dec_deg]).all() and scale > 0):
         return None, None, None

@@ -7,7 +7,15 @@ from pathlib import Path
 
 from discovery.errors import SurveyError
 from discovery.readers.galaxy10 import Galaxy10
-from discovery.readers.hdf5 import Hdf5Survey, StampFile, inspect_file, label_files
+from discovery.readers.hdf5 import Hdf5Survey
+from discovery.readers.hdf5_files import (
+    StampFile,
+    describe_datasets,
+    label_files,
+    look_into,
+    open_file,
+    plain_dataset,
+)
 from discovery.readers.ssl_legacysurvey import SslLegacySurvey
 from discovery.readers.stamps_hdf5 import StampsHdf5
 from discovery.stamps import Survey
@@ -46,36 +54,47 @@ def open_hdf5_files(
     unusable: list[StampFile] = []
     for path in paths:
         try:
-            layout, file = inspect_file(path, LAYOUTS)
+            layout, file = _recognise(path)
             by_layout.setdefault(layout, []).append(file)
         except SurveyError as error:
-            unusable.append(
-                StampFile(
-                    path=path, label=path.stem, source=path.name, rows=1, columns={}, problem=str(error)
-                )
+            spoiled = StampFile(
+                path=path, label=path.stem, source=path.name, rows=1, columns={}, problem=str(error)
             )
-    usable = {
-        layout: files for layout, files in by_layout.items() if any(file.problem is None for file in files)
-    }
-    if not usable:
-        first = next(iter(by_layout.values()))[0] if by_layout else unusable[0]
-        raise SurveyError(first.problem if not by_layout else f"{first.path}: {first.problem}")
-    for layout, files in by_layout.items():
-        if layout not in usable:
-            unusable += files
-    first_layout = next(iter(usable))
-    usable[first_layout] += unusable
+            unusable.append(spoiled)
+    for layout in [layout for layout, files in by_layout.items() if all(file.problem for file in files)]:
+        unusable += by_layout.pop(layout)
+    if not by_layout:
+        raise SurveyError(_with_path(unusable[0]))
+    next(iter(by_layout.values())).extend(unusable)
     root = next((path.resolve() for path in given if path.is_dir()), None)
-    everything = label_files([file for files in usable.values() for file in files], root)
-    labelled = {file.path: file for file in everything}
+    labelled = label_files([file for files in by_layout.values() for file in files], root)
+    named = {file.path: file for file in labelled}
     return [
         layout(
-            [labelled[file.path] for file in sorted(files, key=lambda file: paths.index(file.path))],
+            [named[file.path] for file in sorted(files, key=lambda file: paths.index(file.path))],
             given,
             pixel_scale_arcsec=pixel_scale_arcsec,
             survey=survey,
             key=key,
             ids=ids.get(layout.format),
         )
-        for layout, files in usable.items()
+        for layout, files in by_layout.items()
     ]
+
+
+def _recognise(path: Path) -> tuple[type[Hdf5Survey], StampFile]:
+    """Return the layout of a file and what it holds."""
+    with open_file(path) as handle:
+        for layout in LAYOUTS:
+            images = plain_dataset(handle, layout.images_name, path)
+            if images is not None and layout.claims(images):
+                return layout, look_into(handle, images, path)
+        raise SurveyError(
+            f"{path} holds no stamps of a known layout (images float (N, 3, H, W), image float (N, 3, H, W) or "
+            f"images uint8 (N, H, W, 3)); it has {describe_datasets(handle)}"
+        )
+
+
+def _with_path(file: StampFile) -> str:
+    problem = file.problem or ""
+    return problem if str(file.path) in problem else f"{file.path}: {problem}"

@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 
 from discovery.errors import StampError, SurveyError
-from discovery.readers.checking import check_pixels
 from discovery.readers.columns import DEC_NAMES, RA_NAMES, degrees, find_name, kept_names, required_columns
 from discovery.readers.containers import Folder, ZipArchive, distinct_names
 from discovery.readers.cutouts import (
@@ -26,9 +25,7 @@ from discovery.readers.cutouts import (
     primary_header,
     read_cutout_header,
 )
-from discovery.readers.cutouts import SUFFIXES as FITS_SUFFIXES
-from discovery.readers.pictures import SUFFIXES as PICTURE_SUFFIXES
-from discovery.readers.pictures import decode_picture
+from discovery.readers.decoding import decode_stamp, is_fits
 from discovery.readers.tables import KeyMatch
 from discovery.stamps import Damaged, Stamp
 
@@ -94,7 +91,7 @@ class LooseSurvey:
         self._table = stamp_table
         self._ids, n_renamed = _object_ids(self._names, stamp_table)
         self.paths = tuple(c.root if isinstance(c, Folder) else c.path for c in containers)
-        n_fits = sum(_is_fits(name) for name in self._names)
+        n_fits = sum(is_fits(name) for name in self._names)
         self.format = "fits-cutouts" if n_fits else "images"
         self.recognised = " ".join([self._describe(n_fits, n_renamed), *notes])
         self.options: dict[str, Any] = {}
@@ -150,11 +147,12 @@ class LooseSurvey:
     def _own_positions(self, start: int, stop: int) -> tuple[pa.Array, pa.Array]:
         """Return right ascension and declination (degrees) that the files themselves tell."""
         pairs = [self._own_position(position) or (None, None) for position in range(start, stop)]
-        return tuple(pa.array([pair[axis] for pair in pairs], pa.float64()) for axis in (0, 1))  # type: ignore[return-value]
+        ra_deg, dec_deg = ([pair[axis] for pair in pairs] for axis in (0, 1))
+        return pa.array(ra_deg, pa.float64()), pa.array(dec_deg, pa.float64())
 
     def _own_position(self, position: int) -> tuple[float, float] | None:
         _, name = self._locate(position)
-        if _is_fits(name):
+        if is_fits(name):
             try:
                 seen = self._header(position)
             except StampError:
@@ -234,62 +232,12 @@ class LooseSurvey:
         for position, name in enumerate(self._names):
             if looked_at == SAMPLE:
                 return
-            if _is_fits(name):
+            if is_fits(name):
                 looked_at += 1
                 try:
                     yield self._header(position)
                 except StampError:
                     continue
-
-
-def decode_stamp(
-    data: bytes, name: str, *, object_id: str, scale: float | None = None, survey: str = "legacy"
-) -> Stamp:
-    """Return one checked stamp from the content of a FITS, JPEG or PNG file.
-
-    Parameters
-    ----------
-    data : bytes
-        The file.
-    name : str
-        Its name: the suffix says the kind; it may hold a position.
-    object_id : str
-        Name of the stamp.
-    scale : float or None
-        Pixel scale (arcsec) where the file tells none.
-    survey : str
-        Key of `discovery.surveys.SURVEYS`.
-
-    Raises
-    ------
-    StampError
-        The stamp cannot be used.
-    """
-    position = position_in_name(name) or (None, None)
-    if not _is_fits(name):
-        pixels = decode_picture(data)
-        check_pixels(pixels, "rgb")
-        return Stamp(
-            object_id=object_id, pixels=pixels, kind="rgb", pixel_scale_arcsec=scale,
-            ra_deg=position[0], dec_deg=position[1], survey=survey,
-        )  # fmt: skip
-    seen, pixels = decode_cutout(data)
-    covered = check_pixels(pixels, "nmgy", bands=seen.bands)
-    if seen.ra_deg is not None:
-        position = seen.ra_deg, seen.dec_deg  # type: ignore[assignment]
-    return Stamp(
-        object_id=object_id, pixels=pixels, kind="nmgy", pixel_scale_arcsec=seen.pixel_scale_arcsec or scale,
-        ra_deg=position[0], dec_deg=position[1], survey=survey, covered_fraction=covered,
-    )  # fmt: skip
-
-
-def is_stamp_file(name: str) -> bool:
-    """Tell whether a file's suffix is that of a FITS cutout or a picture."""
-    return name.lower().endswith((*FITS_SUFFIXES, *PICTURE_SUFFIXES))
-
-
-def _is_fits(name: str) -> bool:
-    return name.lower().endswith(FITS_SUFFIXES)
 
 
 def _object_ids(names: list[str], stamp_table: StampTable | None) -> tuple[list[str], int]:

@@ -3,62 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from discovery.errors import SurveyError
-from discovery.readers.containers import Folder, ZipArchive
+from discovery.readers.columns import DEC_NAMES, RA_NAMES, degrees, find_name
+from discovery.readers.containers import Folder
 from discovery.readers.joined import JoinedSurvey
-from discovery.readers.loose import LooseSurvey, StampTable, is_stamp_file
-from discovery.readers.tables import TABLE_SUFFIXES, match_key, read_table
-from discovery.stamps import MAX_SIDE_PIXELS, MIN_SIDE_PIXELS, Survey
+from discovery.readers.looking import FoundFiles, LooseFiles, look
+from discovery.readers.loose import SAMPLE, LooseSurvey, StampTable
+from discovery.readers.tables import match_key, read_table
+from discovery.stamps import MAX_SIDE_PIXELS, MIN_SIDE_PIXELS, Damaged, Survey
 from discovery.surveys import SURVEYS
 
-HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 NO_TABLE = "none"
 MIN_MATCHED = 0.5
 """A table that merely lies beside the stamps is used when it names at least this fraction of them."""
-
-
-@dataclass(kw_only=True)
-class _Loose:
-    """Stamp files that share a table: their containers, names, and the tables that lie beside them."""
-
-    containers: list[Folder | ZipArchive] = field(default_factory=list)
-    names: list[list[str]] = field(default_factory=list)
-    tables: list[Path] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def add(self, container: Folder | ZipArchive, names: list[str]) -> None:
-        """Add the stamp files of one more container."""
-        self.containers.append(container)
-        self.names.append(names)
-
-    def merge(self, other: _Loose) -> None:
-        """Add all that another one holds."""
-        self.containers += other.containers
-        self.names += other.names
-        self.tables = list(dict.fromkeys(self.tables + other.tables))
-        self.notes += other.notes
-
-
-@dataclass(kw_only=True)
-class _Found:
-    """What lies at the paths, by kind."""
-
-    hdf5: list[Path] = field(default_factory=list)
-    loose: list[_Loose] = field(default_factory=list)
-    brick_folders: list[tuple[Folder, list[str]]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def add_loose(self, loose: _Loose) -> None:
-        """Add stamp files, to those with the same tables beside them if there are any."""
-        same = next((other for other in self.loose if other.tables == loose.tables), None)
-        if same is None:
-            self.loose.append(loose)
-        else:
-            same.merge(loose)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +97,8 @@ def open_survey(
     )
     _check(options)
     given = [Path(path).expanduser() for path in paths]
-    found = _look(given, options)
+    named_table = options.table if options.table != NO_TABLE else None
+    found = look(given, Path(named_table).expanduser().resolve() if named_table else None)
     parts, tables_used = _open_parts(found, given, options)
     opened = parts[0] if len(parts) == 1 else JoinedSurvey(parts, ids=options.ids.get("joined"))
     opened.recognised = " ".join([opened.recognised, *found.notes])
@@ -177,114 +139,8 @@ def _as_json(options: _Options, tables_used: Sequence[Path | None]) -> dict[str,
     }
 
 
-def _look(paths: Sequence[Path], options: _Options) -> _Found:
-    """Sort all files at the paths by kind."""
-    found = _Found()
-    own_table = Path(options.table).expanduser().resolve() if options.table not in (None, NO_TABLE) else None
-    for path in paths:
-        if not path.exists():
-            raise SurveyError(f"{path} does not exist")
-        if path.is_dir():
-            _look_in_folder(Folder(path), own_table, found)
-        else:
-            _look_at_file(path.resolve(), found)
-    if own_table is not None and len(found.loose) > 1:  # one table for all, so that they are one survey
-        for other in found.loose[1:]:
-            found.loose[0].merge(other)
-        del found.loose[1:]
-    return found
-
-
-def _look_at_file(path: Path, found: _Found) -> None:
-    name = path.name.lower()
-    loose = _Loose(tables=_tables_in(path.parent))
-    if name.endswith(HDF5_SUFFIXES):
-        found.hdf5.append(path)
-    elif name.endswith(".zip"):
-        _add_archive(path, loose)
-    elif is_stamp_file(name):
-        loose.add(Folder(path.parent, [path.name]), [path.name])
-    else:
-        raise SurveyError(
-            f"{path} is no survey: known are HDF5 stamp files, zip archives, FITS cutouts, JPEG and PNG, "
-            "and folders of these or of Legacy Survey bricks"
-        )
-    _keep(loose, found)
-
-
-def _look_in_folder(folder: Folder, own_table: Path | None, found: _Found) -> None:
-    from discovery.readers.brick_files import is_brick_file
-
-    bricks = [name for name in folder.names if is_brick_file(name)]
-    if bricks:
-        found.brick_folders.append((folder, bricks))
-        others = [name for name in folder.names if not is_brick_file(name) and _may_hold_stamps(name)]
-        if others:
-            found.notes.append(
-                f"{len(others)} other files beside the bricks were not read (such as {others[0]})."
-            )
-        return
-    loose = _Loose(tables=_tables_in(folder.root) or _tables_in(folder.root.parent))
-    stamps: list[str] = []
-    for name in folder.names:
-        lower = name.lower()
-        if own_table is not None and (folder.root / name).resolve() == own_table:
-            continue
-        if lower.endswith(HDF5_SUFFIXES + (".zip",)) and _leads_out(folder, name):
-            found.notes.append(f"{name} is a link out of the folder and was not followed.")
-        elif lower.endswith(HDF5_SUFFIXES):
-            found.hdf5.append(folder.path(name))
-        elif lower.endswith(".zip"):
-            _add_archive(folder.path(name), loose)
-        elif is_stamp_file(lower):
-            stamps.append(name)
-    if stamps:
-        loose.add(folder, stamps)
-    if folder.linked_folders:
-        found.notes.append(f"Linked folders were not followed: {', '.join(folder.linked_folders[:3])}.")
-    _keep(loose, found)
-
-
-def _keep(loose: _Loose, found: _Found) -> None:
-    """Add what was found at one path; mere notes go to the whole."""
-    if loose.containers:
-        found.add_loose(loose)
-    else:
-        found.notes += loose.notes
-
-
-def _add_archive(path: Path, loose: _Loose) -> None:
-    archive = ZipArchive(path)
-    stamps = [name for name in archive.names if is_stamp_file(name)]
-    if stamps:
-        loose.add(archive, stamps)
-    else:
-        loose.notes.append(f"{path.name} holds no FITS, JPEG or PNG.")
-
-
-def _may_hold_stamps(name: str) -> bool:
-    outside_bricks = not {"coadd", "tractor", "sweep", "metrics"} & set(name.split("/"))
-    return outside_bricks and (is_stamp_file(name) or name.lower().endswith((*HDF5_SUFFIXES, ".zip")))
-
-
-def _leads_out(folder: Folder, name: str) -> bool:
-    return not (folder.root / name).resolve().is_relative_to(folder.root)
-
-
-def _tables_in(folder: Path) -> list[Path]:
-    try:
-        inside = sorted(folder.iterdir())
-    except OSError:
-        return []
-    return [
-        path
-        for path in inside
-        if path.name.lower().endswith(TABLE_SUFFIXES) and not path.is_symlink() and path.is_file()
-    ]
-
-
 def _open_parts(
-    found: _Found, given: Sequence[Path], options: _Options
+    found: FoundFiles, given: Sequence[Path], options: _Options
 ) -> tuple[list[Survey], list[Path | None]]:
     """Return one survey for each kind of files, and the tables that are used."""
     parts: list[Survey] = []
@@ -336,7 +192,7 @@ def _open_hdf5(files: Sequence[Path], given: Sequence[Path], options: _Options) 
     )
 
 
-def _open_loose(loose: _Loose, options: _Options) -> tuple[LooseSurvey, Path | None]:
+def _open_loose(loose: LooseFiles, options: _Options) -> tuple[LooseSurvey, Path | None]:
     names = [name for part in loose.names for name in part]
     stamp_table, note = _choose_table(names, loose.tables, options)
     survey = LooseSurvey(
@@ -347,6 +203,10 @@ def _open_loose(loose: _Loose, options: _Options) -> tuple[LooseSurvey, Path | N
         survey=options.survey,
         notes=[text for text in (note, *loose.notes) if text],
     )
+    looked_at = survey.read(0, SAMPLE) if len(survey) <= SAMPLE else []
+    if looked_at and all(isinstance(stamp, Damaged) for stamp in looked_at):
+        first = next(stamp for stamp in looked_at if isinstance(stamp, Damaged))
+        raise SurveyError(f"no stamp can be read; the first, {first.source}: {first.reason}")
     return survey, stamp_table.path if stamp_table else None
 
 
@@ -385,6 +245,10 @@ def _with_note(stamp_table: StampTable, n_stamps: int, why: str) -> tuple[StampT
     )
     note += f"; {unused} lines without a stamp" * (unused > 0)
     note += f"; {match.n_repeated} repeated keys, of which the first line counts" * (match.n_repeated > 0)
+    for names in (RA_NAMES, DEC_NAMES):
+        if (name := find_name(columns.column_names, names)) is not None:
+            n_odd = degrees(columns.column(name)).null_count - columns.column(name).null_count
+            note += f"; {n_odd} values of {name} are no numbers in degrees and left out" * (n_odd > 0)
     return stamp_table, note + "."
 
 

@@ -8,7 +8,7 @@ from discovery.errors import StampError
 from discovery.readers.containers import MAX_FILE_BYTES, check_bytes, file_stem
 from discovery.readers.cutouts import GZIP_MAGIC
 from discovery.readers.cutouts import MAGIC as FITS_MAGIC
-from discovery.readers.loose import decode_stamp
+from discovery.readers.decoding import decode_stamp
 from discovery.readers.pictures import MAGIC as PICTURE_MAGIC
 from discovery.stamps import Stamp
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import warnings
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +93,17 @@ def read_fits_table(path: Path) -> pa.Table:
             if isinstance(hdu, fits.BinTableHDU) and not isinstance(hdu, fits.CompImageHDU):
                 return fits_columns(hdu.data)
     raise SurveyError(f"{path} holds no FITS table")
+
+
+def holds_fits_table(head: bytes) -> bool:
+    """Tell from the beginning of a FITS file whether it holds a table in its first extension."""
+    from discovery.readers.fits_blocks import headers
+
+    first_two = list(islice(headers(io.BytesIO(head), len(head)), 2))
+    if len(first_two) < 2 or first_two[0][0].get("NAXIS") != 0:
+        return False
+    extension = first_two[1][0]
+    return str(extension.get("XTENSION", "")).strip() == "BINTABLE" and "ZIMAGE" not in extension
 
 
 def fits_columns(records: np.ndarray) -> pa.Table:

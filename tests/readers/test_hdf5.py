@@ -212,7 +212,7 @@ def test_links_and_foreign_storage_are_not_followed(tmp_path, layouts, kind):
             layout = h5py.VirtualLayout(shape, "f4")
             layout[:] = h5py.VirtualSource(tmp_path / "secret.h5", "images", shape)
             file.create_virtual_dataset("images", layout)
-    with pytest.raises(SurveyError, match="not followed|not opened"):
+    with pytest.raises(SurveyError, match=r"not followed|not opened"):
         open_survey(tmp_path / "bad.h5")
 
 
