@@ -72,8 +72,7 @@ class NeighbourIndex:
         return _ranked(found, vector, self._shards, wanted)
 
     def _propose(self, vector: np.ndarray, wanted: int, allowed: np.ndarray | None, possible: int) -> np.ndarray:
-        import faiss
-
+        faiss = _faiss()
         bits = None if allowed is None else np.packbits(allowed, bitorder="little")
         selector = None if bits is None else faiss.IDSelectorBitmap(bits)
         options: dict[str, Any] = {} if selector is None else {"sel": selector}
@@ -97,10 +96,8 @@ def read_index(path: Path, shards: EmbeddingShards, record: IndexRecord) -> Neig
     ReleaseError
         If it cannot be read or holds another number of rows or dimensions than the embeddings.
     """
-    import faiss
-
     try:
-        structure = faiss.read_index(str(path))
+        structure = _faiss().read_index(str(path))
     except RuntimeError as problem:
         raise ReleaseError(f"{path.name} cannot be read: it is missing or damaged. Build the release again.") from problem
     if structure.ntotal != shards.count or structure.d != shards.dimension:
@@ -122,6 +119,12 @@ def exact_nearest(
             rows, similarity = rows[mine], similarity[mine]
         best_rows, best = _top(np.r_[best_rows, rows], np.r_[best, similarity], k)
     return best_rows, best
+
+
+def _faiss() -> Any:
+    import faiss
+
+    return faiss
 
 
 def _ranked(rows: np.ndarray, vector: np.ndarray, shards: EmbeddingShards, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from discovery.errors import QueryError
 from discovery.release import Release
 from discovery.render import contact_sheet, stamp_png
+from discovery.stamps import Stamp
 
 PICTURE_PIXELS = 256
 MOST_IN_SHEET = 400
@@ -36,7 +37,7 @@ def write_stamp_folder(release: Release, rows: Sequence[int] | np.ndarray, title
         If a stamp cannot be read again.
     """
     folder = Path(folder)
-    stamps = []
+    stamps: list[Stamp] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for number, row in enumerate(tqdm(np.asarray(rows).tolist(), desc="stamps", unit="stamp", disable=None), 1):

@@ -7,7 +7,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ class BatchReader:
 
     def read(self, ranges: Iterable[tuple[int, int]]) -> Iterator[Batch]:
         """Yield the batches of some ranges, in their order."""
-        waiting: deque = deque()
+        waiting: deque[Future[Batch]] = deque()
         for start, stop in ranges:
             waiting.append(
                 self._pool.submit(read_batch, self._survey, self._form, start, stop)
@@ -96,7 +96,7 @@ class BatchReader:
         while waiting:
             yield self._result(waiting.popleft())
 
-    def _result(self, future) -> Batch:  # type: ignore[no-untyped-def]
+    def _result(self, future: Future[Batch]) -> Batch:
         try:
             return future.result()
         except BrokenProcessPool as problem:
@@ -109,8 +109,8 @@ class BatchReader:
 def batch_reader(survey: Survey, form: InputForm, workers: int) -> Iterator[BatchReader]:
     """Open a `BatchReader` with ``workers`` processes; 0 reads in this process."""
     if workers == 0:
-        with ThreadPoolExecutor(1) as pool:
-            yield BatchReader(pool, survey, form, ahead=1, in_process=True)
+        with ThreadPoolExecutor(1) as thread:
+            yield BatchReader(thread, survey, form, ahead=1, in_process=True)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(survey, form))

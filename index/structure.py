@@ -49,7 +49,7 @@ def choose_kind(rows: int, dimension: int, memory_bytes: int, quick_bytes: int =
 
 def build_structure(shards: EmbeddingShards, kind: str) -> Any:
     """Train (on a seeded sample) and fill a FAISS structure of inner products, ids = rows."""
-    structure = faiss.index_factory(shards.dimension, kind, faiss.METRIC_INNER_PRODUCT)
+    structure: Any = faiss.index_factory(shards.dimension, kind, faiss.METRIC_INNER_PRODUCT)
     if not structure.is_trained:
         sample = np.random.default_rng(SEED).permutation(shards.count)[: structure.nlist * TRAINING_ROWS_A_CELL]
         structure.train(shards.take(np.sort(sample)))
