@@ -9,8 +9,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
-from litestar import Litestar
-from litestar.contrib.jinja import JinjaTemplateEngine
+from litestar import Litestar, Router
+from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -63,7 +63,10 @@ def create_app(config: WebConfig) -> Litestar:
     uploads, pictures = Uploads(), PictureCache(int(config.stamp_cache_megabytes * MEGABYTE))
     environment = template_environment()
     app = Litestar(
-        route_handlers=[*PAGES, *CALLS, create_static_files_router("/static", [HERE / "static"], include_in_schema=False)],
+        route_handlers=[
+            Router("/", route_handlers=[*PAGES, *CALLS]),  # at once: two handlers of one path may not come one by one
+            create_static_files_router("/static", [HERE / "static"], include_in_schema=False),
+        ],
         dependencies={
             "shelf": Provide(lambda: shelf, sync_to_thread=False),
             "sessions": Provide(lambda: sessions, sync_to_thread=False),

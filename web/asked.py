@@ -22,7 +22,7 @@ DEFAULT_K = 48
 MAX_K = 1000
 MAX_PROMPTS = 1000
 ALWAYS = ("row", "object_id", "ra", "dec")
-USUAL_COLUMNS = ("mag_r", "z_spec", "z_phot_mean", "redshift", "crop_side_arcsec")
+USUAL_COLUMNS = ("mag_r", "z_phot_mean", "redshift", "crop_side_arcsec")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +127,8 @@ def provide_asked(
     truth: FromQuery[str] = "",
     columns: FromQuery[list[str] | None] = None,
 ) -> Asked:
-    """Collect the search form from the address."""
+    """Collect the search form from the address; truth columns only count where truth is asked for."""
+    show_truth = truth not in ("", "0", "false")
     return Asked(
         like=_lines(like),
         unlike=_lines(unlike),
@@ -137,8 +138,8 @@ def provide_asked(
         k=k.strip(),
         min_similarity=min_similarity.strip(),
         flagged=flagged not in ("", "0", "false"),
-        truth=truth not in ("", "0", "false"),
-        columns=_lines(columns),
+        truth=show_truth,
+        columns=tuple(name for name in _lines(columns) if show_truth or not is_truth(name)),
     )
 
 
@@ -261,14 +262,18 @@ def shown_columns(release: Release, asked: Asked) -> list[str]:
     known = column_types(release, truth=asked.truth)
     if asked.columns:
         return [name for name in release.catalogue.check_columns(asked.columns) if name in known]
-    usual = [name for name in USUAL_COLUMNS if name in known][:3]
-    return usual + [name for name in known if name.lower().startswith("truth_")]
+    return [name for name in known if name in USUAL_COLUMNS or is_truth(name)]
+
+
+def is_truth(column: str) -> bool:
+    """Say whether a column tells what a simulated object is."""
+    return column.lower().startswith("truth_")
 
 
 def column_types(release: Release, *, truth: bool) -> dict[str, str]:
     """Return the columns that may be shown and their types; ``truth_*`` only where asked for."""
     return {
-        name: kind for name, kind in release.catalogue.columns() if truth or not name.lower().startswith("truth_")
+        name: kind for name, kind in release.catalogue.columns() if truth or not is_truth(name)
     }
 
 

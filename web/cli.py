@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import socket
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from discovery.errors import ConfigError
 from web.config import WebConfig, load_config
+
+if TYPE_CHECKING:
+    import uvicorn
+    from litestar import Litestar
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +80,6 @@ def run_server(config: WebConfig) -> None:
     """
     import dataclasses
 
-    import uvicorn
-
     from web.app import create_app
 
     listening = open_socket(config.host, config.port)
@@ -87,13 +89,18 @@ def run_server(config: WebConfig) -> None:
         log.warning("No survey folder is named, so no stamps can be shown: give --survey-root.")
     shown = f"[{config.host}]" if ":" in config.host else config.host
     print(f"Serving on http://{shown}:{port} (stop with Ctrl-C)", flush=True)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=30
-        )
-    )
     with listening:
-        server.run(sockets=[listening])
+        make_server(app).run(sockets=[listening])
+
+
+def make_server(app: Litestar) -> uvicorn.Server:
+    """Return the server for an app: quiet, believing no proxy's headers."""
+    import uvicorn
+
+    settings = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=30
+    )
+    return uvicorn.Server(settings)
 
 
 def open_socket(host: str, port: int) -> socket.socket:

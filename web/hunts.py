@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from discovery.hunts import Hunt, new_hunt
 from discovery.hunts.records import Round, Verdict
 from discovery.prompts import prompt_from_row
 from discovery.release import Release
-from web.asked import Uploads, asked_from, prompts_of
+from web.asked import Uploads, asked_from, column_types, prompts_of
 from web.curves import draw_curve
 from web.pages import (
     Candidate,
@@ -196,12 +197,24 @@ def export_hunt(
     format: FromQuery[TableFormat] = "csv",
     top: FromQuery[str] = "",
     min_score: FromQuery[str] = "",
+    stamps: FromQuery[bool] = False,
+    truth: FromQuery[bool] = False,
 ) -> Response[bytes]:
-    """Return the labelled objects and, if asked for, the ranked rest, as a file."""
+    """Return the labelled objects and, if asked for, the ranked rest: a table, or a zip of table and cutouts."""
     opened = shelf.hunt(hunt)
+    columns = list(column_types(opened.hunt.release, truth=truth))
     with tempfile.TemporaryDirectory() as folder, opened.lock:
-        path = Path(folder) / f"{opened.name}.{format}"
-        opened.hunt.export(path, top=_number(top, int, "top"), min_score=_number(min_score, float, "min_score"))
+        path = Path(folder) / opened.name / f"{opened.name}.{format}"
+        path.parent.mkdir()
+        opened.hunt.export(
+            path,
+            top=_number(top, int, "top"),
+            min_score=_number(min_score, float, "min_score"),
+            columns=columns,
+            stamps=path.parent / "stamps" if stamps else None,
+        )
+        if stamps:
+            path = Path(shutil.make_archive(str(Path(folder) / "all" / opened.name), "zip", folder, opened.name))
         return file_to_save(path)
 
 

@@ -19,6 +19,7 @@ from discovery.render import BAR_FRACTION, BAR_LENGTHS_ARCSEC
 from discovery.search import search
 from discovery.stamps import Stamp
 from discovery.surveys import SURVEYS
+from web.asked import is_truth
 from web.pages import Card, Choice, Fact, ObjectPage, Overlay, frame_of
 from web.problems import without_paths
 from web.search import object_address, stamp_cards
@@ -167,12 +168,12 @@ def _facts(line: Mapping[str, Any], truth: bool) -> tuple[Fact, ...]:
     return tuple(
         Fact(name=name, value=figure(value), unit=unit_of(name))
         for name, value in line.items()
-        if truth or not name.lower().startswith("truth_")
+        if truth or not is_truth(name)
     )
 
 
 def _truth_switch(here: _Switches, line: Mapping[str, Any], truth: bool) -> Choice | None:
-    if not any(name.lower().startswith("truth_") for name in line):
+    if not any(is_truth(name) for name in line):
         return None
     label = "hide truth" if truth else "show truth"
     return Choice(label=label, href=here.with_value("truth", str(int(not truth))), chosen=truth)

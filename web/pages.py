@@ -162,6 +162,7 @@ class SearchPage:
     hits: HitsView | None = None
     problem: str = ""
     suggested_hunt: str = ""
+    page_sizes: tuple[int, ...] = (10, 20, 30, 50, 100)
     query_string: str = ""
 
 

@@ -43,12 +43,15 @@ TITLES = {
     422: "That cannot be answered",
 }
 UNEXPECTED = "Something went wrong on the server; its log has the details. Going back and trying again is safe."
+_QUOTED_PATH = re.compile(r"(?<=['\"`])(?:~|[A-Za-z]:)?[/\\][^'\"`\n]*[/\\][^'\"`\n]*(?=['\"`])")
 _ABSOLUTE_PATH = re.compile(r"(?<![\w.:/<])(?:~|[A-Za-z]:)?(?:[/\\][^/\\\s'\"`:;,()\[\]]+){2,}")
 
 
 def without_paths(message: str) -> str:
     """Return a message in which each absolute path is shortened to its last part."""
-    return _ABSOLUTE_PATH.sub(lambda found: re.split(r"[/\\]", found.group())[-1], message)
+    for pattern in (_QUOTED_PATH, _ABSOLUTE_PATH):
+        message = pattern.sub(lambda found: re.split(r"[/\\]", found.group().rstrip("/\\"))[-1], message)
+    return message
 
 
 def answer_discovery_error(request: Request[Any, Any, Any], error: DiscoveryError) -> Response[Any]:

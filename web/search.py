@@ -67,6 +67,7 @@ MEDIA_TYPES: Mapping[str, str] = {
     "vot": "application/x-votable+xml",
     "parquet": "application/vnd.apache.parquet",
 }
+ZIP = "application/zip"
 SHOWN_PROMPTS = 14
 
 
@@ -103,7 +104,6 @@ def search_page(
     name: FromPath[str],
     ticked: FromQuery[str] = "",
     tick: FromQuery[list[int] | None] = None,
-    query: FromQuery[str] = "",
 ) -> Template | Redirect:
     """Show the search form and, when something was asked, the hits."""
     release = shelf.release(name)
@@ -177,9 +177,9 @@ def table_file(table: pa.Table, stem: str, suffix: TableFormat) -> Response[byte
 
 
 def file_to_save(path: Path) -> Response[bytes]:
-    """Return a table file, under its own name."""
+    """Return a table file or a zip of one, under its own name."""
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(path.name)}"}
-    return Response(path.read_bytes(), media_type=MEDIA_TYPES[path.suffix[1:]], headers=headers)
+    return Response(path.read_bytes(), media_type=MEDIA_TYPES.get(path.suffix[1:], ZIP), headers=headers)
 
 
 def stamp_cards(
@@ -198,7 +198,7 @@ def stamp_cards(
                 more_like=_search_address(name, urlencode({"like": line["object_id"]})),
                 similarity="" if similarity is None else f"{similarity:.3f}",
                 facts=tuple(
-                    Fact(name=column, value=figure(line[column]), unit=unit_of(column))
+                    Fact(name=column, value=figure(line[column], digits=4), unit=unit_of(column))
                     for column in columns
                     if column not in ("row", "object_id")
                 ),

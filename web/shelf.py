@@ -18,17 +18,19 @@ if TYPE_CHECKING:
     from discovery.release import Release
 
 HUNT_SUFFIX = ".hunt"
-HUNT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
+HUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenHunt:
-    """A hunt and the lock under which its file is used."""
+    """A hunt, the file it was checked as, and the lock under which its rounds are made."""
 
     name: str
     hunt: Hunt
     release: str
+    file: tuple[int, int]
+    """Device and inode: another file of the same name is opened, and checked, anew."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -110,14 +112,15 @@ class Shelf:
         from discovery.hunts import open_hunt
 
         path = self._hunt_path(name)
+        file = (path.stat().st_dev, path.stat().st_ino)
         with self._lock:
             known = self._open_hunts.get(name)
-        if known is not None:
+        if known is not None and known.file == file:
             return known
         release = self._release_of(self.hunt_info(name))
-        opened = OpenHunt(name=name, hunt=open_hunt(path, self.release(release)), release=release)
+        opened = OpenHunt(name=name, hunt=open_hunt(path, self.release(release)), release=release, file=file)
         with self._lock:
-            return self._open_hunts.setdefault(name, opened)
+            return self._open_hunts.setdefault(name, opened) if known is None else self._replaced(opened)
 
     def new_hunt_path(self, name: str) -> Path:
         """Return where a new hunt of that name goes; its folder is made when missing.
@@ -129,7 +132,8 @@ class Shelf:
         """
         if not HUNT_NAME.fullmatch(name):
             raise HuntError(
-                f"'{name}' cannot name a hunt: use small letters, digits and hyphens, at most 48, a letter or digit first"
+                f"'{name}' cannot name a hunt: use at most 64 letters, digits, dots, hyphens and underscores, "
+                "a letter or digit first"
             )
         path = self._hunts_folder / (name + HUNT_SUFFIX)
         if path.exists():
@@ -143,6 +147,10 @@ class Shelf:
             return self._release_of(info)
         except HuntError:
             return None
+
+    def _replaced(self, opened: OpenHunt) -> OpenHunt:
+        self._open_hunts[opened.name] = opened
+        return opened
 
     def _release_of(self, info: HuntInfo) -> str:
         for name in self._folders:

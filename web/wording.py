@@ -14,18 +14,18 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
-def figure(value: Any) -> str:
-    """Return a catalogue value as people read it: at most six digits, a dash for nothing."""
+def figure(value: Any, digits: int = 6) -> str:
+    """Return a catalogue value as people read it: so many significant digits, a dash for nothing."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.6g}" if 1e-4 <= abs(value) < 1e9 or value == 0 else f"{value:.3e}"
+        return f"{value:.{digits}g}" if 1e-4 <= abs(value) < 1e9 or value == 0 else f"{value:.3e}"
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, list | tuple):
-        return ", ".join(figure(part) for part in value[:8]) + (" …" if len(value) > 8 else "")
+        return ", ".join(figure(part, digits) for part in value[:8]) + (" …" if len(value) > 8 else "")
     return str(value)
 
 

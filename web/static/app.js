@@ -84,13 +84,6 @@
     return source && source.closest ? source.closest("[data-candidate]") : null;
   };
 
-  document.addEventListener("htmx:beforeRequest", (event) => {
-    const card = cardOf(event);
-    if (!card) return;
-    card.classList.remove("failed");
-    card.classList.add("saving");
-  });
-
   document.addEventListener("htmx:afterRequest", (event) => {
     const card = cardOf(event);
     if (card) settle(card, event.detail.successful);
@@ -148,6 +141,10 @@
   document.addEventListener("click", (event) => {
     const card = event.target.closest("[data-candidate]");
     if (!card) return;
+    if (event.target.closest("button[name=verdict]")) {
+      card.classList.remove("failed"); // marked at once: the request may have to wait its turn
+      card.classList.add("saving");
+    }
     if (event.target.closest("[data-cycle]")) {
       const now = card.querySelector("[data-verdict]").dataset.verdict;
       const next = { "": "positive", positive: "negative", negative: "unsure", unsure: "skipped", skipped: "cleared" }[now];

@@ -1,0 +1,145 @@
+"""A real server on 127.0.0.1 in front of a real release, and a real browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from web.config import WebConfig
+
+TOKEN = "a-token-nobody-guesses"
+CHROMIUM_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A server that answers."""
+
+    address: str
+    config: WebConfig
+
+    def client(self, **options) -> httpx.Client:
+        """Return a client that keeps cookies."""
+        return httpx.Client(base_url=self.address, timeout=120, **options)
+
+
+@pytest.fixture(scope="session")
+def serve_config() -> Iterator[Callable[[WebConfig], Running]]:
+    """Start servers in threads; all end with the tests."""
+    from web.app import create_app
+    from web.cli import make_server, open_socket
+
+    started = []
+
+    def start(config: WebConfig) -> Running:
+        listening = open_socket("127.0.0.1", 0)
+        config = replace(config, port=listening.getsockname()[1])
+        server = make_server(create_app(config))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        started.append((server, thread, listening))
+        while not server.started:
+            time.sleep(0.02)
+        return Running(address=f"http://127.0.0.1:{config.port}", config=config)
+
+    yield start
+    for server, thread, listening in started:
+        server.should_exit = True
+        thread.join(30)
+        listening.close()
+
+
+@pytest.fixture(scope="session")
+def demo_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release of simulated galaxies."""
+    import os
+
+    if "WEB_TEST_RELEASE" in os.environ:
+        return Path(os.environ["WEB_TEST_RELEASE"])
+    from discovery.encoder import load_encoder
+    from discovery.simulation import SurveyPlan, write_survey
+    from index.cli import index_survey
+
+    folder = tmp_path_factory.mktemp("demo")
+    write_survey(folder / "survey", SurveyPlan(galaxies=160, mergers=0.2), progress=False)
+    return index_survey([folder / "survey"], name="demo", encoder=load_encoder("timm:resnet18"), out=folder / "releases")
+
+
+@pytest.fixture(scope="session")
+def web_config(demo_release: Path, tmp_path_factory: pytest.TempPathFactory) -> WebConfig:
+    """Settings of a server for one person."""
+    return WebConfig(
+        releases=(demo_release,),
+        hunts=tmp_path_factory.mktemp("hunts") / "hunts",
+        survey_roots=(demo_release.parents[1],),
+        who="vera",
+        upload_megabytes=1.0,
+    )
+
+
+@pytest.fixture(scope="session")
+def server(serve_config: Callable[[WebConfig], Running], web_config: WebConfig) -> Running:
+    """A server without a token."""
+    return serve_config(web_config)
+
+
+@pytest.fixture(scope="session")
+def guarded(serve_config: Callable[[WebConfig], Running], web_config: WebConfig) -> Running:
+    """A server with a token."""
+    return serve_config(replace(web_config, token=TOKEN, allowed_hosts=("galaxies.example",)))
+
+
+@pytest.fixture
+def client(server: Running) -> Iterator[httpx.Client]:
+    """A visitor of the open server."""
+    with server.client() as visitor:
+        yield visitor
+
+
+def csrf_of(client: httpx.Client) -> str:
+    """Return the token that this visitor's forms carry."""
+    return re.search(r'<meta name="csrf" content="(\w+)">', client.get("/hunts").text)[1]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's chromium, or a skip that says so."""
+    from playwright.sync_api import sync_playwright
+
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no chromium is installed: browser journeys are not tested")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A laptop-sized page on which any console error fails the test, unless it is put into ``page.expected``."""
+    context = browser.new_context(viewport={"width": 1366, "height": 768}, accept_downloads=True)
+    context.set_default_timeout(120_000)
+    opened, said = context.new_page(), []
+    opened.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.said = said
+    yield opened
+    context.close()
+    assert said == []

@@ -1,0 +1,189 @@
+"""The parts of the app that need no server: wording, sessions, cache, curve, overlay."""
+
+import threading
+
+import numpy as np
+import pytest
+from astropy import units
+from astropy.coordinates import SkyCoord
+from hypothesis import given
+from hypothesis import strategies as st
+
+from discovery.errors import QueryError
+from discovery.stamps import Stamp
+from web.asked import Asked, asked_from, parse_cone
+from web.curves import draw_curve
+from web.gate import host_name
+from web.login import local_address
+from web.objects import make_overlay
+from web.problems import without_paths
+from web.sessions import Sessions, clean_name
+from web.stamps import PictureCache, StampPicture, as_displayed, displayed_box
+from web.wording import figure, sexagesimal
+
+TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=12).map(str.strip).filter(bool)
+
+
+@given(ra=st.floats(0, 359.999), dec=st.floats(-89.99, 89.99))
+def test_sexagesimal_is_the_position_that_astropy_reads(ra, dec):
+    read = SkyCoord(sexagesimal(ra, dec), unit=(units.hourangle, units.deg))
+    assert read.separation(SkyCoord(ra, dec, unit="deg")) < 0.1 * units.arcsec
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("/work/data/x.h5 is damaged", "x.h5 is damaged"),
+        ("cannot open '/home/me/a b/c.fits'", "cannot open 'c.fits'"),
+        ("the filter mag_g/mag_r < 2 / 3", "the filter mag_g/mag_r < 2 / 3"),
+        ("see https://example.org/a/b", "see https://example.org/a/b"),
+        (r"C:\data\survey\x.h5 is gone", "x.h5 is gone"),
+        ("10:00:24, +02:12:00", "10:00:24, +02:12:00"),
+    ],
+)
+def test_messages_lose_their_paths(message, shown):
+    assert without_paths(message) == shown
+
+
+@given(who=st.text(), signed_in=st.booleans())
+def test_a_session_comes_back_from_its_cookie(who, signed_in):
+    sessions = Sessions.create(token="t", port=1, who="nobody")
+    session = sessions.open(who=who, signed_in=signed_in)
+    assert sessions.unseal(sessions.seal(session)) == session
+    assert len(session.who) <= 64
+    assert session.who == clean_name(session.who) or session.who == "nobody"
+
+
+@given(at=st.integers(0, 200), letter=st.sampled_from("abcXYZ019-_."))
+def test_a_changed_cookie_is_no_session(at, letter):
+    sessions = Sessions.create(token="t", port=1, who="nobody")
+    cookie = sessions.seal(sessions.open())
+    at %= len(cookie)
+    changed = cookie[:at] + letter + cookie[at + 1 :]
+    assert changed == cookie or sessions.unseal(changed) is None
+    assert Sessions.create(token="t", port=1, who="nobody").unseal(cookie) is None
+
+
+@given(
+    asked=st.builds(
+        Asked,
+        like=st.lists(TEXT, max_size=3, unique=True).map(tuple),
+        unlike=st.lists(TEXT, max_size=3, unique=True).map(tuple),
+        where=TEXT | st.just(""),
+        flagged=st.booleans(),
+        truth=st.booleans(),
+        columns=st.lists(TEXT, max_size=3, unique=True).map(tuple),
+    )
+)
+def test_a_search_comes_back_from_its_address(asked):
+    assert asked_from(asked.query_string()) == asked
+
+
+@pytest.mark.parametrize("text", ["1,2", "1 2", "x,y,z", "1,2,", "1,2,nan,", "here", "1,95,3"])
+def test_bad_cones_are_errors(text):
+    with pytest.raises(QueryError):
+        parse_cone(text)
+
+
+def test_cones_in_degrees_and_sexagesimal():
+    assert parse_cone("150.5, -2, 60") == (150.5, -2.0, 60.0)
+    ra, dec, radius = parse_cone("10:00:24, +02:12:00, 30")
+    assert (ra, dec, radius) == pytest.approx((150.1, 2.2, 30))
+
+
+@pytest.mark.parametrize("address", ["//evil.example", "/\\evil.example", "https://evil.example", "", "/a\nb", "javascript:1"])
+def test_after_login_nobody_is_sent_elsewhere(address):
+    assert local_address(address) == "/"
+
+
+def test_after_login_one_comes_back():
+    assert local_address("/hunts/a?b=c") == "/hunts/a?b=c"
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [("LOCALHOST:80", "localhost"), ("[::1]:8000", "[::1]"), ("[::1]", "[::1]"), ("a:b", ""), ("", "")],
+)
+def test_host_names(header, name):
+    assert host_name(header) == name
+
+
+def picture(row: int) -> StampPicture:
+    return StampPicture(release="r", version="v", row=row, view="crop")
+
+
+@given(sizes=st.lists(st.integers(1, 400), max_size=40))
+def test_the_cache_stays_within_its_memory_and_gives_what_was_rendered(sizes):
+    cache = PictureCache(1000)
+    for row, size in enumerate(sizes):
+        assert cache.get(picture(row), lambda size=size: bytes(size)) == bytes(size)
+        assert cache.held_bytes <= 1000
+    if sizes:
+        held = cache.get(picture(len(sizes) - 1), lambda: pytest.fail("rendered twice"))
+        assert len(held) == sizes[-1]
+
+
+def test_the_cache_is_shared_by_threads():
+    cache = PictureCache(5000)
+
+    def ask():
+        for row in range(200):
+            assert cache.get(picture(row % 37), lambda row=row: bytes(row % 37 + 1)) == bytes(row % 37 + 1)
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert cache.held_bytes == sum(range(1, 38))
+
+
+def test_every_part_of_a_picture_is_in_its_etag():
+    tags = {picture(1).etag, picture(2).etag, StampPicture(release="r", version="w", row=1, view="crop").etag}
+    assert len(tags) == 3
+
+
+def stamp(kind: str) -> Stamp:
+    pixels = np.random.default_rng(1).random((3, 9, 9), dtype=np.float32)
+    return Stamp(object_id="a", pixels=pixels, kind=kind, pixel_scale_arcsec=0.5)
+
+
+@pytest.mark.parametrize("kind", ["nmgy", "rgb"])
+@given(top=st.integers(0, 4), side=st.integers(1, 5), left=st.integers(0, 4))
+def test_a_crop_box_covers_the_same_pixels_when_displayed(kind, top, side, left):
+    whole, box = stamp(kind), (top, top + side, left, left + side)
+    cut = whole.pixels[:, box[0] : box[1], box[2] : box[3]]
+    row0, row1, column0, column1 = displayed_box(whole, box)
+    shown = as_displayed(whole).pixels[:, row0:row1, column0:column1]
+    assert np.array_equal(np.sort(cut, axis=None), np.sort(shown, axis=None))
+
+
+def test_fluxes_are_shown_with_their_last_row_on_top():
+    whole = stamp("nmgy")
+    assert np.array_equal(as_displayed(whole).pixels[:, 0], whole.pixels[:, -1])
+
+
+def test_the_overlay_has_a_bar_of_its_stated_length():
+    overlay = make_overlay(stamp("nmgy"), (2, 7, 2, 7), "context", "bricks")
+    assert float(overlay.bar_label.rstrip("″")) == pytest.approx(overlay.bar_length * 0.5)
+    assert overlay.box == (2, 2, 5, 5)
+    assert overlay.north_up
+    assert make_overlay(stamp("rgb"), (2, 7, 2, 7), "crop", "images").side == 5
+
+
+@given(st.lists(st.booleans(), max_size=300))
+def test_the_curve_lies_in_its_frame_and_never_falls(found):
+    positives = np.concatenate([[0], np.cumsum(found)]).astype(int).tolist()
+    curve = draw_curve(list(range(len(positives))), positives)
+    points = [tuple(map(float, pair.split(","))) for pair in curve.line.split()]
+    assert all(curve.left <= x <= curve.width and 0 <= y <= curve.bottom for x, y in points)
+    assert all(after[1] <= before[1] for before, after in zip(points, points[1:], strict=False))
+    assert len(curve.x_ticks) <= 6
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "–"), (float("nan"), "–"), (True, "yes"), (15.2071234, "15.2071"), (3, "3"), ([1.0, 2.0], "1, 2"), (b"SER", "SER")],
+)
+def test_figures(value, shown):
+    assert figure(value) == shown
