@@ -144,7 +144,9 @@ def _write_plane(task: BrickTask, plane: str, image: np.ndarray, band: str | Non
 def _write_table(path: Path, columns: dict[str, np.ndarray]) -> None:
     from astropy.io import fits
 
-    records = np.rec.fromarrays(list(columns.values()), names=list(columns))
+    records = np.empty(len(columns["OBJID"]), [(name, values.dtype) for name, values in columns.items()])
+    for name, values in columns.items():
+        records[name] = values
     table = fits.BinTableHDU(records)
     for column in table.columns:
         column.unit = _unit(column.name)
@@ -155,7 +157,7 @@ def _unit(name: str) -> str | None:
     if name in ("RA", "DEC"):
         return "deg"
     if name.startswith(("FLUX_IVAR", "PSFDEPTH", "GALDEPTH")):
-        return "nanomaggy^-2"
+        return "1/nanomaggy^2"
     if name.startswith(("FLUX_", "FIBERFLUX_")):
         return "nanomaggy"
     return "arcsec" if name == "SHAPE_R" or name.startswith("PSFSIZE") else None

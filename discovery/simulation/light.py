@@ -40,12 +40,12 @@ class Scene:
         total = float(image.sum(dtype=np.float64))
         if total > 0:
             self.planes += (np.asarray(flux_nmgy)[:, None, None] / total).astype(np.float32) * image
-            self.flux_nmgy += flux_nmgy
+            self.flux_nmgy = self.flux_nmgy + flux_nmgy
 
     def add_planes(self, planes: np.ndarray) -> None:
         """Add (3, H, W) images that already are in nanomaggies per pixel."""
         self.planes += planes
-        self.flux_nmgy += planes.sum(axis=(1, 2), dtype=np.float64)
+        self.flux_nmgy = self.flux_nmgy + planes.sum(axis=(1, 2), dtype=np.float64)
 
     def add_sersic(
         self,
@@ -92,7 +92,7 @@ class Scene:
     def _add_spectrum(self, shape: np.ndarray | np.float32, flux_nmgy: np.ndarray, x: float, y: float) -> None:
         shifted = shape * _shift(x, y)
         self.spectrum += np.asarray(flux_nmgy, np.float32)[:, None, None] * shifted
-        self.flux_nmgy += flux_nmgy
+        self.flux_nmgy = self.flux_nmgy + flux_nmgy
 
 
 def _fourier(profile: galsim.GSObject) -> np.ndarray:
