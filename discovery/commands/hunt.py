@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
-import json as json_format
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from discovery.errors import DiscoveryError, HuntError
+from discovery.commands.hunt_answers import answer, counted, info_document, round_document
+from discovery.commands.hunt_labels import label_request, read_labels, read_pairs, rest_requests
+from discovery.errors import HuntError
 
 if TYPE_CHECKING:
-    from discovery.hunts import Hunt, HuntInfo, LabelRequest, Round
+    from discovery.hunts import Hunt
     from discovery.prompts import Prompt
     from discovery.release import Release
 
@@ -96,7 +96,7 @@ def new(
         f"{info.path}: a hunt in {info.release_name} ({info.count} objects) from {info.examples_positive} positive and"
         f" {info.examples_negative} negative examples\nnext: discovery hunt next {info.path}"
     )
-    _answer(json, {"hunt": _info_document(info)}, text)
+    answer(json, {"hunt": info_document(info)}, text)
 
 
 @app.command(name="next")
@@ -139,12 +139,12 @@ def next_(
 
         stamps = [opened.release.stamp(row) for row in played.rows.tolist()]
         draw(stamps, [f"{n}  {name}" for n, name in enumerate(played.object_ids, 1)], contact_sheet)
-    document = _round_document(played)
+    document = round_document(played)
     lines = [f"round {played.number}: {played.why}"]
     if played.exhausted:
         lines = [f"nothing is left to show: {played.why}"]
     lines += [f"{line['object_id']:<32} {line['score']:8.4f}" for line in document["candidates"]]
-    _answer(json, document, "\n".join(lines))
+    answer(json, document, "\n".join(lines))
 
 
 @app.command
@@ -196,7 +196,7 @@ def label(
         Print one JSON document.
     """
     opened, person = _open(hunt, release), _person(who)
-    given = _pairs(verdicts)
+    given = read_pairs(verdicts)
     for verdict, ids in zip(
         ("positive", "negative", "unsure", "skipped", "cleared"),
         (positive, negative, unsure, skipped, clear),
@@ -206,21 +206,22 @@ def label(
     for line in given:
         line["negative_class"] = negative_class if line["verdict"] == "negative" else None
         line["reason"] = reason
-    given += _read_labels(labels) if labels is not None else []
+    given += read_labels(labels) if labels is not None else []
     if undo:
         if given or rest:
             raise HuntError("undo stands alone; label in another call")
         _answer_undo(opened, person, json)
         return
-    requests = [_request(opened, **line) for line in given]
-    requests += _rest_requests(opened, requests, rest, reason) if rest is not None else []
+    requests = [label_request(opened, **line) for line in given]
+    requests += rest_requests(opened, requests, rest, reason) if rest is not None else []
     if not requests:
         raise HuntError(
             "give OBJECT_ID VERDICT, --positive ID, --negative ID, --rest VERDICT or --labels FILE"
         )
     events = opened.label_many(requests, who=person)
-    counts = dataclasses.asdict(opened.counts())
-    _answer(json, {"events": events, "counts": counts}, f"{len(events)} labels kept; {_counted(counts)}")
+    counts = opened.counts()
+    document = {"events": events, "counts": dataclasses.asdict(counts)}
+    answer(json, document, f"{len(events)} labels kept; {counted(counts)}")
 
 
 @app.command
@@ -243,14 +244,14 @@ def show(hunt: Path, /, *, log: bool = False, release: Path | None = None, json:
     given, found = opened.curve()
     states = [*opened.labels().values(), *opened.lost_labels()]
     document: dict[str, Any] = {
-        "hunt": _info_document(info),
-        "rounds": [_round_document(played) for played in rounds],
+        "hunt": info_document(info),
+        "rounds": [round_document(played) for played in rounds],
         "labels": [dataclasses.asdict(state) for state in sorted(states, key=lambda state: state.event)],
         "curve": {"labels_given": given.tolist(), "positives_found": found.tolist()},
     }
     lines = [
         f"{info.path}: {info.release_name}, alpha {info.alpha:g}, {info.rounds} rounds",
-        _counted(dataclasses.asdict(info.counts)),
+        counted(info.counts),
         *(f"round {played.number}: {len(played.rows)} shown, {played.why}" for played in rounds),
         *(f"{line['verdict']:<9} {line['object_id']:<32} {line['who']}" for line in document["labels"]),
     ]
@@ -258,7 +259,7 @@ def show(hunt: Path, /, *, log: bool = False, release: Path | None = None, json:
         events = [dataclasses.asdict(event) for event in opened.log()]
         document["log"] = events
         lines += [f"{e['event']:>5} {e['when']} {e['who']} {e['verdict']} {e['object_id']}" for e in events]
-    _answer(json, document, "\n".join(lines))
+    answer(json, document, "\n".join(lines))
 
 
 @app.command
@@ -310,7 +311,7 @@ def export(
         "labelled": labelled,
         "columns": table.column_names,
     }
-    _answer(json, document, f"{out}: {labelled} labelled objects, {table.num_rows - labelled} more")
+    answer(json, document, f"{out}: {labelled} labelled objects, {table.num_rows - labelled} more")
 
 
 @app.command(name="list")
@@ -328,11 +329,11 @@ def list_(folder: Path = Path(), /, *, json: bool = False) -> None:
 
     infos = list_hunts(folder)
     lines = [
-        f"{info.path.name:<24} {info.release_name:<16} {info.rounds:>3} rounds  {_counts_text(info)}"
+        f"{info.path.name:<24} {info.release_name:<16} {info.rounds:>3} rounds  {counted(info.counts)}"
         for info in infos
     ]
-    _answer(
-        json, {"hunts": [_info_document(info) for info in infos]}, "\n".join(lines) or f"no hunts in {folder}"
+    answer(
+        json, {"hunts": [info_document(info) for info in infos]}, "\n".join(lines) or f"no hunts in {folder}"
     )
 
 
@@ -375,12 +376,12 @@ def move(
     lines += [f"not found: {one.object_id} {one.note}".rstrip() for one in report.not_found]
     lines += [f"example left out, seen by another encoder: {label}" for label in report.examples_left]
     document = {
-        "hunt": _info_document(moved.info()),
+        "hunt": info_document(moved.info()),
         "objects": [dataclasses.asdict(one) for one in report.objects],
         "not_found": [one.object_id for one in report.not_found],
         "examples_left": list(report.examples_left),
     }
-    _answer(json, document, "\n".join(lines))
+    answer(json, document, "\n".join(lines))
 
 
 def _open(path: Path, release: Path | None) -> Hunt:
@@ -407,104 +408,9 @@ def _prompts(release: Release, texts: Sequence[str] | None, tables: Sequence[Pat
     return prompts + [prompt for table in tables or () for prompt in read_prompt_table(release, table)]
 
 
-def _pairs(words: Sequence[str]) -> list[dict[str, Any]]:
-    if len(words) % 2:
-        raise HuntError("labels come in pairs OBJECT_ID VERDICT; one half is missing")
-    return [
-        {"object_id": name, "verdict": verdict} for name, verdict in zip(words[::2], words[1::2], strict=True)
-    ]
-
-
-def _read_labels(path: Path) -> list[dict[str, Any]]:
-    from discovery.readers.tables import read_table
-
-    lines = read_table(path).to_pylist()
-    if not lines or not {"object_id", "verdict"} <= set(lines[0]):
-        raise HuntError(f"{path} must have columns object_id and verdict, and at least one line")
-    names = ("object_id", "verdict", "negative_class", "reason")
-    return [{name: str(line.get(name) or "").strip() or None for name in names} for line in lines]
-
-
-def _request(
-    hunt: Hunt,
-    *,
-    object_id: str | None,
-    verdict: str | None,
-    negative_class: str | None = None,
-    reason: str | None = None,
-) -> LabelRequest:
-    from discovery.hunts import VERDICTS, LabelRequest
-
-    if object_id is None or verdict not in VERDICTS:
-        raise HuntError(f"{object_id}: unknown verdict {verdict!r}; choose from {', '.join(VERDICTS)}")
-    row = hunt.release.catalogue.find_id(object_id)
-    return LabelRequest(row=row, verdict=verdict, negative_class=negative_class, reason=reason)  # type: ignore[arg-type]
-
-
-def _rest_requests(
-    hunt: Hunt, requests: list[LabelRequest], verdict: str, reason: str | None
-) -> list[LabelRequest]:
-    """Label what the latest round showed and nobody has labelled."""
-    latest = hunt.round()
-    if latest is None:
-        raise HuntError(
-            "there is no round yet whose rest could be labelled; ask for one with 'discovery hunt next'"
-        )
-    done = set(hunt.labels()) | {request.row for request in requests}
-    left = [
-        name
-        for row, name in zip(latest.rows.tolist(), latest.object_ids, strict=True)
-        if 0 <= row not in done
-    ]
-    return [_request(hunt, object_id=name, verdict=verdict, reason=reason) for name in left]
-
-
 def _answer_undo(hunt: Hunt, person: str, json: bool) -> None:
     undone = hunt.undo(person)
     if undone is None:
         raise HuntError(f"{person} has no label in this hunt that could be undone")
     text = f"event {undone.undid} undone: {undone.object_id} is {undone.verdict}"
-    _answer(json, {"undone": dataclasses.asdict(undone), "counts": dataclasses.asdict(hunt.counts())}, text)
-
-
-def _info_document(info: HuntInfo) -> dict[str, Any]:
-    return {**dataclasses.asdict(info), "path": str(info.path)}
-
-
-def _round_document(played: Round) -> dict[str, Any]:
-    return {
-        "round": played.number,
-        "strategy": played.strategy,
-        "why": played.why,
-        "alpha": played.alpha,
-        "positives": played.positives,
-        "negatives": played.negatives,
-        "seed": played.seed,
-        "parts": played.parts,
-        "digest": played.digest,
-        "who": played.who,
-        "when": played.when,
-        "exhausted": played.exhausted,
-        "candidates": [
-            {"object_id": name, "row": None if row < 0 else row, "score": score}
-            for name, row, score in zip(
-                played.object_ids, played.rows.tolist(), played.scores.tolist(), strict=True
-            )
-        ],
-    }
-
-
-def _counted(counts: dict[str, int]) -> str:
-    return ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
-
-
-def _counts_text(info: HuntInfo) -> str:
-    return _counted(dataclasses.asdict(info.counts))
-
-
-def _answer(json: bool, document: dict[str, Any], text: str) -> None:
-    """Print the one JSON document, or the text for people."""
-    try:
-        sys.stdout.write((json_format.dumps(document, allow_nan=False) if json else text) + "\n")
-    except ValueError:
-        raise DiscoveryError("the answer holds a number that JSON does not know") from None
+    answer(json, {"undone": dataclasses.asdict(undone), "counts": dataclasses.asdict(hunt.counts())}, text)

@@ -38,6 +38,7 @@ def check_release(store: HuntStore, release: Release) -> None:
             f"{store.path.name} belongs to {bound['name']} with {bound['count']} objects;"
             f" {release.name} has {release.count}; {advice}"
         )
+    store.settings()
     known = [line for line in store.objects() if line["row"] is not None]
     rows = [line["row"] for line in known]
     if any(not 0 <= row < release.count for row in rows):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +14,8 @@ from discovery.hunts.ranking import Ranking
 
 if TYPE_CHECKING:
     from discovery.hunts.hunt import Hunt
-    from discovery.release import Release
-    from discovery.stamps import Stamp
 
 MAX_STAMPS = 2000
-CONTACT_SHEET_STAMPS = 400
-CUTOUT_PIXELS = 256
 
 
 def export_hunt(
@@ -88,33 +83,14 @@ def export_hunt(
 
         write_table(table, path)
     if stamps is not None:
-        write_stamps(hunt.release, rows, ranks[rows], Path(stamps))
+        from discovery.stamp_folder import write_stamp_folder
+
+        titles = [
+            f"{rank}  {name}"
+            for rank, name in zip(ranks[rows].tolist(), table["object_id"].to_pylist(), strict=False)
+        ]
+        write_stamp_folder(hunt.release, rows, titles, stamps)
     return table
-
-
-def write_stamps(release: Release, rows: np.ndarray, ranks: np.ndarray, folder: Path) -> None:
-    """Write one PNG an object, named by rank and id, and ``contact_sheet.png`` of the first few hundred."""
-    from tqdm import tqdm
-
-    from discovery.render import contact_sheet, stamp_png
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HuntError(f"{folder} cannot be made: {error.strerror}") from None
-    sheet: list[Stamp] = []
-    titles: list[str] = []
-    for row, rank in zip(
-        tqdm(rows.tolist(), desc="stamps", unit="stamp", disable=None), ranks.tolist(), strict=True
-    ):
-        stamp = release.stamp(row)
-        name = f"{rank:06d}_{re.sub(r'[^A-Za-z0-9._+-]', '_', stamp.object_id)[:80]}.png"
-        (folder / name).write_bytes(stamp_png(stamp, size_pixels=CUTOUT_PIXELS, scale_bar=True))
-        if len(sheet) < CONTACT_SHEET_STAMPS:
-            sheet.append(stamp)
-            titles.append(f"{rank}  {stamp.object_id}")
-    if sheet:
-        contact_sheet(sheet, titles, folder / "contact_sheet.png")
 
 
 def _marked(hunt: Hunt) -> dict[int, dict[str, Any]]:

@@ -89,7 +89,9 @@ def propose(
         strategy=_strategy(ranking.trained, direction),
         rows=rows,
         scores=ranking.shown(rows),
-        why=_why(ranking.trained, direction, positives, negatives, alpha),
+        why=_why(ranking.trained, direction, positives, negatives, alpha)
+        if len(rows)
+        else "every object that this hunt may show has a label",
     )
 
 

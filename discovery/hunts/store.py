@@ -341,13 +341,18 @@ class HuntStore:
     # -- connections and checks
 
     def _check(self, version: int) -> None:
-        """Compare the schema with the one that `MIGRATIONS` make, and the pages with themselves."""
-        with self._connected("ro") as connection:
-            if _schema(connection) != _expected_schema(version):
-                raise HuntError(f"{self.path.name} holds tables that are no hunt's; it is not opened")
-            verdicts = [line[0] for line in connection.execute("PRAGMA quick_check(1)")]
-        if verdicts != ["ok"]:
-            raise HuntError(f"{self.path.name} is damaged ({verdicts[0]}); restore a copy of it")
+        """Compare the schema with the one that `MIGRATIONS` make, and the pages with themselves.
+
+        First without the right to write; then again with it, since SQLite skips CHECK constraints in files that
+        it opened read-only.
+        """
+        for mode in ("ro", "rw"):
+            with self._connected(mode) as connection:
+                if _schema(connection) != _expected_schema(version):
+                    raise HuntError(f"{self.path.name} holds tables that are no hunt's; it is not opened")
+                verdicts = [line[0] for line in connection.execute("PRAGMA quick_check(1)")]
+            if verdicts != ["ok"]:
+                raise HuntError(f"{self.path.name} is damaged ({verdicts[0]}); restore a copy of it")
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,6 @@ class SmallRelease:
     vectors: np.ndarray
     catalogue: Catalogue
     encoder_checksum: str = "a" * 64
-    takes: list[int] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -105,3 +104,15 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> SmallRelease:
 def prompts(release: SmallRelease) -> Callable[..., list[Prompt]]:
     """Make prompts of rows."""
     return lambda *rows: [prompt_from_row(release, row) for row in rows]
+
+
+@pytest.fixture(scope="session")
+def build_release() -> Callable[..., SmallRelease]:
+    """`make_release`."""
+    return make_release
+
+
+@pytest.fixture(scope="session")
+def build_vectors() -> Callable[..., np.ndarray]:
+    """`made_vectors`."""
+    return made_vectors
