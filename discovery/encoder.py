@@ -288,9 +288,11 @@ def make_encoder(network: nn.Module, *, device: str | None = None, training: dic
         **parts,
         dimension=width * parts["crop"].views,
         parameters=sum(value.numel() for value in weights.values() if value.is_floating_point()),
-        checksum=_checksum(weights, parts),
+        checksum="",
         training=training or {},
     )
+    card = msgspec.structs.replace(card, checksum=_checksum(weights, card))
+    card = msgspec.json.decode(msgspec.json.encode(card), type=EncoderCard)  # equal to what a file gives back
     return Encoder(network, card, device)
 
 
@@ -345,9 +347,9 @@ def _parts(card: EncoderCard) -> dict[str, Any]:
     return {name: getattr(card, name) for name in card.__struct_fields__ if name not in measured}
 
 
-def _checksum(weights: Mapping[str, Tensor], parts: dict[str, Any]) -> str:
-    defining = {name: value for name, value in sorted(parts.items()) if name != "name"}
-    digest = hashlib.sha256(msgspec.json.encode(defining))
+def _checksum(weights: Mapping[str, Tensor], card: EncoderCard) -> str:
+    defining = {name: value for name, value in sorted(_parts(card).items()) if name not in ("name", "training")}
+    digest = hashlib.sha256(msgspec.json.encode(defining, order="deterministic"))
     for name in sorted(weights):
         value = weights[name].detach().cpu()
         digest.update(f"{name} {tuple(value.shape)}".encode())

@@ -24,3 +24,19 @@ def _shared(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"the folder ../shared/{name} beside the checkout is absent")
     return folder
+
+
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory) -> Path:
+    """The folder of a demo of 300 simulated galaxies, made by the real pipeline; read it, do not change it."""
+    from discovery.commands.demo import demo
+
+    folder = tmp_path_factory.mktemp("demo") / "demo"
+    demo(dir=folder, galaxies=300, serve=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_release(demo_folder) -> Path:
+    """The release in `demo_folder`."""
+    return demo_folder / "releases" / "demo"

@@ -45,13 +45,13 @@ class Pretraining(nn.Module):
         loss, parts = features.sum() * 0, {}
         if config.contrast:
             value = contrast(*self.projector(features).chunk(2), config.temperature)
-            loss, parts["contrast"] = loss + config.contrast * value, float(value)
+            loss, parts["contrast"] = loss + config.contrast * value, float(value.detach())
         if config.classify:
             value, accuracy = self.classifiers(features, part.repeat(2), label.repeat(2))
-            loss, parts["classify"], parts["accuracy"] = loss + config.classify * value, float(value), float(accuracy)
+            loss, parts["classify"], parts["accuracy"] = loss + config.classify * value, float(value.detach()), float(accuracy)
         if config.reconstruct:
             value = nn.functional.mse_loss(self.lvm.decode(tokens, skips), views)
-            loss, parts["reconstruct"] = loss + config.reconstruct * value, float(value)
+            loss, parts["reconstruct"] = loss + config.reconstruct * value, float(value.detach())
         return loss, parts
 
 

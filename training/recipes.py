@@ -64,7 +64,7 @@ def tiny() -> PretrainConfig:
 
 def tiny64() -> PretrainConfig:
     """The first stage of the shipped encoder: the same model at 64 pixels, four times as fast."""
-    return PretrainConfig(model=dataclasses.replace(TINY, image_size=64), steps=3000, batch=192, warmup=200)
+    return PretrainConfig(model=dataclasses.replace(TINY, image_size=64), steps=2000, batch=128, warmup=100)
 
 
 RECIPES: dict[str, Callable[[], PretrainConfig]] = {"debug": debug, "tiny": tiny, "tiny64": tiny64}

@@ -1,0 +1,48 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+UV = $(shell command -v uv || echo $(VENV)-uv/bin/uv)
+ARGS ?=
+
+.PHONY: demo test lint types layers browser clean
+
+demo: $(VENV)/.installed
+	@$(BIN)/discovery demo $(ARGS)
+
+test: $(VENV)/.installed browser lint types layers
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check discovery index training web tests
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+layers: $(VENV)/.installed
+	$(BIN)/lint-imports
+
+# The environment: pinned by constraints.txt. uv is installed beside it when missing.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@command -v uv >/dev/null || { $(PYTHON) -m venv $(VENV)-uv && $(VENV)-uv/bin/pip install --quiet uv; }
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	@$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[test]'
+	@touch $@
+
+# Debian's chromium for the browser journeys, where apt-get is there; elsewhere those tests skip.
+browser:
+	@command -v chromium chromium-browser google-chrome >/dev/null && exit 0; \
+	command -v apt-get >/dev/null || { echo "No chromium and no apt-get: the browser tests will skip."; exit 0; }; \
+	if [ "$$(id -u)" = 0 ]; then as=; elif sudo -n true 2>/dev/null; then as="sudo -n"; \
+	else echo "No chromium, and no right to install it: the browser tests will skip."; exit 0; fi; \
+	$$as apt-get update -qq && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null \
+	|| echo "chromium could not be installed: the browser tests will skip."
+
+# Pin anew: the newest versions that pyproject.toml admits, without addresses.
+pins:
+	$(UV) pip compile pyproject.toml --extra test --universal --python-version 3.11 --upgrade --quiet --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links -o constraints.txt
+
+clean:
+	rm -rf $(VENV) $(VENV)-uv .mypy_cache .ruff_cache .pytest_cache .hypothesis
