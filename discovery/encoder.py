@@ -329,7 +329,8 @@ def _load(network: nn.Module, state: dict[str, Tensor]) -> None:
         network.load_weights(state, encoder_only=True)
         return
     own = network.state_dict()
-    heads = tuple(f"{name}." for name in np.atleast_1d(network.pretrained_cfg.get("classifier") or []))
+    described: dict[str, Any] = getattr(network, "pretrained_cfg", {})
+    heads = tuple(f"{name}." for name in np.atleast_1d(described.get("classifier") or []))
     state = {name: value for name, value in state.items() if not (heads and name.startswith(heads))}
     wrong = [name for name in own if name not in state or own[name].shape != state[name].shape]
     wrong += [name for name in state if name not in own]

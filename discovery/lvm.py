@@ -132,6 +132,7 @@ class LVM(nn.Module):
         """
         first, patch = self.conv_first, self.patch_embed.proj
         kernel = F.conv_transpose2d(patch.weight, first.weight)  # (C, 3, 6, 6)
+        assert patch.bias is not None and first.bias is not None
         bias = patch.bias + patch.weight.sum((2, 3)) @ first.bias
         patches = F.unfold(image, PATCH + 2, padding=1, stride=PATCH).transpose(1, 2)  # (B, N, 108)
         side = self.config.side(0)
@@ -270,6 +271,7 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
+        self.relative_position_index: Tensor
         self.register_buffer("relative_position_index", _relative_positions(window), persistent=False)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:

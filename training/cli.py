@@ -58,7 +58,7 @@ def pretrain(
         raise ConfigError("Name at least one survey to train on.")
     if threads:
         torch.set_num_threads(threads)
-    changes = {name: value for name, value in (("steps", steps), ("batch", batch)) if value is not None}
+    changes: dict[str, Any] = {name: value for name, value in (("steps", steps), ("batch", batch)) if value is not None}
     config = dataclasses.replace(recipe(recipe_name), seed=seed, **changes)
     print(run_pretraining(config, [load_stamps(source, cache) for source in surveys], out, start_from=start_from))
 

@@ -44,7 +44,8 @@ class Pretraining(nn.Module):
         features = tokens.mean(1)  # (2B, D)
         loss, parts = features.sum() * 0, {}
         if config.contrast:
-            value = contrast(*self.projector(features).chunk(2), config.temperature)
+            projected = self.projector(features)  # (2B, P)
+            value = contrast(projected[: len(one)], projected[len(one) :], config.temperature)
             loss, parts["contrast"] = loss + config.contrast * value, float(value.detach())
         if config.classify:
             value, accuracy = self.classifiers(features, part.repeat(2), label.repeat(2))
