@@ -1,0 +1,59 @@
+"""A small survey in the ssl-legacysurvey layout, and a tiny encoder."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from discovery.encoder import Encoder, make_encoder
+from discovery.lvm import LVM, LVMConfig
+from discovery.preprocess import CropConfig
+
+SIDE = 48
+
+
+@pytest.fixture(scope="session")
+def small_encoder() -> Encoder:
+    """An untrained LVM of a few thousand parameters."""
+    import torch
+
+    torch.manual_seed(7)
+    config = {"embed_dim": 4, "depths": (1, 1), "heads": (2, 2), "window": 4, "image_size": 32, "attention_scale": None}
+    return make_encoder(
+        LVM(LVMConfig(**config)),
+        name="small",
+        architecture="lvm",
+        config=config,
+        convention="dr2_rgb",
+        crop=CropConfig(),
+        input_size=32,
+        device="cpu",
+    )
+
+
+@pytest.fixture
+def write_survey():
+    """Return a function that writes ``count`` galaxies to a file."""
+
+    def write(path: Path, count: int = 150, seed: int = 0, damaged: tuple[int, ...] = ()) -> Path:
+        rng = np.random.default_rng(seed)
+        y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2 + 0.5
+        sizes, ratios = rng.uniform(2, 7, count), rng.uniform(0.3, 1, count)
+        shapes = np.exp(-np.hypot(x[None] / sizes[:, None, None], y[None] / (sizes * ratios)[:, None, None]))
+        images = shapes[:, None] * rng.uniform(0.05, 0.5, (count, 3, 1, 1)) + rng.normal(0, 0.004, (count, 3, SIDE, SIDE))
+        images[list(damaged), 1, 10, 10] = np.nan
+        dec = rng.uniform(-5, 5, count)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(path, "w") as file:
+            file["images"] = images.astype(np.float32)
+            file["inds"] = np.arange(count)
+            file["ra"], file["dec"] = rng.uniform(149, 152, count), dec
+            file["flux"] = images.sum(axis=(2, 3)).astype(np.float32)
+            file["ebv"] = rng.uniform(0, 0.2, count).astype(np.float32)
+            file["maskbits"] = rng.choice([0, 1 << 1, 1 << 12], count).astype(np.int32)
+            file["source_type"] = rng.choice([b"PSF", b"SER", b"DEV"], count)
+            file["z_spec"] = np.where(rng.random(count) < 0.5, -99, rng.random(count)).astype(np.float32)
+        return path
+
+    return write
