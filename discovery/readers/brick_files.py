@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-_COADD = re.compile(r"(?:^|/)legacysurvey-(\d{4}[pm]\d{3})-([a-z]+)-([a-zA-Z])\.fits(?:\.fz|\.gz)?$")
+_COADD = re.compile(r"(?:^|/)legacysurvey-(\d{4}[pm]\d{3})-([a-z]+)(?:-([a-zA-Z]))?\.fits(?:\.fz|\.gz)?$")
 _TRACTOR = re.compile(r"(?:^|/)tractor-(\d{4}[pm]\d{3})\.fits(?:\.gz)?$")
 _SWEEP = re.compile(r"(?:^|/)sweep-\d{3}[pm]\d{3}-\d{3}[pm]\d{3}[\w-]*\.fits(?:\.gz)?$")
 _REGION = re.compile(r"(?:^|.*/)(?=(?:coadd|tractor|sweep)/)")
@@ -62,7 +62,7 @@ def sort_bricks(names: Sequence[str]) -> tuple[list[BrickFiles], list[str]]:
     sweeps: list[str] = []
     for name in sorted(names):
         coadd, tractor = _COADD.search(name), _TRACTOR.search(name)
-        if coadd and coadd[2] in ("image", "invvar"):
+        if coadd and coadd[3] and coadd[2] in ("image", "invvar"):
             files = _files_of(bricks, name, coadd[1])
             (files.images if coadd[2] == "image" else files.invvars)[coadd[3].lower()] = name
         elif tractor:

@@ -14,6 +14,7 @@ import numpy as np
 from discovery.errors import StampError
 from discovery.readers.checking import check_side
 from discovery.readers.containers import MAX_FILE_BYTES, check_bytes, file_stem
+from discovery.readers.sky import centre_and_scale
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -127,7 +128,7 @@ def read_cutout_header(header: Header) -> CutoutHeader:
     check_side(height, width)
     stated = stated_bands(header)
     bands, planes = choose_planes(stated, n_planes)
-    scale, ra_deg, dec_deg = _geometry(header, height, width)
+    ra_deg, dec_deg, scale = centre_and_scale(header, height, width) or (None, None, None)
     return CutoutHeader(
         bands=bands,
         planes=planes,
@@ -211,24 +212,6 @@ def _decode_compressed(data: bytes) -> tuple[CutoutHeader, np.ndarray]:
             raise StampError("holds no image")
         seen = read_cutout_header(hdu.header)
         return seen, np.ascontiguousarray(hdu.data[list(seen.planes)], dtype=np.float32)
-
-
-def _geometry(header: Header, height: int, width: int) -> tuple[float | None, float | None, float | None]:
-    """Return pixel scale (arcsec) and position of the centre (degrees), None where the WCS does not tell."""
-    from astropy.wcs import WCS
-    from astropy.wcs.utils import proj_plane_pixel_area
-
-    try:
-        wcs = WCS(header, naxis=2, fix=False)
-        if not wcs.has_celestial:
-            return None, None, None
-        scale = float(np.sqrt(proj_plane_pixel_area(wcs)) * 3600)
-        ra_deg, dec_deg = (float(x) for x in wcs.wcs_pix2world((width - 1) / 2, (height - 1) / 2, 0))
-    except Exception:
-        return None, None, None
-    if not (np.isfinite([scale, ra_deg, dec_deg]).all() and scale > 0):
-        return None, None, None
-    return scale, ra_deg % 360, dec_deg
 
 
 def _unzipped(data: bytes) -> bytes:

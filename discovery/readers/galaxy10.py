@@ -37,8 +37,8 @@ class Galaxy10(Hdf5Survey):
 
     def planes(self, stored: np.ndarray) -> np.ndarray:
         """Return display colours 0..1, blue plane first."""
-        planes = stored[:, :, ::-1].transpose(2, 0, 1)  # (3, H, W)
-        return np.ascontiguousarray(planes, np.float32) / np.float32(255)
+        planes = np.ascontiguousarray(stored[:, :, ::-1].transpose(2, 0, 1))  # (3, H, W)
+        return np.divide(planes, np.float32(255), dtype=np.float32)
 
     def extended(self, table: pa.Table) -> pa.Table:
         """Return the table with the names of the classes."""

@@ -46,8 +46,8 @@ def decode_picture(data: bytes) -> np.ndarray:
         raise
     except Exception as error:  # Pillow's decoders raise many types on damaged data
         raise StampError(f"cannot be decoded as JPEG or PNG: {_first_line(error)}") from error
-    planes = picture[:, :, ::-1].transpose(2, 0, 1)  # (3, H, W), B G R
-    return np.ascontiguousarray(planes, dtype=np.float32) / np.float32(255)
+    planes = np.ascontiguousarray(picture[:, :, ::-1].transpose(2, 0, 1))  # (3, H, W), B G R
+    return np.divide(planes, np.float32(255), dtype=np.float32)
 
 
 def _first_line(error: Exception) -> str:

@@ -8,8 +8,10 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
+from astropy.wcs import WCS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +19,7 @@ from discovery.errors import StampError, SurveyError
 from discovery.readers import open_survey, read_stamp_bytes, read_stamp_file
 from discovery.readers.containers import distinct_names
 from discovery.readers.cutouts import choose_planes, position_in_name
+from discovery.readers.sky import centre_and_scale
 from discovery.stamps import Damaged, Stamp
 
 
@@ -95,6 +98,42 @@ def test_a_position_written_into_a_name_is_read_back(ra, dec, signed):
 )
 def test_other_numbers_in_names_are_no_position(name):
     assert position_in_name(name) is None
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    at=st.tuples(st.floats(0, 359.99), st.floats(-89, 89)),
+    crpix=st.tuples(st.floats(-50, 150), st.floats(-50, 150)),
+    turn=st.floats(0, 360),
+    form=st.sampled_from(["cd", "pc", "sip", "galactic"]),
+)
+def test_centre_and_scale_are_those_of_astropy(layouts, at, crpix, turn, form):
+    wcs = layouts.tan(100, *at)
+    wcs.wcs.crpix = crpix
+    cosine, sine = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    wcs.wcs.cd = wcs.wcs.cd @ np.array([[cosine, -sine], [sine, cosine]])
+    if form == "galactic":
+        wcs.wcs.ctype = ["GLON-TAN", "GLAT-TAN"]
+    header = wcs.to_header()
+    if form in ("cd", "sip"):
+        for i, j in ((1, 1), (1, 2), (2, 1), (2, 2)):
+            header[f"CD{i}_{j}"] = wcs.wcs.cd[i - 1, j - 1]
+            header.pop(f"PC{i}_{j}", None)
+        del header["CDELT1"], header["CDELT2"]
+    if form == "sip":
+        header.update(
+            {
+                "CTYPE1": "RA---TAN-SIP",
+                "CTYPE2": "DEC--TAN-SIP",
+                "A_ORDER": 2,
+                "A_2_0": 1e-5,
+                "B_ORDER": 2,
+            }
+        )
+    ra, dec, scale = centre_and_scale(header, 100, 100)
+    expected = WCS(header).pixel_to_world(49.5, 49.5).icrs
+    assert expected.separation(SkyCoord(ra, dec, unit="deg")).arcsec < 1e-5
+    assert scale == pytest.approx(0.262, rel=1e-9)
 
 
 @pytest.mark.parametrize(
