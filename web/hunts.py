@@ -38,6 +38,7 @@ from web.problems import without_paths
 from web.search import TableFormat, file_to_save, stamp_cards
 from web.sessions import Session
 from web.shelf import OpenHunt, Shelf
+from web.stamps import GRID_SIZE, SMALL_SIZE
 from web.wording import day_and_time
 
 EXAMPLES_SHOWN = 24
@@ -283,14 +284,17 @@ def _curve(hunt: Hunt) -> Curve:
 
 
 def _examples(opened: OpenHunt, verdicts: dict[int, str]) -> tuple[Card, ...]:
-    positives = [row for row, verdict in verdicts.items() if verdict == "positive"][-EXAMPLES_SHOWN:][::-1]
-    return _cards(opened, positives, size=96)
+    """Return the latest positives and then the examples that started the hunt."""
+    started = [one.row for one in opened.hunt.examples() if one.verdict == "positive" and one.row is not None]
+    found = [row for row, verdict in verdicts.items() if verdict == "positive"][::-1]
+    kept = [row for row in dict.fromkeys([*found, *started]) if verdicts.get(row, "positive") == "positive"]
+    return _cards(opened, kept[:EXAMPLES_SHOWN], size=SMALL_SIZE)
 
 
-def _cards(opened: OpenHunt, rows: Sequence[int], **options: int) -> tuple[Card, ...]:
+def _cards(opened: OpenHunt, rows: Sequence[int], *, size: int = GRID_SIZE) -> tuple[Card, ...]:
     release = opened.hunt.release
     table = release.catalogue.rows(list(rows), ["row", "object_id"])
-    return stamp_cards(opened.release, release, table, **options)
+    return stamp_cards(opened.release, release, table, size=size)
 
 
 def _hunt_row(shelf: Shelf, name: str) -> HuntRow:

@@ -58,7 +58,7 @@ def answer_discovery_error(request: Request[Any, Any, Any], error: DiscoveryErro
     """Answer an expected error of the library with its own message."""
     status = next((code for kind, code in STATUS_OF_ERROR.items() if isinstance(error, kind)), 500)
     if status == 500:
-        log.error("%s %s: %s", request.method, request.scope["path"], error)
+        log.error("%s %r: %s", request.method, request.scope["path"], error)
     return problem(request, status, without_paths(str(error)))
 
 
@@ -79,7 +79,7 @@ def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> 
 
 def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Answer a fault of ours: the trace goes to the log, never to the page."""
-    log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
+    log.error("%s %r failed", request.method, request.scope["path"], exc_info=error)
     return problem(request, 500, UNEXPECTED)
 
 

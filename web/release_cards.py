@@ -13,7 +13,7 @@ from discovery.release import Release
 from web.pages import Fact, ReleaseCard
 from web.problems import without_paths
 from web.shelf import survey_problem
-from web.stamps import grid_picture
+from web.stamps import SMALL_SIZE, grid_picture
 from web.wording import count, figure
 
 DAMAGED_SHOWN = 20
@@ -60,7 +60,7 @@ def release_card(name: str, release: Release) -> ReleaseCard:
         damaged_examples=tuple(
             Fact(name=line.object_id, value=without_paths(line.reason)) for line in report.damaged[:DAMAGED_SHOWN]
         ),
-        pictures=tuple(grid_picture(name, release, row, size=96) for row in rows),
+        pictures=tuple(grid_picture(name, release, row, size=SMALL_SIZE) for row in rows),
         stamps_problem=trouble,
     )
 

@@ -56,7 +56,7 @@ from web.pages import (
 from web.problems import without_paths
 from web.release_cards import release_card
 from web.shelf import Shelf
-from web.stamps import GRID_SIZE, as_displayed, grid_picture
+from web.stamps import GRID_SIZE, SMALL_SIZE, as_displayed, grid_picture
 from web.wording import count, figure, unit_of
 
 TableFormat = Literal["csv", "fits", "vot", "parquet"]
@@ -247,7 +247,7 @@ def _query_views(name: str, release: Release, asked: Asked, found: Found) -> tup
         if prompt.row is None:
             views.append(QueryView(label=prompt.label, picture=next(without_row, ""), href="", unlike=unlike))
         else:
-            picture = grid_picture(name, release, prompt.row, size=96)
+            picture = grid_picture(name, release, prompt.row, size=SMALL_SIZE)
             href = object_address(name, prompt.row)
             views.append(QueryView(label=prompt.label, picture=picture, href=href, unlike=unlike))
     return tuple(views)

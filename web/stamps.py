@@ -26,9 +26,10 @@ View = Literal["crop", "context"]
 Band = Literal["rgb", "g", "r", "z"]
 Stretch = Literal["default", "deep"]
 
+SMALL_SIZE = 96
 GRID_SIZE = 192
 LARGE_SIZE = 640
-SIZES = (96, GRID_SIZE, LARGE_SIZE)
+SIZES = (SMALL_SIZE, GRID_SIZE, LARGE_SIZE)
 CROP_COLUMNS = ("crop_row0", "crop_row1", "crop_column0", "crop_column1")
 ONE_YEAR = "private, max-age=31536000, immutable"
 NO_STAMP = (
@@ -158,10 +159,8 @@ def render_picture(release: Release, picture: StampPicture) -> bytes:
 
 def grid_picture(name: str, release: Release, row: int, *, size: int = GRID_SIZE) -> str:
     """Return the address of a stamp for a grid: the crop with its scale bar."""
-    picture = StampPicture(
-        release=name, version=release_version(release), row=row, view="crop", size=size, bar=size >= GRID_SIZE
-    )
-    return picture.address
+    version = release_version(release)
+    return StampPicture(release=name, version=version, row=row, view="crop", size=size, bar=True).address
 
 
 def release_version(release: Release) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import threading
 import time
@@ -66,22 +65,6 @@ def serve_config() -> Iterator[Callable[[WebConfig], Running]]:
 
 
 @pytest.fixture(scope="session")
-def demo_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A release of simulated galaxies."""
-    import os
-
-    if "WEB_TEST_RELEASE" in os.environ:
-        return Path(os.environ["WEB_TEST_RELEASE"])
-    from discovery.encoder import load_encoder
-    from discovery.simulation import SurveyPlan, write_survey
-    from index.cli import index_survey
-
-    folder = tmp_path_factory.mktemp("demo")
-    write_survey(folder / "survey", SurveyPlan(galaxies=160, mergers=0.2), progress=False)
-    return index_survey([folder / "survey"], name="demo", encoder=load_encoder("timm:resnet18"), out=folder / "releases")
-
-
-@pytest.fixture(scope="session")
 def web_config(demo_release: Path, tmp_path_factory: pytest.TempPathFactory) -> WebConfig:
     """Settings of a server for one person."""
     return WebConfig(
@@ -112,11 +95,6 @@ def client(server: Running) -> Iterator[httpx.Client]:
         yield visitor
 
 
-def csrf_of(client: httpx.Client) -> str:
-    """Return the token that this visitor's forms carry."""
-    return re.search(r'<meta name="csrf" content="(\w+)">', client.get("/hunts").text)[1]
-
-
 @pytest.fixture(scope="session")
 def browser():
     """Debian's chromium, or a skip that says so."""
@@ -133,7 +111,7 @@ def browser():
 
 @pytest.fixture
 def page(browser):
-    """A laptop-sized page on which any console error fails the test, unless it is put into ``page.expected``."""
+    """A laptop-sized page on which any console error fails the test, unless it is taken out of ``page.said``."""
     context = browser.new_context(viewport={"width": 1366, "height": 768}, accept_downloads=True)
     context.set_default_timeout(120_000)
     opened, said = context.new_page(), []

@@ -1,6 +1,7 @@
 """The parts of the app that need no server: wording, sessions, cache, curve, overlay."""
 
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -177,7 +178,7 @@ def test_the_curve_lies_in_its_frame_and_never_falls(found):
     curve = draw_curve(list(range(len(positives))), positives)
     points = [tuple(map(float, pair.split(","))) for pair in curve.line.split()]
     assert all(curve.left <= x <= curve.width and 0 <= y <= curve.bottom for x, y in points)
-    assert all(after[1] <= before[1] for before, after in zip(points, points[1:], strict=False))
+    assert all(after[1] <= before[1] for before, after in pairwise(points))
     assert len(curve.x_ticks) <= 6
 
 
