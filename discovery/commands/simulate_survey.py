@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from discovery.commands.printing import print_json
 
 
 def simulate_survey(
@@ -17,7 +20,7 @@ def simulate_survey(
     rings: float = 0.005,
     lenses: float = 0.005,
     processes: int | None = None,
-    json_output: bool = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Simulate a survey of galaxies, lenses, mergers, stars and artefacts in Legacy Survey formats.
 
@@ -41,16 +44,16 @@ def simulate_survey(
         Fraction of strong lenses.
     processes
         Worker processes; by default one a usable core.
-    json_output
+    json
         Print one JSON document instead of paths.
     """
     from discovery.simulation import SurveyPlan, write_survey
 
     plan = SurveyPlan(galaxies=galaxies, seed=seed, mergers=mergers, rings=rings, lenses=lenses)
     paths = write_survey(out, plan, survey_format=format, processes=processes)
-    if json_output:
-        document = {"paths": [str(path) for path in paths], "galaxies": galaxies, "seed": seed, "classes": plan.counts}
-        print(json.dumps(document))
+    if json:
+        names = [str(path) for path in paths]
+        print_json({"paths": names, "galaxies": galaxies, "seed": seed, "classes": plan.counts})
         return
     for path in paths:
         print(path)

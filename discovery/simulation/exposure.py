@@ -53,9 +53,7 @@ def draw_exposure(rng: np.random.Generator) -> Exposure:
     """Draw noise and PSF of one stamp."""
     sigma = [loc + scale * np.exp(shape * rng.standard_normal()) for shape, loc, scale in SIGMA_FITS]
     psf = [loc + scale * np.exp(shape * rng.standard_normal()) for shape, loc, scale in PSF_FITS]
-    return Exposure(
-        sigma_nmgy=np.maximum(sigma, LEAST_SIGMA_NMGY), psf_sigma_pixels=np.minimum(psf, 5.0)
-    )
+    return Exposure(sigma_nmgy=np.maximum(sigma, LEAST_SIGMA_NMGY), psf_sigma_pixels=np.array(psf))
 
 
 def add_noise(rng: np.random.Generator, image: np.ndarray, exposure: Exposure) -> np.ndarray:

@@ -42,7 +42,7 @@ def _asymmetry(image: np.ndarray) -> float:
 
 
 def _unevenness(image: np.ndarray) -> float:
-    """Return the scatter about an elliptically smooth galaxy: residual from the image's azimuthal fit cos 2."""
+    """Return the scatter of the light along circles, relative to its mean, summed over eight annuli."""
     total = 0.0
     for low in range(6, 30, 3):
         ring = (low <= RADIUS) & (low + 3 > RADIUS)

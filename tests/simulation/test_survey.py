@@ -137,7 +137,7 @@ def test_sky_positions_are_the_tangent_projection_of_astropy() -> None:
 
 
 def test_verb_prints_one_json_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    simulate_survey(tmp_path / "made", galaxies=45, seed=2, processes=1, json_output=True)
+    simulate_survey(tmp_path / "made", galaxies=45, seed=2, processes=1, json=True)
     document = json.loads(capsys.readouterr().out)
     assert document["classes"] == dict.fromkeys(CLASSES, 5)
     assert Path(document["paths"][0]).is_file()
