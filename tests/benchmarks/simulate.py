@@ -23,21 +23,23 @@ def main() -> None:
     print(f"python    {platform.python_version()} on {platform.system()}")
     print(f"command   python {shlex.join(sys.argv)}")
     print()
-    print(f"{'format':8} {'processes':>9} {'galaxies':>9} {'seconds':>8} {'galaxies/s':>10}")
+    print(f"{'format':8} {'processes':>9} {'galaxies':>9} {'seconds':>8} {'galaxies/s':>10} {'CPU ms/galaxy':>14}")
     for survey_format in options.format:
         for processes in options.processes:
-            seconds = _seconds(options, survey_format, processes)
+            seconds, cpu_seconds = _seconds(options, survey_format, processes)
             rate = options.galaxies / seconds
-            print(f"{survey_format:8} {processes:9d} {options.galaxies:9d} {seconds:8.1f} {rate:10.1f}", flush=True)
+            cpu = f"{1e3 * cpu_seconds / options.galaxies:14.1f}" if processes == 1 else f"{'-':>14}"
+            line = f"{survey_format:8} {processes:9d} {options.galaxies:9d} {seconds:8.1f} {rate:10.1f} {cpu}"
+            print(line, flush=True)
 
 
-def _seconds(options: argparse.Namespace, survey_format: SurveyFormat, processes: int) -> float:
-    """Return the time of a whole survey, the start of the workers included."""
+def _seconds(options: argparse.Namespace, survey_format: SurveyFormat, processes: int) -> tuple[float, float]:
+    """Return wall and CPU time (of this process) of a whole survey, the start of the workers included."""
     plan = SurveyPlan(galaxies=options.galaxies, seed=options.seed)
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         write_survey(folder, plan, survey_format=survey_format, processes=processes, progress=False)
-        return time.perf_counter() - start
+        return time.perf_counter() - start, time.process_time() - start_cpu
 
 
 def _load() -> str:
