@@ -1,21 +1,19 @@
 """The rescorer: an MLP with one hidden layer of 2048 on the frozen embeddings (Fu et al. 2024, section V).
 
 Training takes a fixed number of steps on at most `RescorerConfig.batch` labels each, so that a round's
-time does not grow with the number of labels. Only this file of the hunts imports torch, and only when used.
+time does not grow with the number of labels. It is written in numpy: for so few labels torch's threads cost more
+than they bring (on a busy machine a hundred times more), and a round on the command line need not import torch.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from discovery.errors import HuntError
 
-if TYPE_CHECKING:
-    import torch
-
+BETA1, BETA2 = np.float32(0.9), np.float32(0.999)
 SPREAD_FLOOR = 0.1
 """Dimensions that hardly vary are divided by no less than this share of the median spread."""
 
@@ -61,19 +59,21 @@ class RescorerConfig:
 
 
 class Rescorer:
-    """A trained rescorer: logits of the positive class for unit vectors."""
+    """A trained rescorer: logits of the positive class for unit vectors.
 
-    def __init__(self, centre: np.ndarray, scale: np.ndarray, parameters: list[torch.Tensor]) -> None:
+    Attributes
+    ----------
+    parameters : list of numpy.ndarray
+        float32: hidden weights (D, H) and biases (H,), output weights (H,) and bias (1,).
+    """
+
+    def __init__(self, centre: np.ndarray, scale: np.ndarray, parameters: list[np.ndarray]) -> None:
         self._centre, self._scale = centre, scale
-        self._parameters = [parameter.detach() for parameter in parameters]
+        self.parameters = parameters
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
         """Return the logits, (n,) float32, of ``vectors`` (n, D) float32."""
-        import torch
-
-        with torch.inference_mode():
-            inputs = torch.from_numpy((vectors - self._centre) / self._scale)
-            return _forward(inputs, self._parameters).numpy()
+        return _forward((vectors - self._centre) / self._scale, self.parameters)[1]
 
 
 def train_rescorer(
@@ -88,60 +88,67 @@ def train_rescorer(
     background : numpy.ndarray
         (m, D) float32 vectors of the release; its mean and spread standardise the inputs.
     seed : int
-        Of the first weights and the draws; torch's global state is left alone.
+        Of the first weights and the draws.
     """
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
+    rng = np.random.default_rng(seed)
     centre, scale = _standardisation(background)
-    vectors = np.concatenate([positives, negatives]).astype(np.float32)
-    inputs = torch.from_numpy((vectors - centre) / scale)  # (n, D)
-    targets = torch.cat([torch.ones(len(positives)), torch.zeros(len(negatives))])
-    weights = len(targets) / 2 / torch.where(targets > 0, len(positives), len(negatives))
-    parameters = _first_weights(inputs.shape[1], config.hidden, generator)
+    inputs = (np.concatenate([positives, negatives]).astype(np.float32) - centre) / scale  # (n, D)
+    targets = np.repeat(np.array([1, 0], dtype=np.float32), [len(positives), len(negatives)])
+    weights = (len(targets) / 2 / np.where(targets > 0, len(positives), len(negatives))).astype(np.float32)
+    parameters = _first_weights(inputs.shape[1], config.hidden, rng)
     optimiser = _AdamW(parameters, config)
     for _ in range(config.steps):
-        drawn = torch.randperm(len(targets), generator=generator)[: config.batch].sort().values
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(
-            _forward(inputs[drawn], parameters), targets[drawn], weight=weights[drawn]
-        )
-        optimiser.step(list(torch.autograd.grad(loss, parameters)))
+        drawn = np.sort(rng.permutation(len(targets))[: config.batch])
+        optimiser.step(_gradients(inputs[drawn], targets[drawn], weights[drawn], parameters))
     return Rescorer(centre, scale, parameters)
 
 
 class _AdamW:
-    """AdamW by torch's functional form: building ``torch.optim.AdamW`` imports the compiler, seconds at first use."""
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2), in place."""
 
-    def __init__(self, parameters: list[torch.Tensor], config: RescorerConfig) -> None:
-        import torch
+    def __init__(self, parameters: list[np.ndarray], config: RescorerConfig) -> None:
+        self._parameters, self._config, self._steps = parameters, config, 0
+        self._means = [np.zeros_like(parameter) for parameter in parameters]
+        self._squares = [np.zeros_like(parameter) for parameter in parameters]
 
-        self._parameters, self._config = parameters, config
-        self._means = [torch.zeros_like(parameter) for parameter in parameters]
-        self._squares = [torch.zeros_like(parameter) for parameter in parameters]
-        self._steps = [torch.zeros(()) for _ in parameters]
+    def step(self, gradients: list[np.ndarray]) -> None:
+        """Change the parameters by one step; the gradients are used up."""
+        self._steps += 1
+        first, second = np.float32(1 - BETA1**self._steps), np.float32(1 - BETA2**self._steps)
+        rate = np.float32(self._config.learning_rate)
+        kept = np.float32(1 - self._config.learning_rate * self._config.weight_decay)
+        for parameter, mean, square, gradient in zip(
+            self._parameters, self._means, self._squares, gradients, strict=True
+        ):
+            mean *= BETA1
+            mean += np.float32(1 - BETA1) * gradient
+            square *= BETA2
+            np.multiply(gradient, gradient, out=gradient)
+            gradient *= np.float32(1 - BETA2)
+            square += gradient
+            np.sqrt(square / second, out=gradient)
+            gradient += np.float32(1e-8)
+            parameter *= kept
+            parameter -= (rate / first) * mean / gradient
 
-    def step(self, gradients: list[torch.Tensor]) -> None:
-        """Change the parameters in place."""
-        import torch
-        from torch.optim.adamw import adamw
 
-        with torch.no_grad():
-            adamw(
-                self._parameters,
-                gradients,
-                self._means,
-                self._squares,
-                [],
-                self._steps,
-                fused=True,
-                amsgrad=False,
-                beta1=0.9,
-                beta2=0.999,
-                lr=self._config.learning_rate,
-                weight_decay=self._config.weight_decay,
-                eps=1e-8,
-                maximize=False,
-            )
+def _gradients(
+    inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, parameters: list[np.ndarray]
+) -> list[np.ndarray]:
+    """Gradients of the weighted mean cross entropy of (n, D) inputs."""
+    hidden, logits = _forward(inputs, parameters)
+    slope = weights * (0.5 * (1 + np.tanh(0.5 * logits)) - targets) / np.float32(len(targets))  # (n,)
+    back = np.outer(slope, parameters[2]) * (hidden > 0)  # (n, H)
+    return [inputs.T @ back, back.sum(axis=0), slope @ hidden, slope.sum(keepdims=True)]
+
+
+def _forward(inputs: np.ndarray, parameters: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Hidden activations (n, H) and logits (n,) of inputs (n, D)."""
+    first, first_bias, second, second_bias = parameters
+    hidden = inputs @ first
+    hidden += first_bias
+    np.maximum(hidden, 0, out=hidden)
+    return hidden, hidden @ second + second_bias
 
 
 def _standardisation(background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -150,13 +157,11 @@ def _standardisation(background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return background.mean(axis=0).astype(np.float32), np.maximum(spread, floor).astype(np.float32)
 
 
-def _first_weights(dimension: int, hidden: int, generator: torch.Generator) -> list[torch.Tensor]:
-    """Weights as torch.nn.Linear draws them, from our own generator."""
-    import torch
+def _first_weights(dimension: int, hidden: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Uniform weights within 1 / sqrt(fan in), as torch.nn.Linear draws them."""
 
-    def uniform(*shape: int, fan_in: int) -> torch.Tensor:
-        bound = fan_in**-0.5
-        return ((torch.rand(*shape, generator=generator) * 2 - 1) * bound).requires_grad_()
+    def uniform(*shape: int, fan_in: int) -> np.ndarray:
+        return ((rng.random(shape, dtype=np.float32) * 2 - 1) * np.float32(fan_in**-0.5)).astype(np.float32)
 
     return [
         uniform(dimension, hidden, fan_in=dimension),
@@ -164,9 +169,3 @@ def _first_weights(dimension: int, hidden: int, generator: torch.Generator) -> l
         uniform(hidden, fan_in=hidden),
         uniform(1, fan_in=hidden),
     ]
-
-
-def _forward(inputs: torch.Tensor, parameters: list[torch.Tensor]) -> torch.Tensor:
-    """Logits (n,) of inputs (n, D)."""
-    first, first_bias, second, second_bias = parameters
-    return (inputs @ first + first_bias).relu() @ second + second_bias
