@@ -14,8 +14,6 @@ import numpy as np
 from discovery.errors import HuntError
 
 BETA1, BETA2 = np.float32(0.9), np.float32(0.999)
-SPREAD_FLOOR = 0.1
-"""Dimensions that hardly vary are divided by no less than this share of the median spread."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,18 +32,25 @@ class RescorerConfig:
         Of AdamW.
     background : int
         Objects of the release from which the inputs' mean and spread are taken.
+    unlabelled : int
+        Of these, how many are weak negatives: what a person seeks is rare, so an object picked blindly is most
+        likely none. Without them a few labels leave most of the release far from anything learned.
+    unlabelled_share : float
+        Share of the negatives' weight that the weak ones carry together.
     """
 
     hidden: int = 2048
-    steps: int = 60
+    steps: int = 30
     batch: int = 128
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     background: int = 2048
+    unlabelled: int = 128
+    unlabelled_share: float = 0.8
 
     def __post_init__(self) -> None:
         """Refuse what a damaged or foreign hunt file might ask for."""
-        sizes = {"hidden": 2**14, "steps": 10_000, "batch": 2**14, "background": 2**16}
+        sizes = {"hidden": 2**14, "steps": 10_000, "batch": 2**14, "background": 2**16, "unlabelled": 2**14}
         for name, most in sizes.items():
             if not isinstance(getattr(self, name), int) or not 1 <= getattr(self, name) <= most:
                 raise HuntError(
@@ -56,6 +61,8 @@ class RescorerConfig:
                 raise HuntError(
                     f"the rescorer's {name} is {getattr(self, name)}; it must lie between 0 and 10"
                 )
+        if not isinstance(self.unlabelled_share, int | float) or not 0 <= self.unlabelled_share < 1:
+            raise HuntError(f"the rescorer's unlabelled_share is {self.unlabelled_share}; it must lie in 0 to below 1")
 
 
 class Rescorer:
@@ -67,7 +74,7 @@ class Rescorer:
         float32: hidden weights (D, H) and biases (H,), output weights (H,) and bias (1,).
     """
 
-    def __init__(self, centre: np.ndarray, scale: np.ndarray, parameters: list[np.ndarray]) -> None:
+    def __init__(self, centre: np.ndarray, scale: np.float32, parameters: list[np.ndarray]) -> None:
         self._centre, self._scale = centre, scale
         self.parameters = parameters
 
@@ -86,19 +93,25 @@ def train_rescorer(
     positives, negatives : numpy.ndarray
         (n, D) float32, neither empty. Their order matters in the last digits: pass them sorted.
     background : numpy.ndarray
-        (m, D) float32 vectors of the release; its mean and spread standardise the inputs.
+        (m, D) float32 vectors of the release; its mean and spread standardise the inputs, a draw of it are the
+        weak negatives.
     seed : int
         Of the first weights and the draws.
     """
     rng = np.random.default_rng(seed)
     centre, scale = _standardisation(background)
-    inputs = (np.concatenate([positives, negatives]).astype(np.float32) - centre) / scale  # (n, D)
-    targets = np.repeat(np.array([1, 0], dtype=np.float32), [len(positives), len(negatives)])
-    weights = (len(targets) / 2 / np.where(targets > 0, len(positives), len(negatives))).astype(np.float32)
+    weak = background[np.sort(rng.permutation(len(background))[: config.unlabelled])]
+    inputs = (np.concatenate([positives, negatives, weak]).astype(np.float32) - centre) / scale  # (n, D)
+    counts = [len(positives), len(negatives), len(weak)]
+    targets = np.repeat(np.array([1, 0, 0], dtype=np.float32), counts)
+    shares = np.array([1, 1 - config.unlabelled_share, config.unlabelled_share]) / counts
+    labelled = len(positives) + len(negatives)
+    weights = (np.repeat(shares, counts) * len(targets) / 2).astype(np.float32)  # mean 1, each class a half
     parameters = _first_weights(inputs.shape[1], config.hidden, rng)
     optimiser = _AdamW(parameters, config)
     for _ in range(config.steps):
-        drawn = np.sort(rng.permutation(len(targets))[: config.batch])
+        drawn = np.sort(rng.permutation(labelled)[: config.batch])
+        drawn = np.concatenate([drawn, np.arange(labelled, len(targets))])
         optimiser.step(_gradients(inputs[drawn], targets[drawn], weights[drawn], parameters))
     return Rescorer(centre, scale, parameters)
 
@@ -151,10 +164,11 @@ def _forward(inputs: np.ndarray, parameters: list[np.ndarray]) -> tuple[np.ndarr
     return hidden, hidden @ second + second_bias
 
 
-def _standardisation(background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    spread = background.std(axis=0)
-    floor = max(SPREAD_FLOOR * float(np.median(spread)), 1e-6)
-    return background.mean(axis=0).astype(np.float32), np.maximum(spread, floor).astype(np.float32)
+def _standardisation(background: np.ndarray) -> tuple[np.ndarray, np.float32]:
+    """Return the centre (D,) and one scale for all dimensions, so that angles between embeddings are kept."""
+    centre = background.mean(axis=0).astype(np.float32)
+    spread = float(np.sqrt(((background - centre) ** 2).mean()))
+    return centre, np.float32(max(spread, 1e-6))
 
 
 def _first_weights(dimension: int, hidden: int, rng: np.random.Generator) -> list[np.ndarray]:
