@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from web.pages import Curve
 
-WIDTH, HEIGHT = 268, 150
-LEFT, RIGHT, TOP, BOTTOM = 28, 8, 8, 118
+WIDTH, HEIGHT = 268, 132
+LEFT, RIGHT, TOP, BOTTOM = 28, 8, 8, 100
 
 
 def draw_curve(given: Sequence[int], found: Sequence[int]) -> Curve:

@@ -138,7 +138,7 @@ def make_overlay(stamp: Stamp, array_box: tuple[int, int, int, int] | None, view
     if scale:
         bar_arcsec = max((x for x in BAR_LENGTHS_ARCSEC if x <= BAR_FRACTION * shown * scale), default=BAR_LENGTHS_ARCSEC[0])
     crop_box = None
-    if box and view == "context":
+    if box and view == "context" and box[1] - box[0] < side:
         crop_box = (float(box[2]), float(box[0]), float(box[3] - box[2]), float(box[1] - box[0]))
     return Overlay(
         side=float(shown),

@@ -144,7 +144,6 @@ class HitsView:
     queries: tuple[QueryView, ...]
     cards: tuple[Card, ...]
     headline: str
-    seconds: str
     exports: tuple[Fact, ...]
     """Suffix and address of each file the hits can be saved as."""
     more: str = ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,9 +111,8 @@ def search_page(
     hits, trouble = None, ""
     if not asked.empty:
         try:
-            started = time.monotonic()
             found = find(release, asked, uploads, name)
-            hits = _hits_view(name, release, asked, found, time.monotonic() - started)
+            hits = _hits_view(name, release, asked, found)
         except (QueryError, SurveyError, EncoderError) as error:
             trouble = without_paths(str(error))
     page = SearchPage(
@@ -216,7 +214,7 @@ def _search_address(name: str, query: str) -> str:
     return f"/releases/{quote(name, safe='')}/search" + (f"?{query}" if query else "")
 
 
-def _hits_view(name: str, release: Release, asked: Asked, found: Found, seconds: float) -> HitsView:
+def _hits_view(name: str, release: Release, asked: Asked, found: Found) -> HitsView:
     shown = found.table.num_rows
     if found.like:
         headline = f"{count(shown)} most similar of {count(found.fitting)}"
@@ -232,7 +230,6 @@ def _hits_view(name: str, release: Release, asked: Asked, found: Found, seconds:
         queries=_query_views(name, release, asked, found),
         cards=stamp_cards(name, release, found.table, shown_columns(release, asked)),
         headline=headline,
-        seconds=f"{seconds * 1000:.0f} ms",
         exports=exports,
         more=_search_address(name, asked.query_string(k=str(min(2 * k, MAX_K)))) if more else "",
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from litestar.exceptions import NotFoundException
 
-from discovery.errors import ConfigError, DiscoveryError, HuntError, ReleaseError
+from discovery.errors import ConfigError, DiscoveryError, HuntError
 
 if TYPE_CHECKING:
     from discovery.hunts import Hunt, HuntInfo
@@ -196,6 +196,6 @@ def survey_problem(release: Release) -> str:
     """Return why a release's stamps cannot be read, empty when they can."""
     try:
         release.stamp(0)
-    except (ReleaseError, DiscoveryError) as error:
+    except DiscoveryError as error:
         return str(error)
     return ""

@@ -98,8 +98,9 @@ def client(server: Running) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="session")
 def browser():
     """Debian's chromium, or a skip that says so."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=120_000)
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if path is None:
         pytest.skip("no chromium is installed: browser journeys are not tested")

@@ -1,0 +1,99 @@
+"""Take the pictures of the app that the README shows: ``python docs/take_screenshots.py DEMO_FOLDER``.
+
+Serves a demo folder (made by ``discovery demo``), searches with its brightest objects of one class and
+labels three rounds of a hunt with the true classes. Real screenshots, with 6 bits a colour to keep them small.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from PIL import Image, ImageOps
+from playwright.sync_api import Page, expect, sync_playwright
+
+from discovery.release import Release, open_release
+from web.app import create_app
+from web.cli import make_server, open_socket
+from web.config import WebConfig
+
+HERE = Path(__file__).parent
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+
+
+def main() -> None:
+    """Serve, drive the browser, write the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("demo", type=Path, help="folder that 'discovery demo' made")
+    parser.add_argument("--kind", default="spiral", help="class to search and hunt for")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    release = open_release(arguments.demo / "releases" / "demo")
+    with tempfile.TemporaryDirectory() as hunts:
+        config = WebConfig(
+            releases=(release.path,), hunts=Path(hunts), survey_roots=(arguments.demo / "survey",), who="vera"
+        )
+        address = serve(config)
+        with sync_playwright() as playwright:
+            chromium = shutil.which("chromium") or shutil.which("google-chrome")
+            browser = playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
+            page = browser.new_page(viewport={"width": 1366, "height": 768})
+            page.set_default_timeout(300_000)
+            expect.set_options(timeout=300_000)
+            search_and_hunt(page, address, release, arguments.kind, arguments.rounds)
+            browser.close()
+
+
+def serve(config: WebConfig) -> str:
+    """Serve in a thread that ends with this program; return the address."""
+    listening = open_socket("127.0.0.1", 0)
+    server = make_server(create_app(config))
+    threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True).start()
+    while not server.started:
+        time.sleep(0.05)
+    return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def search_and_hunt(page: Page, address: str, release: Release, kind: str, rounds: int) -> None:
+    """Take both pictures."""
+    wanted = set(release.catalogue.where(f"truth_class = '{kind}'").nonzero()[0].tolist())
+    clean = [row for row in sorted(wanted) if release.clean[row]][:3]
+    page.goto(f"{address}/releases/demo/search")
+    page.locator("#like").fill("\n".join(release.catalogue.rows(clean, ["object_id"])["object_id"].to_pylist()))
+    page.locator("#search button.primary").click()
+    expect(page.locator(".thumb")).to_have_count(len(clean))
+    for tick in page.locator("[data-tick]").all()[:12]:
+        if int(tick.get_attribute("value") or -1) in wanted:
+            tick.check()
+    take(page, "screenshot-search.png")
+    page.locator("#name").fill(f"{kind}s")
+    page.get_by_role("button", name="Start a hunt").click()
+    for number in range(1, rounds + 1):
+        expect(page.locator(".page-head .tag")).to_have_text(f"round {number}")
+        rows = [int((card.get_attribute("id") or "card-0")[5:]) for card in page.locator("[data-candidate]").all()]
+        for row in rows if number < rounds else rows[:14]:
+            page.keyboard.press("p" if row in wanted else "n")
+        expect(page.locator(".saving")).to_have_count(0)
+        if number < rounds:
+            page.keyboard.press("Enter")
+    take(page, "screenshot-hunt.png")
+
+
+def take(page: Page, name: str) -> None:
+    """Write a picture of the top of the page."""
+    page.mouse.move(5, 300)
+    page.evaluate("() => window.scrollTo(0, 0)")
+    page.wait_for_load_state("networkidle")
+    path = HERE / name
+    page.screenshot(path=path)
+    with Image.open(path) as picture:
+        reduced = ImageOps.posterize(picture.convert("RGB"), 6)
+    reduced.save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
