@@ -113,7 +113,7 @@ def _prepare(survey: Survey, folder: Path) -> None:
     shape = (len(survey), 3, STORED_SIZE, STORED_SIZE)
     out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
     ids: list[str] = []
-    for start in tqdm(range(0, len(survey), READ), desc=f"preparing {folder.name}", unit="batch"):
+    for start in tqdm(range(0, len(survey), READ), desc=f"preparing {folder.name}", unit="batch", disable=None):
         for stamp in survey.read(start, min(start + READ, len(survey))):
             if isinstance(stamp, Damaged):
                 continue

@@ -92,7 +92,7 @@ def embed_stored(encoder: Encoder, pixels: np.ndarray, rows: np.ndarray, name: s
     """Embed stored stamps (N, 3, 128, 128) uint8 at some rows: (n, D) float32, unit length."""
     size = encoder.card.input_size
     parts = []
-    for start in tqdm(range(0, len(rows), batch), desc=f"embedding, {name}", leave=False):
+    for start in tqdm(range(0, len(rows), batch), desc=f"embedding, {name}", leave=False, disable=None):
         stored = torch.from_numpy(pixels[rows[start : start + batch]]).float() / 255
         if size != STORED_SIZE:
             stored = torch.nn.functional.interpolate(stored, (size, size), mode="area" if size < STORED_SIZE else "bilinear")

@@ -48,6 +48,7 @@ class PretrainConfig:
             raise ConfigError("Every part of the loss has weight 0; give contrast, classify or reconstruct a weight.")
 
 
+#: 3.9 M parameters, 2.6 M of them in the encoder.
 TINY = LVMConfig(embed_dim=32, depths=(1, 1, 4, 2), heads=(2, 4, 8, 8), drop_path=0.05, attention_dropout=0.0)
 
 
@@ -58,12 +59,12 @@ def debug() -> PretrainConfig:
 
 
 def tiny() -> PretrainConfig:
-    """The last stage of the shipped encoder: 128 pixels, from the weights of `tiny64`."""
+    """The same model at the paper's 128 pixels; start it from a run of `tiny64`, which costs a quarter a step."""
     return PretrainConfig(model=TINY, steps=800, batch=128, learning_rate=3e-4)
 
 
 def tiny64() -> PretrainConfig:
-    """The first stage of the shipped encoder: the same model at 64 pixels, four times as fast."""
+    """The shipped encoder: 64 pixels, so that a few thousand stamps embed in seconds on two cores."""
     return PretrainConfig(model=dataclasses.replace(TINY, image_size=64), steps=2000, batch=128, warmup=100)
 
 
