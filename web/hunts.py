@@ -4,44 +4,29 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Template
 
-from discovery.errors import DiscoveryError, HuntError, QueryError
-from discovery.hunts import Hunt, new_hunt
-from discovery.hunts.records import Round, Verdict
+from discovery.errors import HuntError, QueryError
+from discovery.hunts import new_hunt
+from discovery.hunts.records import Verdict
 from discovery.prompts import prompt_from_row
 from discovery.release import Release
 from web.asked import Uploads, asked_from, column_types, prompts_of
-from web.curves import draw_curve
+from web.files import TableFormat, file_to_save
+from web.hunt_views import hunt_address, hunt_line, hunt_view, label_view
 from web.pages import (
-    Candidate,
-    Card,
-    Curve,
-    HuntPage,
-    HuntRow,
     HuntsPage,
-    LabelFragment,
-    RoundView,
-    Tally,
     frame_of,
 )
-from web.problems import without_paths
-from web.search import TableFormat, file_to_save, stamp_cards
 from web.sessions import Session
-from web.shelf import OpenHunt, Shelf
-from web.stamps import GRID_SIZE, SMALL_SIZE
-from web.wording import day_and_time
-
-EXAMPLES_SHOWN = 24
+from web.shelf import Shelf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +72,7 @@ class AlphaForm:
 @get("/hunts", sync_to_thread=True, include_in_schema=False)
 def hunts_page(request: Request[Any, Any, Any], shelf: NamedDependency[Shelf]) -> Template:
     """List all hunts."""
-    rows = tuple(_hunt_row(shelf, name) for name in shelf.hunt_names())
+    rows = tuple(hunt_line(shelf, name) for name in shelf.hunt_names())
     only = shelf.release_names[0] if len(shelf.release_names) == 1 else None
     page = HuntsPage(frame=frame_of(request, title="Hunts", section="hunts", release=only), hunts=rows)
     return Template("hunts.html", context={"page": page})
@@ -120,13 +105,13 @@ def start_hunt(
         who=_who(request),
     )
     hunt.next_round(_who(request))
-    return Redirect(_address(path.stem), status_code=303)
+    return Redirect(hunt_address(path.stem), status_code=303)
 
 
 @get("/hunts/{hunt:str}", sync_to_thread=True, include_in_schema=False)
 def hunt_page(request: Request[Any, Any, Any], shelf: NamedDependency[Shelf], hunt: FromPath[str]) -> Template:
     """Show the present round of a hunt."""
-    return Template("hunt.html", context={"page": _page(request, shelf.hunt(hunt))})
+    return Template("hunt.html", context={"page": hunt_view(request, shelf.hunt(hunt))})
 
 
 @post("/hunts/{hunt:str}/rounds", sync_to_thread=True, include_in_schema=False)
@@ -143,8 +128,8 @@ def next_round(
         if (latest.number if latest else 0) == data.after:
             made = opened.hunt.next_round(_who(request))
             if made.exhausted:
-                return Template("hunt.html", context={"page": _page(request, opened, made)})
-    return Redirect(_address(hunt), status_code=303)
+                return Template("hunt.html", context={"page": hunt_view(request, opened, made)})
+    return Redirect(hunt_address(hunt), status_code=303)
 
 
 @post("/hunts/{hunt:str}/labels", sync_to_thread=True, status_code=200, include_in_schema=False)
@@ -159,8 +144,8 @@ def give_label(
     negative_class = data.negative_class.strip() or None if data.verdict == "negative" else None
     opened.hunt.label(data.row, data.verdict, who=_who(request), negative_class=negative_class)
     if not request.headers.get("hx-request"):
-        return Redirect(f"{_address(hunt)}#card-{data.row}", status_code=303)
-    return _fragment(opened, data.row, data.verdict)
+        return Redirect(f"{hunt_address(hunt)}#card-{data.row}", status_code=303)
+    return Template("label.html", context={"page": label_view(opened, data.row, data.verdict)})
 
 
 @post("/hunts/{hunt:str}/undo", sync_to_thread=True, status_code=200, include_in_schema=False)
@@ -173,8 +158,9 @@ def undo_label(
     if undone is None:
         raise HuntError("You have given no label here that could be undone.")
     if not request.headers.get("hx-request"):
-        return Redirect(_address(hunt), status_code=303)
-    return _fragment(opened, -1 if undone.row is None else undone.row, undone.verdict, undone=True)
+        return Redirect(hunt_address(hunt), status_code=303)
+    row = -1 if undone.row is None else undone.row
+    return Template("label.html", context={"page": label_view(opened, row, undone.verdict, undone=True)})
 
 
 @post("/hunts/{hunt:str}/alpha", sync_to_thread=True, include_in_schema=False)
@@ -188,7 +174,7 @@ def set_alpha(
     shelf.hunt(hunt).hunt.set_alpha(data.alpha, _who(request))
     if request.headers.get("hx-request"):
         return Response(None, status_code=204)
-    return Redirect(_address(hunt), status_code=303)
+    return Redirect(hunt_address(hunt), status_code=303)
 
 
 @get("/hunts/{hunt:str}/export", sync_to_thread=True, tags=["hunts"])
@@ -219,104 +205,6 @@ def export_hunt(
         return file_to_save(path)
 
 
-def _page(request: Request[Any, Any, Any], opened: OpenHunt, round_: Round | None = None) -> HuntPage:
-    hunt = opened.hunt
-    info, latest = hunt.info(), round_ or hunt.round()
-    verdicts = _verdicts(hunt)
-    return HuntPage(
-        frame=frame_of(request, title=opened.name, section="hunts", release=opened.release),
-        name=opened.name,
-        release=opened.release,
-        alpha=info.alpha,
-        page_size=info.page_size,
-        round=None if latest is None else _round_view(opened, latest, verdicts),
-        tally=_tally(hunt, latest, verdicts),
-        curve=_curve(hunt),
-        examples=_examples(opened, verdicts),
-    )
-
-
-def _round_view(opened: OpenHunt, latest: Round, verdicts: dict[int, str]) -> RoundView:
-    seen = [(int(row), float(score)) for row, score in zip(latest.rows, latest.scores, strict=True) if row >= 0]
-    cards = _cards(opened, [row for row, _ in seen])
-    return RoundView(
-        number=latest.number,
-        why=latest.why,
-        strategy=latest.strategy,
-        candidates=tuple(
-            Candidate(card=card, rank=rank, score=f"{score:.3f}", verdict=verdicts.get(card.row, ""))
-            for rank, (card, (_, score)) in enumerate(zip(cards, seen, strict=True), 1)
-        ),
-    )
-
-
-def _fragment(opened: OpenHunt, row: int, verdict: str, *, undone: bool = False) -> Template:
-    hunt = opened.hunt
-    page = LabelFragment(
-        row=row,
-        verdict="" if verdict == "cleared" else verdict,
-        undone=undone,
-        tally=_tally(hunt, hunt.round(), _verdicts(hunt)),
-        curve=_curve(hunt),
-    )
-    return Template("label.html", context={"page": page})
-
-
-def _verdicts(hunt: Hunt) -> dict[int, str]:
-    return {row: state.verdict for row, state in hunt.labels().items()}
-
-
-def _tally(hunt: Hunt, latest: Round | None, verdicts: dict[int, str]) -> Tally:
-    counts = hunt.counts()
-    shown = [] if latest is None else [int(row) for row in latest.rows]
-    return Tally(
-        positive=counts.positive,
-        negative=counts.negative,
-        unsure=counts.unsure,
-        skipped=counts.skipped,
-        left=sum(row not in verdicts for row in shown),
-    )
-
-
-def _curve(hunt: Hunt) -> Curve:
-    given, found = hunt.curve()
-    return draw_curve(given.tolist(), found.tolist())
-
-
-def _examples(opened: OpenHunt, verdicts: dict[int, str]) -> tuple[Card, ...]:
-    """Return the latest positives and then the examples that started the hunt."""
-    started = [one.row for one in opened.hunt.examples() if one.verdict == "positive" and one.row is not None]
-    found = [row for row, verdict in verdicts.items() if verdict == "positive"][::-1]
-    kept = [row for row in dict.fromkeys([*found, *started]) if verdicts.get(row, "positive") == "positive"]
-    return _cards(opened, kept[:EXAMPLES_SHOWN], size=SMALL_SIZE)
-
-
-def _cards(opened: OpenHunt, rows: Sequence[int], *, size: int = GRID_SIZE) -> tuple[Card, ...]:
-    release = opened.hunt.release
-    table = release.catalogue.rows(list(rows), ["row", "object_id"])
-    return stamp_cards(opened.release, release, table, size=size)
-
-
-def _hunt_row(shelf: Shelf, name: str) -> HuntRow:
-    try:
-        info = shelf.hunt_info(name)
-    except DiscoveryError as error:
-        return HuntRow.broken(name, without_paths(str(error)))
-    release = shelf.release_name_of(info)
-    if release is None:
-        return HuntRow.broken(name, f"Belongs to release '{info.release_name}', which is not served here.")
-    return HuntRow(
-        name=name,
-        release=release,
-        href=_address(name),
-        positive=info.counts.positive,
-        negative=info.counts.negative,
-        unsure=info.counts.unsure,
-        rounds=info.rounds,
-        started=f"{day_and_time(info.created)} by {info.who}",
-    )
-
-
 def _rows(release: Release, ticked: list[str] | str) -> list[int]:
     given = [ticked] if isinstance(ticked, str) else ticked
     rows = [int(text) for text in given if text.isdecimal() and len(text) < 18]
@@ -337,7 +225,3 @@ def _number(text: str, kind: type, name: str) -> Any:
 def _who(request: Request[Any, Any, Any]) -> str:
     session: Session = request.scope["state"]["session"]
     return session.who
-
-
-def _address(hunt: str) -> str:
-    return f"/hunts/{quote(hunt, safe='')}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pyarrow as pa
@@ -28,7 +28,6 @@ from discovery.readers import read_stamp_bytes
 from discovery.release import Release
 from discovery.render import stamp_png
 from discovery.stamps import Stamp
-from discovery.tables import write_table
 from web.asked import (
     DEFAULT_K,
     MAX_K,
@@ -40,6 +39,7 @@ from web.asked import (
     find,
     shown_columns,
 )
+from web.files import MEDIA_TYPES, TableFormat, table_file
 from web.pages import (
     BrokenRelease,
     Card,
@@ -58,15 +58,7 @@ from web.shelf import Shelf
 from web.stamps import GRID_SIZE, SMALL_SIZE, as_displayed, grid_picture
 from web.wording import count, figure, unit_of
 
-TableFormat = Literal["csv", "fits", "vot", "parquet"]
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".vot", ".votable", ".xml")
-MEDIA_TYPES: Mapping[str, str] = {
-    "csv": "text/csv",
-    "fits": "application/fits",
-    "vot": "application/x-votable+xml",
-    "parquet": "application/vnd.apache.parquet",
-}
-ZIP = "application/zip"
 SHOWN_PROMPTS = 14
 
 
@@ -164,20 +156,6 @@ def upload_picture(uploads: NamedDependency[Uploads], name: FromPath[str], uploa
     if picture is None:
         raise QueryError("A table of prompts has no picture.")
     return Response(picture, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
-
-
-def table_file(table: pa.Table, stem: str, suffix: TableFormat) -> Response[bytes]:
-    """Return a table as a file to save."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{stem}.{suffix}"
-        write_table(table, path)
-        return file_to_save(path)
-
-
-def file_to_save(path: Path) -> Response[bytes]:
-    """Return a table file or a zip of one, under its own name."""
-    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(path.name)}"}
-    return Response(path.read_bytes(), media_type=MEDIA_TYPES.get(path.suffix[1:], ZIP), headers=headers)
 
 
 def stamp_cards(

@@ -228,7 +228,7 @@ def test_values_of_another_kind_are_refused(client, path):
 
 
 def test_an_unexpected_failure_tells_nothing(client, server, monkeypatch):
-    monkeypatch.setattr("web.hunts._hunt_row", lambda *_: 1 / 0)
+    monkeypatch.setattr("web.hunts.hunt_line", lambda *_: 1 / 0)
     monkeypatch.setattr("web.shelf.Shelf.hunt_names", lambda _: ("one",))
     answer = client.get("/hunts")
     assert answer.status_code == 500
