@@ -46,15 +46,13 @@ MEANINGS: tuple[tuple[str, Meaning], ...] = (
     ("crop_side_arcsec", Meaning(unit="arcsec", ucd="phys.angSize", description="Side of the square the encoder saw")),
     (r"crop_(row|column)[01]", Meaning(unit="pix", ucd="pos.cartesian;instr.det")),
     (r"flag_\w+", Meaning(ucd="meta.code.qual")),
-    (r"flux(_\w+)?", Meaning(unit="nanomaggy", ucd="phot.flux;em.opt")),
-    (r"fiberflux(_\w+)?", Meaning(unit="nanomaggy", ucd="phot.flux;em.opt")),
+    (r"(fiber)?flux(_[grizw12]+)?", Meaning(ucd="phot.flux", description="Nanomaggies: 1 is AB magnitude 22.5")),
     ("ebv", Meaning(unit="mag", ucd="phot.color.excess")),
     (r"psfsize(_\w+)?", Meaning(unit="arcsec", ucd="instr.det.psf")),
     (r"shape\w*_r", Meaning(unit="arcsec", ucd="phys.angSize")),
     (r"z_(spec|phot_\w+)|redshift", Meaning(ucd="src.redshift")),
 )
-UNIT_NAMES_OF_VOTABLE = {"nanomaggy": None}
-"""Units that the VOUnit standard does not know are left to the description there."""
+"""Neither FITS nor VOUnit knows the nanomaggy: it stands in the description, which no reader stumbles over."""
 
 
 def write_table(table: pa.Table, path: Path | str) -> Path:
@@ -147,7 +145,11 @@ def _write_parquet(table: pa.Table, path: Path) -> None:
 def _write_fits(table: pa.Table, path: Path) -> None:
     from astropy.io import fits
 
-    hdu = fits.table_to_hdu(_astropy(table))
+    columns = _astropy(table)
+    for column in columns.itercols():
+        if column.dtype.kind == "U":  # a FITS table holds ASCII alone
+            columns[column.name] = np.strings.encode(column.data, "ascii", "backslashreplace")
+    hdu = fits.table_to_hdu(columns)
     for number, name in enumerate(table.column_names, 1):
         known = meaning(name)
         for key, value in (("TUNIT", known.unit), ("TUCD", known.ucd), ("TCOMM", known.description)):
@@ -162,7 +164,7 @@ def _write_votable(table: pa.Table, path: Path) -> None:
     document = from_table(_astropy(table))
     for field in document.get_first_table().fields:
         known = meaning(field.name)
-        field.unit = UNIT_NAMES_OF_VOTABLE.get(known.unit or "", known.unit)
+        field.unit = known.unit
         field.ucd = known.ucd
         field.description = known.description
     document.to_xml(str(path))

@@ -74,6 +74,7 @@ def search(
 
     if output is not None:
         check_table_path(output)
+    shown, circle = split_columns(columns), None if cone is None else parse_cone(cone)
     opened = open_release(release)
     liked = [resolve_prompt(opened, text) for text in like or ()]
     unliked = [resolve_prompt(opened, text) for text in unlike or ()]
@@ -87,10 +88,10 @@ def search(
         unlike=unliked,
         k=k,
         where=where,
-        cone=None if cone is None else parse_cone(cone),
+        cone=circle,
         min_similarity=min_similarity,
         flagged=not clean,
-        columns=split_columns(columns),
+        columns=shown,
     )
     if output is not None:
         write_table(hits.table, output)

@@ -90,7 +90,7 @@ def test_flags_of_the_survey():
 
 
 def test_columns_that_came_keep_their_names_unless_ours():
-    table = came(**{"RA": [1.0, 2.0], "Row": [1, 2], "mag_r": [17.0, 18.0], "z": [0.1, 0.2]})
+    table = came(RA=[1.0, 2.0], Row=[1, 2], mag_r=[17.0, 18.0], z=[0.1, 0.2])
     assert kept_names(table) == {"source": "source", "RA": "survey_RA", "Row": "survey_Row", "mag_r": "mag_r", "z": "z"}
     part = catalogue_part(table, measures(), 7)
     assert part["row"].to_pylist() == [7, 8]

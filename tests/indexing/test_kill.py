@@ -10,49 +10,51 @@ import time
 import duckdb
 import pytest
 
-from discovery.encoder import load_encoder
 from index.cli import index_survey
 
-KILLS = 6
+KILLS, SEED = 12, 1
 
 
 @pytest.fixture(scope="module")
 def fork_server():
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["index.cli", "faiss", "duckdb"])
+    context.set_forkserver_preload(["pytest", "index.cli", "astropy_healpix", "discovery.readers.ssl_legacysurvey", "scipy.spatial"])
     return context
-
-
-def make(survey, encoder, out):
-    index_survey([survey], name="r", encoder=load_encoder(encoder, device="cpu"), out=out, workers=0, shard_positions=32)
 
 
 def test_killed_runs_resume_to_the_same_bytes(tmp_path, write_survey, small_encoder, fork_server):
     survey = write_survey(tmp_path / "s.h5", count=200, damaged=(3, 100))
-    small_encoder.save(tmp_path / "encoder")
-    seconds = undisturbed = None
-    for _ in range(2):  # the first run also starts the server
-        undisturbed = tmp_path / f"undisturbed{time.monotonic_ns()}"
-        start = time.monotonic()
-        child = fork_server.Process(target=make, args=(survey, tmp_path / "encoder", undisturbed))
+    options = {"name": "r", "encoder": small_encoder, "workers": 0, "shard_positions": 32}
+
+    def start(out):
+        child = fork_server.Process(target=index_survey, args=([survey],), kwargs={**options, "out": tmp_path / out})
         child.start()
-        child.join()
-        seconds = time.monotonic() - start
-        assert child.exitcode == 0
-    kills, moments = 0, random.Random(1)
+        return child
+
+    undisturbed = start("undisturbed")
+    undisturbed.join()
+    kills, chance = 0, random.Random(SEED)
+    building = tmp_path / "killed" / ".r.building"
     while True:
-        child = fork_server.Process(target=make, args=(survey, tmp_path / "encoder", tmp_path / "killed"))
-        child.start()
-        child.join(moments.uniform(0.2, 0.9) * seconds if kills < KILLS else None)
-        if child.exitcode is not None:
+        child, enough = start("killed"), files(building) + chance.randint(0, 3)
+        while child.is_alive() and files(building) < enough:
+            time.sleep(0.004)
+        child.join(chance.uniform(0, 0.02))
+        if kills < KILLS and child.is_alive():
+            os.kill(child.pid, signal.SIGKILL)
+            child.join()
+            kills += 1
+        else:
+            child.join()
             break
-        os.kill(child.pid, signal.SIGKILL)
-        child.join()
-        kills += 1
-    assert child.exitcode == 0
-    assert kills > 0
-    same_release(undisturbed / "r", tmp_path / "killed" / "r")
+    assert undisturbed.exitcode == child.exitcode == 0
+    assert kills > 2
+    same_release(tmp_path / "undisturbed" / "r", tmp_path / "killed" / "r")
     assert [path.name for path in (tmp_path / "killed").iterdir()] == ["r"]
+
+
+def files(folder):
+    return sum(len(names) for _, _, names in os.walk(folder))
 
 
 def same_release(one, other):

@@ -1,0 +1,122 @@
+import csv
+
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.table import Table
+from hypothesis import given
+from hypothesis import strategies as st
+
+from discovery.errors import DiscoveryError, QueryError
+from discovery.prompts import parse_position, read_prompt_table, resolve_prompt
+
+
+@pytest.fixture
+def sky(release):
+    lines = release.catalogue.rows([20, 50, 90], ["object_id", "ra", "dec"]).to_pydict()
+    return lines["object_id"], SkyCoord(lines["ra"], lines["dec"], unit="deg")
+
+
+@given(ra=st.floats(0, 359.999), dec=st.floats(-89.9, 89.9))
+def test_positions_in_every_form(ra, dec):
+    place = SkyCoord(ra, dec, unit="deg")
+    for text in (
+        f"{ra!r},{dec!r}",
+        f" {ra:.9f} {dec:+.9f} ",
+        ",".join(place.to_string("hmsdms", sep=":", precision=6).split()),
+        place.to_string("hmsdms", sep=":", precision=6),
+        ",".join(place.to_string("hmsdms", precision=6).split()),
+    ):
+        found = parse_position(text)
+        assert found is not None, text
+        assert SkyCoord(*found, unit="deg").separation(place).arcsec < 0.001
+
+
+@pytest.mark.parametrize("text", ["", "abc", "NGC 1300", "8000-1-2", "stamp.fits", "1,2,3", "a,b", "150.1", "12:30"])
+def test_other_texts_are_no_positions(text):
+    assert parse_position(text) is None
+
+
+@pytest.mark.parametrize("text", ["400,0", "10,91", "10,-90.1", "10:99:00,+10:00:00"])
+def test_positions_out_of_range_are_an_error(text):
+    with pytest.raises(QueryError, match="position"):
+        parse_position(text)
+
+
+def test_an_id_or_a_position_is_a_row(release, sky):
+    names, places = sky
+    assert resolve_prompt(release, names[1]).row == 50
+    near = places[2].directional_offset_by(30, 2.5 / 3600 * 1.0 * places.ra.unit)
+    assert resolve_prompt(release, f"{near.ra.deg},{near.dec.deg}").row == 90
+    prompt = resolve_prompt(release, near.to_string("hmsdms", sep=":").replace(" ", ","))
+    assert prompt.row == 90
+    assert np.array_equal(prompt.vector, release.take([90])[0])
+    assert prompt.encoder_checksum == release.encoder_checksum
+
+
+@pytest.mark.parametrize("text", ["", "nosuch", "150.1,-80", "/nosuch/stamp.fits", "10,95"])
+def test_what_is_not_there_is_one_clear_error(release, text):
+    with pytest.raises(QueryError) as problem:
+        resolve_prompt(release, text)
+    assert "\n" not in str(problem.value)
+
+
+def test_a_stamp_file_is_embedded(release, tmp_path):
+    stamp = release.stamp(60)
+    header = fits.Header({"BANDS": "grz"})
+    fits.PrimaryHDU(stamp.pixels, header).writeto(tmp_path / "mine.fits")
+    prompt = resolve_prompt(release, str(tmp_path / "mine.fits"))
+    assert prompt.row is None
+    assert prompt.vector @ release.take([60])[0] == pytest.approx(1, abs=1e-3)
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff broken")
+    with pytest.raises(DiscoveryError):
+        resolve_prompt(release, str(tmp_path / "broken.jpg"))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "fits", "vot", "parquet"])
+def test_a_table_of_ids_or_of_positions(release, sky, tmp_path, suffix):
+    names, places = sky
+    for columns in ({"object_id": names}, {"RA": places.ra.deg, "Dec": places.dec.deg, "grade": ["A", "B", "C"]}):
+        path = tmp_path / f"{len(columns)}.{suffix}"
+        table = Table(columns)
+        if suffix == "tsv":
+            with path.open("w", newline="") as file:
+                csv.writer(file, delimiter="\t").writerows([table.colnames, *table.as_array().tolist()])
+        else:
+            table.write(path, format={"csv": "ascii.csv", "vot": "votable"}.get(suffix, suffix))
+        assert [prompt.row for prompt in read_prompt_table(release, path)] == [20, 50, 90]
+
+
+def test_sexagesimal_positions_in_a_table(release, sky, tmp_path):
+    _, places = sky
+    lines = [place.to_string("hmsdms", sep=":", precision=3).split() for place in places]
+    path = tmp_path / "p.csv"
+    path.write_text("ra,dec\n" + "".join(f"{ra},{dec}\n" for ra, dec in lines))
+    assert [prompt.row for prompt in read_prompt_table(release, path)] == [20, 50, 90]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no lines"),
+        ("object_id\n", "no lines"),
+        ("name,colour\nx,red\n", r"Line 1 of p\.csv \('x'\) is no object"),
+        ("colour\nred\n", "neither"),
+        ("ra,dec\n150.1,-80\n", "Line 1"),
+        ("ra,dec\n150.1,x\n", "no position"),
+    ],
+)
+def test_a_bad_table_is_one_clear_error(release, tmp_path, text, message):
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(QueryError, match=message):
+        read_prompt_table(release, tmp_path / "p.csv")
+
+
+def test_what_is_no_table_is_one_clear_error(release, tmp_path):
+    for name in ("p.fits", "p.vot", "p.parquet", "p.csv"):
+        (tmp_path / name).write_bytes(b"\xff\xfenot a table\x00")
+        with pytest.raises(QueryError, match=r"p\."):
+            read_prompt_table(release, tmp_path / name)
+    with pytest.raises(QueryError, match=r"nosuch\.csv"):
+        read_prompt_table(release, tmp_path / "nosuch.csv")
