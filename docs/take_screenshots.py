@@ -1,7 +1,7 @@
 """Take the pictures of the app that the README shows: ``python docs/take_screenshots.py DEMO_FOLDER``.
 
 Serves a demo folder (made by ``discovery demo``), searches with its brightest objects of one class and
-labels three rounds of a hunt with the true classes. Real screenshots, with 6 bits a colour to keep them small.
+labels two rounds of a hunt with the true classes. Real screenshots, with 6 bits a colour to keep them small.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("demo", type=Path, help="folder that 'discovery demo' made")
     parser.add_argument("--kind", default="spiral", help="class to search and hunt for")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
     release = open_release(arguments.demo / "releases" / "demo")
     with tempfile.TemporaryDirectory() as hunts:
