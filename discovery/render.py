@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 from collections.abc import Sequence
@@ -125,10 +126,18 @@ def draw_scale_bar(image: Image.Image, pixel_scale_arcsec: float) -> None:
         )
 
 
+def upright(stamp: Stamp) -> Stamp:
+    """Return the stamp with its first row at the top of the picture, north up.
+
+    Arrays of fluxes follow FITS, whose first row lies at the bottom; JPEG and PNG start at the top.
+    """
+    return stamp if stamp.kind != "nmgy" else dataclasses.replace(stamp, pixels=stamp.pixels[:, ::-1])
+
+
 def contact_sheet(
     stamps: Sequence[Stamp], titles: Sequence[str], path: Path | str | None = None, *, size_pixels: int = 128
 ) -> bytes:
-    """Return stamps side by side with a title under each, as PNG; also written to `path` when given.
+    """Return stamps side by side, `upright`, with a title under each, as PNG; also written to `path` when given.
 
     Parameters
     ----------
@@ -150,7 +159,7 @@ def contact_sheet(
     for index, (stamp, title) in enumerate(zip(stamps, titles, strict=True)):
         left = gap + (index % columns) * (size_pixels + gap)
         top = gap + (index // columns) * cell_height
-        tile = _resized(to_rgb_picture(stamp), size_pixels)
+        tile = _resized(to_rgb_picture(upright(stamp)), size_pixels)
         if stamp.pixel_scale_arcsec:
             draw_scale_bar(tile, stamp.pixel_scale_arcsec * stamp.pixels.shape[-1] / size_pixels)
         sheet.paste(tile, (left, top))

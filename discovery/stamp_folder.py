@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from discovery.errors import QueryError
 from discovery.release import Release
-from discovery.render import contact_sheet, stamp_png
+from discovery.render import contact_sheet, stamp_png, upright
 from discovery.stamps import Stamp
 
 PICTURE_PIXELS = 256
@@ -43,7 +43,7 @@ def write_stamp_folder(release: Release, rows: Sequence[int] | np.ndarray, title
         for number, row in enumerate(tqdm(np.asarray(rows).tolist(), desc="stamps", unit="stamp", disable=None), 1):
             stamp = release.stamp(row)
             name = f"{number:06d}_{re.sub(r'[^A-Za-z0-9._+-]', '_', stamp.object_id)[:80]}.png"
-            (folder / name).write_bytes(stamp_png(stamp, size_pixels=PICTURE_PIXELS, scale_bar=True))
+            (folder / name).write_bytes(stamp_png(upright(stamp), size_pixels=PICTURE_PIXELS, scale_bar=True))
             if len(stamps) < MOST_IN_SHEET:
                 stamps.append(stamp)
         if stamps:

@@ -25,6 +25,8 @@ def put_made(path: Path, make: Callable[[Path], object]) -> None:
     make(beside)
     for file in [beside, *beside.rglob("*")] if beside.is_dir() else [beside]:
         _sync(file)
+    if beside.is_dir():
+        remove(path)  # a folder is not renamed over another one
     beside.rename(path)
     _sync(path.parent)
 

@@ -49,7 +49,7 @@ def looks_like_artefact(stamp: Stamp) -> bool:
     * clipped: eight or more pixels of exactly the largest value of their band (saturated stars; fluxes only);
     * a coloured sky: the border's typical colour is far from grey (halos, lost sky subtraction).
 
-    Measured: of the simulated survey's artefacts about half are found, with one false alarm in 1400; of real galaxies
+    Measured: of the simulated survey's artefacts a third are found, with one false alarm in 1400; of real galaxies
     0.1 % (Galaxy Zoo 2) to 0.5 % (EFIGI, some of them rightly) are flagged, of an unselected SDSS strip 8 %, where by
     eye one stamp in ten is an artefact.
     """

@@ -26,7 +26,7 @@ from discovery.errors import (
 from discovery.prompts import Prompt, prompt_from_stamp, read_prompt_table
 from discovery.readers import read_stamp_bytes
 from discovery.release import Release
-from discovery.render import stamp_png
+from discovery.render import stamp_png, upright
 from discovery.stamps import Stamp
 from web.asked import (
     DEFAULT_K,
@@ -55,7 +55,7 @@ from web.pages import (
 from web.problems import without_paths
 from web.release_cards import release_card
 from web.shelf import Shelf
-from web.stamps import GRID_SIZE, SMALL_SIZE, as_displayed, grid_picture
+from web.stamps import GRID_SIZE, SMALL_SIZE, grid_picture
 from web.wording import count, figure, unit_of
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".vot", ".votable", ".xml")
@@ -144,7 +144,7 @@ def take_upload(
     release = shelf.release(name)
     content, file_name = data.file.file.read(), Path(data.file.filename.replace("\\", "/")).name
     prompts, stamp = _prompts_in(shelf, release, content, file_name)
-    picture = None if stamp is None else stamp_png(as_displayed(stamp), size_pixels=GRID_SIZE, scale_bar=True)
+    picture = None if stamp is None else stamp_png(upright(stamp), size_pixels=GRID_SIZE, scale_bar=True)
     upload = Upload(name=file_name[:80], release=name, prompts=tuple(prompts), picture=picture)
     return Redirect(_search_address(name, urlencode({"upload": uploads.add(upload)})), status_code=303)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import threading
 from collections import OrderedDict
@@ -18,7 +17,7 @@ from litestar.params import FromPath, FromQuery
 
 from discovery.errors import DiscoveryError, QueryError
 from discovery.release import Release
-from discovery.render import Box, stamp_png
+from discovery.render import Box, stamp_png, upright
 from discovery.stamps import Stamp
 from web.shelf import Shelf
 
@@ -148,7 +147,7 @@ def render_picture(release: Release, picture: StampPicture) -> bytes:
     stamp = release.stamp(picture.row)
     box = displayed_box(stamp, crop_box_of(release, picture.row)) if picture.view == "crop" else None
     return stamp_png(
-        as_displayed(stamp),
+        upright(stamp),
         box=box,
         size_pixels=picture.size,
         band=None if picture.band == "rgb" else picture.band,
@@ -181,16 +180,6 @@ def crop_box_of(release: Release, row: int) -> Box | None:
     line = release.catalogue.rows([row], CROP_COLUMNS).to_pylist()[0]
     values = [line[name] for name in CROP_COLUMNS]
     return None if None in values else (int(values[0]), int(values[1]), int(values[2]), int(values[3]))
-
-
-def as_displayed(stamp: Stamp) -> Stamp:
-    """Return the stamp with its first row at the top of the picture and north up.
-
-    Arrays of fluxes follow FITS, whose first row lies at the bottom; JPEG and PNG start at the top.
-    """
-    if stamp.kind != "nmgy":
-        return stamp
-    return dataclasses.replace(stamp, pixels=stamp.pixels[:, ::-1])
 
 
 def displayed_box(stamp: Stamp, box: Box | None) -> Box | None:

@@ -1,5 +1,6 @@
 """Pictures for people: orientation of the colours, stretches, crops, scale bar, contact sheet."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from discovery.readers import open_survey, read_stamp_bytes
-from discovery.render import band_picture, contact_sheet, crop_picture, stamp_png, to_rgb_picture
+from discovery.render import band_picture, contact_sheet, crop_picture, stamp_png, to_rgb_picture, upright
 from discovery.stamps import Stamp
 from discovery.surveys import SURVEYS
 
@@ -115,3 +116,14 @@ def test_real_cutouts_render(shared_data):
         picture = to_rgb_picture(stamp)
         middle, edge = picture[118:138, 118:138].mean(), picture[:10].mean()
         assert middle > edge + 60
+
+
+def test_fluxes_are_shown_north_up():
+    pixels = np.zeros((3, 20, 20), np.float32)
+    pixels[:, 17:, :3] = 1.0  # north-east corner of an array whose first row is the southernmost
+    flux = Stamp(object_id="a", pixels=pixels, kind="nmgy", pixel_scale_arcsec=None)
+    assert to_rgb_picture(upright(flux))[:3, :3].min() > 150
+    picture = dataclasses.replace(flux, kind="rgb")
+    assert upright(picture) is picture
+    sheet = np.asarray(Image.open(io.BytesIO(contact_sheet([flux], ["a"], size_pixels=20))))
+    assert sheet[7:9, 7:9].min() > 150 and sheet[22:26, 7:9].max() < 120

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discovery.errors import QueryError
+from discovery.render import upright
 from discovery.stamps import Stamp
 from web.asked import Asked, asked_from, parse_cone
 from web.curves import draw_curve
@@ -19,7 +20,7 @@ from web.login import local_address
 from web.objects import make_overlay
 from web.problems import without_paths
 from web.sessions import Sessions, clean_name
-from web.stamps import PictureCache, StampPicture, as_displayed, displayed_box
+from web.stamps import PictureCache, StampPicture, displayed_box
 from web.wording import figure, sexagesimal
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=12).map(str.strip).filter(bool)
@@ -155,13 +156,13 @@ def test_a_crop_box_covers_the_same_pixels_when_displayed(kind, top, side, left)
     whole, box = stamp(kind), (top, top + side, left, left + side)
     cut = whole.pixels[:, box[0] : box[1], box[2] : box[3]]
     row0, row1, column0, column1 = displayed_box(whole, box)
-    shown = as_displayed(whole).pixels[:, row0:row1, column0:column1]
+    shown = upright(whole).pixels[:, row0:row1, column0:column1]
     assert np.array_equal(np.sort(cut, axis=None), np.sort(shown, axis=None))
 
 
 def test_fluxes_are_shown_with_their_last_row_on_top():
     whole = stamp("nmgy")
-    assert np.array_equal(as_displayed(whole).pixels[:, 0], whole.pixels[:, -1])
+    assert np.array_equal(upright(whole).pixels[:, 0], whole.pixels[:, -1])
 
 
 def test_the_overlay_has_a_bar_of_its_stated_length():
