@@ -243,13 +243,14 @@ def embedded(options: argparse.Namespace, encoder: Encoder, name: str) -> Embedd
     return result
 
 
-def embed(folder: Path, table: str, encoder: Encoder) -> EmbeddedSet:
-    """Read, prepare and embed every stamp of a set."""
+def embed(folder: Path, table: str, encoder: Encoder, most: int | None = None) -> EmbeddedSet:
+    """Read, prepare and embed the stamps of a set, at most the first ``most`` of them."""
     survey = open_survey([folder / "stamps.zip"], table=folder / table)
     lines = survey.table()
     names, vectors, pixels, places = [], [], [], []
-    for start in tqdm(range(0, len(survey), BATCH), desc=folder.name, unit="batch"):
-        read = survey.read(start, min(start + BATCH, len(survey)))
+    total = len(survey) if most is None else min(most, len(survey))
+    for start in tqdm(range(0, total, BATCH), desc=folder.name, unit="batch", disable=None):
+        read = survey.read(start, min(start + BATCH, total))
         good = [(start + place, stamp) for place, stamp in enumerate(read) if not isinstance(stamp, Damaged)]
         inputs = np.stack([encoder.prepare(stamp).inputs for _, stamp in good])  # (B, K, 3, S, S)
         vectors.append(encoder.embed_inputs(inputs))
