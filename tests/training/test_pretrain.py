@@ -105,8 +105,9 @@ def test_training_learns_and_exports_an_encoder(survey, tmp_path, capsys):
     parts = [load_stamps(f"{survey}@kind", tmp_path)]
     config = debug(steps=25, learning_rate=2e-3)
     pretrain(config, parts, tmp_path / "run")
-    curve = [json.loads(line)["loss"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert curve[-1] < curve[0]
+    curve = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [point["step"] for point in curve] == [20, 25]
+    assert curve[-1]["classify"] < 0.55  # two classes: chance is ln 2 = 0.69
     export(tmp_path / "run", tmp_path / "encoder", name="trial")
     encoder = load_encoder(tmp_path / "encoder")
     assert encoder.card.training["steps"] == 25
