@@ -103,7 +103,7 @@ def embed_stored(encoder: Encoder, pixels: np.ndarray, rows: np.ndarray, name: s
 def pca_pixels(pixels: np.ndarray, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the first 64 principal components of the pixels (stamps shrunk to 64 x 64), unit length."""
     flat = [_shrunk(pixels, rows) for rows in (train, test)]
-    pca = PCA(PIXEL_COMPONENTS, svd_solver="randomized", random_state=0).fit(flat[0])
+    pca = PCA(min(PIXEL_COMPONENTS, len(train)), svd_solver="randomized", random_state=0).fit(flat[0])
     one, other = (pca.transform(part) for part in flat)
     return tuple(part / np.linalg.norm(part, axis=1, keepdims=True) for part in (one, other))
 
