@@ -20,6 +20,8 @@ from training.evaluate import evaluate as measure
 from training.pretrain import pretrain as run_pretraining
 from training.recipes import recipe
 
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+
 app = App(name="train", help="Make an encoder: pretrain, evaluate, export.")
 
 
@@ -34,6 +36,7 @@ def pretrain(
     batch: int | None = None,
     seed: int = 0,
     threads: int | None = None,
+    json_output: Json = False,
 ) -> None:
     """Pretrain an LVM on the training part of some surveys; run it again to go on where it stopped.
 
@@ -53,6 +56,8 @@ def pretrain(
         Instead of the recipe's.
     threads
         CPU threads (all cores when not given).
+    json_output
+        Print one JSON document instead of text; the steps go to standard error.
     """
     if not surveys:
         raise ConfigError("Name at least one survey to train on.")
@@ -60,7 +65,8 @@ def pretrain(
         torch.set_num_threads(threads)
     changes: dict[str, Any] = {name: value for name, value in (("steps", steps), ("batch", batch)) if value is not None}
     config = dataclasses.replace(recipe(recipe_name), seed=seed, **changes)
-    print(run_pretraining(config, [load_stamps(source, cache) for source in surveys], out, start_from=start_from))
+    checkpoint = run_pretraining(config, [load_stamps(source, cache) for source in surveys], out, start_from=start_from)
+    print(json.dumps({"checkpoint": str(checkpoint), "steps": config.steps}) if json_output else checkpoint)
 
 
 @app.command
@@ -71,7 +77,7 @@ def evaluate(
     cache: Path = Path("runs/stamps"),
     limit: int | None = None,
     seed: int = 0,
-    json_: Annotated[bool, Parameter(name="--json")] = False,
+    json_output: Json = False,
 ) -> None:
     """Print the k-nearest-neighbour accuracy of an encoder on held-out stamps beside three baselines.
 
@@ -83,9 +89,11 @@ def evaluate(
         As in discovery index --encoder.
     limit
         At most this many stamps of the training and of the held-out part.
+    json_output
+        Print one JSON document instead of text.
     """
     result = measure(load_encoder(encoder), load_stamps(survey, cache), limit=limit, seed=seed)
-    if json_:
+    if json_output:
         print(json.dumps(result))
         return
     print(f"{result['survey']}: {result['train']} neighbours to choose from, {result['held_out']} held out, k = {result['k']}")
@@ -94,7 +102,9 @@ def evaluate(
 
 
 @app.command
-def export(run: Path, out: Path = WEIGHTS, *, name: str, measured: Path | None = None) -> None:
+def export(
+    run: Path, out: Path = WEIGHTS, *, name: str, measured: Path | None = None, json_output: Json = False
+) -> None:
     """Make an encoder folder (float16 weights and card) from a run's checkpoint.
 
     Parameters
@@ -105,6 +115,8 @@ def export(run: Path, out: Path = WEIGHTS, *, name: str, measured: Path | None =
         Folder of the encoder; the one that ships when not given.
     measured
         JSON of discovery train evaluate --json, kept in the card.
+    json_output
+        Print one JSON document instead of text.
     """
     try:
         config = json.loads((run / "config.json").read_text())
@@ -126,6 +138,10 @@ def export(run: Path, out: Path = WEIGHTS, *, name: str, measured: Path | None =
         training={**_history(config, state["step"], curve, run), "measured": json.loads(measured.read_text()) if measured else {}},
     )
     encoder.save(out, half=True)
+    if json_output:
+        card = encoder.card
+        print(json.dumps({"encoder": str(out), "parameters": card.parameters, "dimension": card.dimension, "checksum": card.checksum}))
+        return
     print(f"{out}: {encoder.card.parameters} parameters, dimension {encoder.dimension}, checksum {encoder.checksum[:12]}")
 
 

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,7 +108,7 @@ def pretrain(
                 record = {"step": step, "lr": rate(config, step - 1), **values, "seconds": time.monotonic() - began}
                 metrics.write(json.dumps(record) + "\n")
                 metrics.flush()
-                print("  ".join(f"{name} {value:9.4g}" for name, value in record.items()), flush=True)
+                print("  ".join(f"{name} {value:9.4g}" for name, value in record.items()), file=sys.stderr, flush=True)
             if step == config.steps or time.monotonic() - saved_at > 60 * config.checkpoint_minutes:
                 _save(checkpoint, model, optimizer, step)
                 saved_at = time.monotonic()

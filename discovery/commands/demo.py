@@ -8,6 +8,9 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from discovery.errors import ConfigError
 
@@ -16,7 +19,13 @@ RECORD_FILE = "demo.json"
 
 
 def demo(
-    *, dir: Path = Path("demo-survey"), galaxies: int = 4000, seed: int = 0, serve: bool = True, port: int = 8000
+    *,
+    dir: Path = Path("demo-survey"),
+    galaxies: int = 4000,
+    seed: int = 0,
+    serve: bool = True,
+    port: int = 8000,
+    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
     """Simulate a survey, index it with the encoder that ships and serve it on 127.0.0.1.
 
@@ -32,7 +41,11 @@ def demo(
         Serve the result; otherwise print the release's folder as the last line and end.
     port
         Port to listen on; 0 takes any free one.
+    json_output
+        Print one JSON document instead of the folder; only together with --no-serve.
     """
+    if serve and json_output:
+        raise ConfigError("--json needs --no-serve: a served demo runs until it is interrupted.")
     root = dir.absolute()
     _simulate(root, galaxies, seed)
     release = _index(root)
@@ -41,6 +54,8 @@ def demo(
         config.write_text('[serve]\nreleases = ["releases"]\nhunts = "hunts"\nsurvey_roots = ["survey"]\n')
     if serve:
         importlib.import_module("web.cli").serve(config=config, port=port)
+    elif json_output:
+        print(json.dumps({"release": str(release), "galaxies": galaxies, "seed": seed, "folder": str(root)}))
     else:
         print(release)
 

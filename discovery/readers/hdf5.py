@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from discovery.readers.hdf5_files import StampFile, open_file
 from discovery.stamps import Damaged, Stamp, StampKind
 
 
-class Hdf5Survey:
+class Hdf5Survey(ABC):
     """Stamps in HDF5 files of one layout; a subclass says which.
 
     Parameters
@@ -67,13 +68,13 @@ class Hdf5Survey:
         self.options: dict[str, Any] = {"ids": {self.format: self._id_style}}
 
     @classmethod
+    @abstractmethod
     def claims(cls, images: h5py.Dataset) -> bool:
         """Tell whether a dataset of the name `images_name` holds stamps of this layout."""
-        raise NotImplementedError
 
+    @abstractmethod
     def planes(self, stored: np.ndarray) -> np.ndarray:
         """Return the stored pixels of one stamp as (3, H, W) float32, bluest channel first."""
-        raise NotImplementedError
 
     def __len__(self) -> int:
         return int(self._starts[-1])
