@@ -40,6 +40,8 @@ def index(
     style: str | None = None,
     key: str | None = None,
     select: Literal["usual", "all"] = "usual",
+    max_mag: float = 20.0,
+    side_pixels: int = 152,
     crop: Literal["adaptive", "fixed", "both"] | None = None,
     crop_arcsec: float | None = None,
     memory: float = 4.0,
@@ -71,6 +73,10 @@ def index(
         Column of the table that names the stamps.
     select
         Which objects of a brick are cut out: the usual galaxies, or all.
+    max_mag
+        Faintest z magnitude of the usual galaxies of a brick.
+    side_pixels
+        Side of the stamps that are cut out of a brick.
     crop
         Part of a stamp that the encoder sees, where it is not the encoder's own.
     crop_arcsec
@@ -84,12 +90,13 @@ def index(
     json
         Print one JSON document instead of text.
     """
+    options = {"table": table, "pixel_scale_arcsec": pixel_scale, "survey": style, "key": key, "select": select}
     folder = index_survey(
         surveys,
         name=name,
         out=out,
         encoder=load_encoder(encoder, crop=_crop(crop, crop_arcsec)),
-        options={"table": table, "pixel_scale_arcsec": pixel_scale, "survey": style, "key": key, "select": select},
+        options={**options, "max_mag": max_mag, "side_pixels": side_pixels},
         memory_gib=memory,
         workers=workers,
         rebuild=rebuild,

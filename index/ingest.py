@@ -7,7 +7,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,47 +77,46 @@ def read_batch(survey: Survey, form: InputForm, start: int, stop: int) -> Batch:
 
 
 class BatchReader:
-    """Reads ahead: in one thread, or in ``workers`` processes. Use it as made by `batch_reader`."""
+    """Reads batches in this process, or ahead in others. Use it as made by `batch_reader`."""
 
-    def __init__(self, pool: Executor, survey: Survey, form: InputForm, ahead: int, in_process: bool) -> None:
-        self._pool, self._survey, self._form, self._ahead, self._in_process = pool, survey, form, ahead, in_process
+    def __init__(self, survey: Survey, form: InputForm, pool: ProcessPoolExecutor | None, ahead: int) -> None:
+        self._survey, self._form, self._pool, self._ahead = survey, form, pool, ahead
 
     def read(self, ranges: Iterable[tuple[int, int]]) -> Iterator[Batch]:
         """Yield the batches of some ranges, in their order."""
         waiting: deque[Future[Batch]] = deque()
         for start, stop in ranges:
-            waiting.append(
-                self._pool.submit(read_batch, self._survey, self._form, start, stop)
-                if self._in_process
-                else self._pool.submit(_read_here, start, stop)
-            )
+            if self._pool is None:
+                yield read_batch(self._survey, self._form, start, stop)
+                continue
+            waiting.append(self._pool.submit(_read_here, start, stop))
             if len(waiting) > self._ahead:
-                yield self._result(waiting.popleft())
+                yield _result(waiting.popleft())
         while waiting:
-            yield self._result(waiting.popleft())
-
-    def _result(self, future: Future[Batch]) -> Batch:
-        try:
-            return future.result()
-        except BrokenProcessPool as problem:
-            raise SurveyError(
-                "A process that read stamps was stopped from outside (out of memory?). Run again to go on; --workers 0 needs least."
-            ) from problem
+            yield _result(waiting.popleft())
 
 
 @contextmanager
 def batch_reader(survey: Survey, form: InputForm, workers: int) -> Iterator[BatchReader]:
     """Open a `BatchReader` with ``workers`` processes; 0 reads in this process."""
     if workers == 0:
-        with ThreadPoolExecutor(1) as thread:
-            yield BatchReader(thread, survey, form, ahead=1, in_process=True)
+        yield BatchReader(survey, form, None, 0)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(survey, form))
     try:
-        yield BatchReader(pool, survey, form, ahead=2 * workers, in_process=False)
+        yield BatchReader(survey, form, pool, 2 * workers)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _result(future: Future[Batch]) -> Batch:
+    try:
+        return future.result()
+    except BrokenProcessPool as problem:
+        raise SurveyError(
+            "A process that read stamps was stopped from outside (out of memory?). Run again to go on; --workers 0 needs least."
+        ) from problem
 
 
 _here: tuple[Survey, InputForm]
