@@ -103,4 +103,4 @@ def same(one: str, other: str) -> bool:
 def clean_name(name: str | None) -> str:
     """Return a visitor's name without control characters and surplus spaces, at most 64 characters."""
     printable = "".join(letter if letter.isprintable() else " " for letter in name or "")
-    return " ".join(printable.split())[:MAX_NAME_LENGTH]
+    return " ".join(printable.split())[:MAX_NAME_LENGTH].rstrip()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy import units
 from astropy.coordinates import SkyCoord
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from discovery.errors import QueryError
@@ -48,6 +48,7 @@ def test_messages_lose_their_paths(message, shown):
 
 
 @given(who=st.text(), signed_in=st.booleans())
+@example(who="0" * 63 + " 0", signed_in=False)
 def test_a_session_comes_back_from_its_cookie(who, signed_in):
     sessions = Sessions.create(token="t", port=1, who="nobody")
     session = sessions.open(who=who, signed_in=signed_in)
