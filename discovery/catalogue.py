@@ -8,9 +8,11 @@ them stands every column that came with the survey.
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
 import threading
+import weakref
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -66,6 +68,7 @@ class Catalogue:
             found = self._value("SELECT count(*) FROM objects")
         except (duckdb.Error, QueryError) as problem:
             raise ReleaseError(f"{path.name} cannot be read: it is missing or damaged. Build the release again.") from problem
+        _open.add(self)
         if found != count:
             raise ReleaseError(f"{path.name} has {found} rows where the release has {count}. Build the release again.")
 
@@ -263,6 +266,16 @@ class Catalogue:
             raise QueryError(f"ra {ra_deg:g}, dec {dec_deg:g} is no position; give degrees, dec between -90 and 90.")
         if not 0 < radius_arcsec <= 180 * 3600:
             raise QueryError(f"A radius of {radius_arcsec:g} arcsec is no cone; give more than 0 and at most 180 degrees.")
+
+
+_open: weakref.WeakSet[Catalogue] = weakref.WeakSet()
+
+
+@atexit.register
+def _close() -> None:
+    """Let go of connections before the interpreter ends: DuckDB complains of each one that it finds then."""
+    for catalogue in list(_open):
+        del catalogue._connection
 
 
 def write_catalogue(path: Path, parts: Iterable[pa.Table]) -> int:

@@ -12,8 +12,8 @@ from discovery.errors import QueryError, ReleaseError
 from discovery.manifest import IndexRecord
 from discovery.shards import EmbeddingShards
 
-SCAN_ROWS = 20_000
-"""Up to this many allowed rows, comparing with each one is quicker than a filtered index."""
+SCAN_ROWS, SCAN_SHARE = 20_000, 0.1
+"""Up to this many allowed rows, and this share of all, comparing with each one is quicker than a filtered index."""
 
 
 class NeighbourIndex:
@@ -64,7 +64,7 @@ class NeighbourIndex:
         wanted = min(_positive(k), possible)
         if wanted == 0:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        if allowed is not None and possible <= SCAN_ROWS:
+        if allowed is not None and possible <= min(SCAN_ROWS, SCAN_SHARE * self._shards.count):
             return _ranked(np.flatnonzero(allowed), vector, self._shards, wanted)
         found = self._propose(vector, wanted, allowed, possible)
         if len(found) < wanted:

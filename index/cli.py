@@ -23,7 +23,7 @@ from discovery.stamps import Survey
 from index.build import build_release
 from index.embed import PARTS_FOLDER, embed_survey
 from index.plan import Plan, explain_difference, make_plan, read_plan
-from index.publish import only_run, publish, put, remove
+from index.publish import clear_replaced, only_run, publish, put, remove
 
 PLAN_FILE = "plan.json"
 CHECKED_AT_A_TIME = 65536
@@ -154,6 +154,7 @@ def index_survey(
     memory_bytes = int(memory_gib * 2**30)
     plan = make_plan(survey, paths, name=name, encoder=encoder, memory_bytes=memory_bytes, shard_positions=shard_positions)
     if folder.exists() and not _is_to_be_made(folder, plan, rebuild):
+        clear_replaced(folder)
         return folder
     building.mkdir(parents=True, exist_ok=True)
     with only_run(building):
@@ -244,11 +245,11 @@ def _default_workers() -> int:
 
 def _summary(manifest: Manifest, report: dict[str, Any]) -> list[str]:
     measured = manifest.measured
+    recall = [f"recall@{k} {measured[f'recall_at_{k}']}" for k in (10, 100) if measured[f"recall_at_{k}"] is not None]
     return [
         report["recognised"],
         f"{report['rows']} of {report['positions']} stamps embedded, {len(report['damaged'])} damaged; "
         f"{report['duplicates']} duplicates, {report['flag_star']} stars, {report['flag_masked']} masked, "
         f"{report['flag_partial']} partial, {report['flag_artefact']} artefact-like",
-        f"index {manifest.spaces[0].index.kind}: recall@10 {measured['recall_at_10']}, recall@100 {measured['recall_at_100']}, "
-        f"{measured['milliseconds_a_query']} ms a query",
+        f"index {manifest.spaces[0].index.kind}: {', '.join([*recall, str(measured['milliseconds_a_query'])])} ms a query",
     ]

@@ -60,13 +60,21 @@ def only_run(folder: Path) -> Iterator[None]:
 
 def publish(building: Path, folder: Path) -> None:
     """Rename a finished release into place; an older one of that name goes once the new one is complete."""
-    replaced = folder.with_name(f".{folder.name}.replaced")
-    remove(replaced)
+    clear_replaced(folder)
     if folder.exists():
-        folder.rename(replaced)
+        folder.rename(_replaced(folder))
     building.rename(folder)
     _sync(folder.parent)
-    remove(replaced)
+    clear_replaced(folder)
+
+
+def clear_replaced(folder: Path) -> None:
+    """Remove the older release that a killed run had put aside."""
+    remove(_replaced(folder))
+
+
+def _replaced(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.replaced")
 
 
 def _sync(path: Path) -> None:
