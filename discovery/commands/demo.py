@@ -95,4 +95,4 @@ def _index(root: Path) -> Path:
     from discovery.encoder import load_encoder
 
     index_survey = importlib.import_module("index.cli").index_survey
-    return index_survey([root / "survey"], name=RELEASE_NAME, encoder=load_encoder(), out=root / "releases", rebuild=release.exists())
+    return index_survey([root / "survey"], name=RELEASE_NAME, encoder=load_encoder(), out=root / "releases", rebuild=True)
