@@ -20,7 +20,10 @@ VERBS = {
     "catalogue": ("discovery.commands.catalogue:catalogue", "List catalogue rows of a release."),
     "hunt": ("discovery.commands.hunt:app", "Hunt for rare objects, round by round."),
     "serve": ("web.cli:serve", "Serve releases and hunts to a browser."),
-    "train": ("training.cli:app", "Make an encoder: pretrain, evaluate, export."),
+    "restore": ("discovery.commands.restore:restore", "Sharpen and denoise a FITS image."),
+    "reconstruct": ("discovery.commands.restore:reconstruct", "Mend masked parts of a FITS image."),
+    "outliers": ("discovery.commands.outliers:outliers", "Rank a release by how unusual its galaxies are."),
+    "train": ("training.cli:app", "Make an encoder: pretrain, finetune, evaluate, export."),
 }
 
 app = App(

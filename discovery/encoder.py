@@ -73,12 +73,15 @@ class EncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Encoder:
-    """A network with its card. Make one with `load_encoder`, `lvm_encoder` or `timm_encoder`."""
+    """A network with its card. Make one with `load_encoder`, `lvm_encoder` or `timm_encoder`.
+
+    ``network`` is the frozen module, in evaluation mode; copy it before training it further.
+    """
 
     def __init__(self, network: nn.Module, card: EncoderCard, device: str | None = None) -> None:
         self.card = card
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._network = network.eval().requires_grad_(False).to(self.device)
+        self.network = network.eval().requires_grad_(False).to(self.device)
         self._mean = torch.tensor(card.mean, device=self.device)[:, None, None]
         self._std = torch.tensor(card.std, device=self.device)[:, None, None]
 
@@ -123,7 +126,7 @@ class Encoder:
         x = x.flatten(0, 1)
         if self.card.channel_order == "zrg":
             x = x.flip(1)
-        features = _features(self._network, (x - self._mean) / self._std)  # (B K, d)
+        features = _features(self.network, (x - self._mean) / self._std)  # (B K, d)
         if not torch.isfinite(features).all():
             raise EncoderError(f"Encoder {self.card.name} gave numbers that are not finite; its weights or its input are damaged.")
         unit = nn.functional.normalize(features.float(), dim=1).view(batch, -1) / views**0.5
@@ -135,7 +138,7 @@ class Encoder:
         folder.mkdir(parents=True, exist_ok=True)
         weights = {
             name: (value.half() if half and value.is_floating_point() else value).contiguous().cpu()
-            for name, value in _weights(self._network).items()
+            for name, value in _weights(self.network).items()
         }
         save_file(weights, folder / WEIGHTS_FILE)
         (folder / CARD_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(self.card), indent=1))

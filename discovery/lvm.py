@@ -6,6 +6,7 @@ names are those of the released checkpoint, so that its state dict loads as it i
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,6 +98,30 @@ class LVM(nn.Module):
         self.low_conv = nn.Conv2d(config.embed_dim, 3, 1)
         self.apply(_initialise)
 
+    def pyramid(self, image: Tensor) -> list[Tensor]:
+        """Return the map of each level, finest first: (B, C_l, h_l, w_l), after its blocks and before merging.
+
+        The coarsest is after the final LayerNorm. Heads for pictures and for detection stand on these.
+        """
+        self._check(image)
+        x, maps = self._stem(image), []
+        for layer in self.layers:
+            for block in layer.blocks:
+                x = block(x)
+            maps.append(x if layer.downsample is not None else self.norm(x))
+            x = x if layer.downsample is None else layer.downsample(x)
+        return [level.permute(0, 3, 1, 2) for level in maps]
+
+    def resized(self, image_size: int) -> LVM:
+        """Return a copy for stamps of another side in pixels.
+
+        Weights are kept; bias tables of windows that change size are resampled (bicubic), as Swin does between
+        resolutions.
+        """
+        other = LVM(dataclasses.replace(self.config, image_size=image_size))
+        other.load_state_dict(fitted(self.state_dict(), other.state_dict()))
+        return other.train(self.training)
+
     def encode(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Encode stamps.
 
@@ -112,17 +137,18 @@ class LVM(nn.Module):
         skips : list of Tensor
             The maps (B, h, w, C) *entering* each level, finest first.
         """
-        if image.shape[-3:] != (3, self.config.image_size, self.config.image_size):
-            raise EncoderError(
-                f"The model takes stamps of (3, {self.config.image_size}, {self.config.image_size}), "
-                f"not {tuple(image.shape[-3:])}."
-            )
+        self._check(image)
         x = self._stem(image)  # (B, h, w, C)
         skips = []
         for layer in self.layers:
             skips.append(x)
             x = layer(x)
         return self.norm(x).flatten(1, 2), skips
+
+    def _check(self, image: Tensor) -> None:
+        side = self.config.image_size
+        if image.shape[-3:] != (3, side, side):
+            raise EncoderError(f"The model takes stamps of (3, {side}, {side}), not {tuple(image.shape[-3:])}.")
 
     def _stem(self, image: Tensor) -> Tensor:
         """Apply `conv_first` and the patch embedding as one 6x6 convolution of stride 4.
@@ -181,6 +207,18 @@ class LVM(nn.Module):
                 "Check embed_dim, depths, heads and window."
             )
         self.load_state_dict(dict(wanted), strict=not encoder_only)
+
+
+def fitted(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return ``state`` with its relative position bias tables resampled to the shapes in ``own``."""
+    taken = dict(state)
+    for name, value in state.items():
+        if name.endswith("relative_position_bias_table") and name in own and own[name].shape[0] != value.shape[0]:
+            before, after = math.isqrt(value.shape[0]), math.isqrt(own[name].shape[0])
+            grid = value.T.reshape(1, -1, before, before)
+            grid = F.interpolate(grid, (after, after), mode="bicubic", align_corners=True)
+            taken[name] = grid.flatten(2)[0].T.contiguous()
+    return taken
 
 
 ENCODER_PREFIXES = ("conv_first.", "patch_embed.", "layers.", "norm.")
