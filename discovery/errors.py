@@ -4,6 +4,7 @@
 
     DiscoveryError
     ├── ConfigError          a setting, option or configuration file is wrong
+    │   └── TrainingError    a training run cannot go on
     ├── SurveyError          a file or folder is no survey that can be read
     │   └── StampError       one stamp cannot be used (recorded, never fatal to a survey)
     ├── EncoderError         weights, a card or a convention do not fit
@@ -23,6 +24,10 @@ class DiscoveryError(Exception):
 
 class ConfigError(DiscoveryError):
     """A setting, option or configuration file is wrong."""
+
+
+class TrainingError(ConfigError):
+    """A training run cannot go on, such as when its loss is not finite."""
 
 
 class SurveyError(DiscoveryError):

@@ -106,10 +106,10 @@ class LVM(nn.Module):
         self._check(image)
         x, maps = self._stem(image), []
         for layer in self.layers:
-            for block in layer.blocks:
-                x = block(x)
+            assert isinstance(layer, EncoderLevel)
+            x = layer.attend(x)
             maps.append(x if layer.downsample is not None else self.norm(x))
-            x = x if layer.downsample is None else layer.downsample(x)
+            x = layer.merge(x)
         return [level.permute(0, 3, 1, 2) for level in maps]
 
     def resized(self, image_size: int) -> LVM:
@@ -242,8 +242,16 @@ class EncoderLevel(nn.Module):
         self.downsample = None if last else PatchMerging(config.channels(level))
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.merge(self.attend(x))
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Apply the Swin layers."""
         for block in self.blocks:
             x = block(x)
+        return x
+
+    def merge(self, x: Tensor) -> Tensor:
+        """Apply the patch merging, if the level has one."""
         return x if self.downsample is None else self.downsample(x)
 
 
