@@ -1,31 +1,32 @@
-"""Pretraining: a loop one can read, resumable to the step.
-
-All randomness of a step comes from (seed, step), so that a resumed run sees the same stamps in the same views.
-"""
+"""Pretraining of the LVM: the objectives on one model, over the shared loop."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
-import os
-import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
+from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
 from discovery.errors import ConfigError
-from discovery.lvm import LVM
-from training import augment
-from training.data import Stamps, batches
-from training.objectives import Classifiers, contrast, projector
+from discovery.lvm import LVM, fitted
+from training import augment, stream
+from training.checkpoint import load_checkpoint
+from training.data import STORED_SIZE, Stamps
+from training.loop import Batch, train
+from training.objectives import Classifiers, close_skips, contrast, masked_error, patch_masks, projector
+from training.processes import Place
 from training.recipes import PretrainConfig
 
-LOG_EVERY = 20
+PICTURES = ("reconstruct", "masked", "denoise")
+NEIGHBOURS = 20
+JUDGED = 1000
+"""Stamps of the validation part whose neighbours are looked up at an evaluation (four times as many are the neighbours)."""
 
 
 class Pretraining(nn.Module):
@@ -37,37 +38,58 @@ class Pretraining(nn.Module):
         self.lvm = LVM(config.model)
         self.projector = projector(config.model.dimension)
         self.classifiers = Classifiers(config.model.dimension, classes)
+        self._leave_out_unused()
 
-    def forward(self, one: Tensor, other: Tensor, part: Tensor, label: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss and its parts for two views (B, 3, S, S)."""
-        config, views = self.config, torch.cat([one, other])
-        tokens, skips = self.lvm.encode(views)
-        features = tokens.mean(1)  # (2B, D)
-        loss, parts = features.sum() * 0, {}
-        if config.contrast:
-            projected = self.projector(features)  # (2B, P)
-            value = contrast(projected[: len(one)], projected[len(one) :], config.temperature)
-            loss, parts["contrast"] = loss + config.contrast * value, float(value.detach())
-        if config.classify:
-            value, accuracy = self.classifiers(features, part.repeat(2), label.repeat(2))
-            loss, parts["classify"], parts["accuracy"] = loss + config.classify * value, float(value.detach()), float(accuracy)
-        if config.reconstruct:
-            value = nn.functional.mse_loss(self.lvm.decode(tokens, skips), views)
-            loss, parts["reconstruct"] = loss + config.reconstruct * value, float(value.detach())
-        return loss, parts
+    def forward(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and its parts; the batch is what `views` made."""
+        config, parts = self.config, {}
+        if any(config.weight(name) for name in ("contrast", "classify", "reconstruct")):
+            seen = torch.cat([batch["one"], batch["other"]])
+            tokens, skips = self.lvm.encode(seen)
+            features, count = tokens.mean(1), len(batch["one"])  # (2B, D)
+            if config.weight("contrast"):
+                projected = self.projector(features)  # (2B, P)
+                parts["contrast"] = contrast(projected[:count], projected[count:], config.temperature)
+            if config.weight("classify"):
+                parts["classify"], accuracy = self.classifiers(features, batch["part"].repeat(2), batch["label"].repeat(2))
+            if config.weight("reconstruct"):
+                parts["reconstruct"] = nn.functional.mse_loss(self.lvm.decode(tokens, skips).float(), seen)
+        if config.weight("masked"):
+            parts["masked"] = masked_error(self.mended(batch["one"], batch["visible"]), batch["one"], batch["visible"])
+        if config.weight("denoise"):
+            parts["denoise"] = nn.functional.mse_loss(self.lvm(batch["noisy"]).float(), batch["clean"])
+        loss = torch.stack([config.weight(name) * value for name, value in parts.items()]).sum()
+        return loss, parts | ({"accuracy": accuracy} if "classify" in parts else {})
+
+    def mended(self, view: Tensor, visible: Tensor) -> Tensor:
+        """Return the decoded view (B, 3, S, S) of which only the visible pixels went in, by the pixels and by the skips."""
+        tokens, skips = self.lvm.encode(view * visible)
+        return self.lvm.decode(tokens, close_skips(skips, visible))
+
+    def _leave_out_unused(self) -> None:
+        """Freeze what no objective reaches, so that neither optimizer nor DDP waits for it."""
+        config = self.config
+        decoder = (n for n, _ in self.lvm.named_children() if n in ("layers_up", "concat_back_dim", "norm_up", "up", "low_conv"))
+        if not any(config.weight(name) for name in PICTURES):
+            for name in decoder:
+                getattr(self.lvm, name).requires_grad_(False)
+        self.projector.requires_grad_(config.weight("contrast") > 0)
+        self.classifiers.requires_grad_(config.weight("classify") > 0)
 
 
 def pretrain(
-    config: PretrainConfig, parts: Sequence[Stamps], run: Path, *, start_from: Path | None = None, device: str | None = None
+    config: PretrainConfig, parts: Sequence[Stamps], run: Path, *, start_from: Path | None = None, place: Place | None = None
 ) -> Path:
     """Train, or go on where the run stopped.
 
     Parameters
     ----------
+    parts
+        Surveys; their training parts are learned from, their validation parts are looked at on evaluations.
     run
-        Folder for ``config.json``, ``metrics.jsonl`` and ``checkpoint.pt``.
+        Folder of the run (see `training.loop.train`), with ``reconstructions/`` where a picture is an objective.
     start_from
-        Checkpoint of another run whose weights are the start (its image size may differ).
+        Checkpoint of another run whose averaged weights are the start (its image size may differ).
 
     Returns
     -------
@@ -77,115 +99,125 @@ def pretrain(
     Raises
     ------
     ConfigError
-        If the run's folder holds another configuration.
+        If there are too few stamps for a batch, nothing to classify, or the run's folder holds another configuration.
+    TrainingError
+        If the loss is not finite.
     """
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    run.mkdir(parents=True, exist_ok=True)
-    _write_config(config, parts, start_from, run)
-    torch.manual_seed(config.seed)
-    model = Pretraining(config, [len(s.classes) for s in parts]).to(place)
-    if start_from is not None:
-        adopt(model, torch.load(start_from, map_location="cpu", weights_only=True)["model"])
-    optimizer = torch.optim.AdamW(_groups(model, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98))
-    checkpoint, step = run / "checkpoint.pt", 0
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, map_location=place, weights_only=True)
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        step = saved["step"]
-    model.train()
-    saved_at = time.monotonic()
-    with (run / "metrics.jsonl").open("a") as metrics:
-        for pixels, part, label in batches(parts, config.batch, config.seed, step):
-            if step >= config.steps:
-                break
-            began = time.monotonic()
-            for group in optimizer.param_groups:
-                group["lr"] = rate(config, step)
-            values = _step(model, optimizer, pixels, part, label, step, place)
-            step += 1
-            if step % LOG_EVERY == 0 or step == config.steps:
-                record = {"step": step, "lr": rate(config, step - 1), **values, "seconds": time.monotonic() - began}
-                metrics.write(json.dumps(record) + "\n")
-                metrics.flush()
-                print("  ".join(f"{name} {value:9.4g}" for name, value in record.items()), file=sys.stderr, flush=True)
-            if step == config.steps or time.monotonic() - saved_at > 60 * config.checkpoint_minutes:
-                _save(checkpoint, model, optimizer, step)
-                saved_at = time.monotonic()
-    return checkpoint
+    place = place or Place()
+    _check(config, parts, place)
+    torch.manual_seed(config.loop.seed)
+    module = Pretraining(config, [len(s.classes) for s in parts])
+    start = None if start_from is None else adopted(module, load_checkpoint(start_from).best, str(start_from))
+    micro = config.batch // config.loop.accumulate
+
+    def batches(step: int) -> Iterator[Batch]:
+        first = step * config.loop.accumulate
+        return stream.batches(parts, micro, config.loop.seed, first, place.rank, place.world)
+
+    def evaluate(module: nn.Module, step: int) -> dict[str, float]:
+        assert isinstance(module, Pretraining)
+        if any(config.weight(name) for name in PICTURES):
+            contact_sheet(module, parts, run / "reconstructions" / f"{step:07d}.png", place.device)
+        return validation(module, parts, place.device)
+
+    return train(
+        module, batches, config.loop, run, record=_record(config, parts, start_from), place=place, start=start,
+        prepare=lambda batch: views(batch, config), evaluate=evaluate,
+    )  # fmt: skip
 
 
-def rate(config: PretrainConfig, step: int) -> float:
-    """Return the learning rate: linear warm-up, then a cosine to zero."""
-    if step < config.warmup:
-        return config.learning_rate * (step + 1) / config.warmup
-    done = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return config.learning_rate * (1 + math.cos(math.pi * min(1.0, done))) / 2
+def views(batch: Batch, config: PretrainConfig) -> Batch:
+    """Make of a batch of stamps what the objectives look at.
 
-
-def adopt(model: Pretraining, state: dict[str, Tensor]) -> None:
-    """Take over the weights of a run at another image size.
-
-    Bias tables of windows that change size are resampled (bicubic), as Swin does between resolutions.
+    Returns
+    -------
+    dict
+        ``one``, ``other`` (B, 3, S, S) in 0..1, ``part`` and ``label`` (B,); with ``masked`` also ``visible``
+        (B, 1, S, S), with ``denoise`` also ``clean`` and ``noisy`` (the same view, without and with noise and PSF).
     """
-    own, taken = model.state_dict(), {}
-    for name, value in state.items():
-        if name in own and own[name].shape != value.shape and name.endswith("relative_position_bias_table"):
-            value = _resample_table(value, own[name].shape[0])
-        if name in own and own[name].shape == value.shape:
-            taken[name] = value
+    pixels, places, size = batch["pixels"].float() / 255, batch["position"], config.model.image_size
+    step, seed = int(batch["step"]), config.loop.seed
+    made = {"part": batch["part"], "label": batch["label"]}
+    for number, name in enumerate(("one", "other")):
+        made[name] = augment.view(pixels, size, config.augment, (seed, step, number), places)
+    if config.weight("masked"):
+        chance = augment.uniform((seed, step, 2), places, (size // config.mask_patch) ** 2, pixels.device)
+        made["visible"] = patch_masks(chance, size, config.mask_patch, config.mask_share)
+    if config.weight("denoise"):
+        still = dataclasses.replace(config.augment, grey=0.0)
+        for name, strength in (("clean", 0.0), ("noisy", 1.0)):
+            made[name] = augment.view(pixels, size, dataclasses.replace(still, noise=strength, psf=strength), (seed, step, 3), places)
+    return made
+
+
+def adopted(module: nn.Module, state: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
+    """Return a start from the weights of another run: the LVM must fit but for its image size, heads are taken where they fit."""
+    own = module.state_dict()
+    taken = {n: v for n, v in fitted(state, own).items() if n in own and own[n].shape == v.shape}
     if missing := sorted(name for name in own.keys() - taken.keys() if name.startswith("lvm.")):
-        raise ConfigError(f"The checkpoint to start from is of another model: {missing[0]} does not fit.")
-    model.load_state_dict(taken, strict=False)
+        raise ConfigError(f"The checkpoint to start from, {what}, is of another model: {missing[0]} does not fit.")
+    return {**own, **taken}
 
 
-def _step(
-    model: Pretraining,
-    optimizer: torch.optim.Optimizer,
-    pixels: np.ndarray,
-    part: np.ndarray,
-    label: np.ndarray,
-    step: int,
-    place: torch.device,
-) -> dict[str, float]:
-    config = model.config
-    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-    torch.manual_seed(config.seed * 1_000_003 + step)  # drop path
-    stamps = torch.from_numpy(pixels).float() / 255
-    one, other = (augment.view(stamps, config.model.image_size, generator).to(place) for _ in range(2))
-    with torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda"):
-        loss, values = model(one, other, torch.from_numpy(part).to(place), torch.from_numpy(label).to(place))
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    return {"loss": float(loss.detach()), **values}
+@torch.inference_mode()
+def validation(module: Pretraining, parts: Sequence[Stamps], device: torch.device) -> dict[str, float]:
+    """Return the accuracy of 20 nearest neighbours on the validation part of each labelled survey."""
+    figures = {}
+    for stamps in parts:
+        if stamps.labels is None:
+            continue
+        rows = [np.flatnonzero(mask & (stamps.labels >= 0)) for mask in (stamps.trains & ~stamps.validates, stamps.validates)]
+        rows = [np.sort(np.random.default_rng(0).permutation(r)[:n]) for r, n in zip(rows, (4 * JUDGED, JUDGED), strict=True)]
+        if len(rows[0]) >= NEIGHBOURS and len(rows[1]):
+            near, judged = (_features(module, stamps, r, device) for r in rows)
+            knn = KNeighborsClassifier(NEIGHBOURS, metric="cosine", algorithm="brute").fit(near, stamps.labels[rows[0]])
+            figures[f"knn_{stamps.name}"] = float(knn.score(judged, stamps.labels[rows[1]]))
+    return figures
 
 
-def _groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Give matrices weight decay, and biases, norms and bias tables none."""
-    matrices = [p for name, p in model.named_parameters() if p.ndim > 1 and "bias_table" not in name]
-    others = [p for name, p in model.named_parameters() if p.ndim <= 1 or "bias_table" in name]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+@torch.inference_mode()
+def contact_sheet(module: Pretraining, parts: Sequence[Stamps], path: Path, device: torch.device, count: int = 8) -> None:
+    """Write a PNG: for the first validation stamps the view, its decoding, the masked view and its mending."""
+    rows = [(s, row) for s in parts for row in np.flatnonzero(s.validates)[: max(1, count // len(parts))]][:count]
+    if not rows:
+        return
+    config, size = module.config, module.config.model.image_size
+    pixels = torch.from_numpy(np.stack([s.pixels[row] for s, row in rows])).to(device)
+    image = _resized(pixels, size)
+    chance = augment.uniform((0, 0, 2), torch.arange(len(rows)), (size // config.mask_patch) ** 2, image.device)
+    visible = patch_masks(chance, size, config.mask_patch, config.mask_share)
+    columns = [image, module.lvm(image), image * visible, module.mended(image, visible)]
+    grid = torch.cat([torch.cat([*column], dim=1) for column in columns], dim=2)  # (3, n S, 4 S)
+    picture = (grid.clamp(0, 1).flip(0).permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).resize((picture.shape[1] * 2, picture.shape[0] * 2), Image.Resampling.NEAREST).save(path)
 
 
-def _resample_table(table: Tensor, entries: int) -> Tensor:
-    old, new = math.isqrt(table.shape[0]), math.isqrt(entries)
-    grid = table.T.reshape(1, -1, old, old)
-    return nn.functional.interpolate(grid, (new, new), mode="bicubic", align_corners=True).flatten(2)[0].T.contiguous()
+def _features(module: Pretraining, stamps: Stamps, rows: np.ndarray, device: torch.device, batch: int = 64) -> np.ndarray:
+    found = []
+    for start in range(0, len(rows), batch):
+        pixels = torch.from_numpy(np.stack([stamps.pixels[row] for row in rows[start : start + batch]])).to(device)
+        found.append(module.lvm.features(_resized(pixels, module.config.model.image_size)).float().cpu().numpy())
+    return np.concatenate(found)
 
 
-def _save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, partial)
-    os.replace(partial, path)
+def _resized(pixels: Tensor, size: int) -> Tensor:
+    image = pixels.float() / 255
+    return image if size == STORED_SIZE else nn.functional.interpolate(image, (size, size), mode="area")
 
 
-def _write_config(config: PretrainConfig, parts: Sequence[Stamps], start_from: Path | None, run: Path) -> None:
-    data = [{"name": s.name, "stamps": len(s.object_ids), "training": int(s.trains.sum()), "classes": list(s.classes)} for s in parts]
-    record = {**dataclasses.asdict(config), "data": data, "start_from": str(start_from) if start_from else None}
-    record = json.loads(json.dumps(record))
-    path = run / "config.json"
-    if path.exists() and json.loads(path.read_text()) != record:
-        raise ConfigError(f"{run} holds a run of another configuration; give another folder, or the same options to go on.")
-    path.write_text(json.dumps(record, indent=1))
+def _check(config: PretrainConfig, parts: Sequence[Stamps], place: Place) -> None:
+    if not parts or not sum(int(s.trains.sum()) for s in parts):
+        raise ConfigError("There are no training stamps; name a survey whose objects the split lets train.")
+    if config.weight("classify") and set(config.objectives) == {"classify"} and all(s.labels is None for s in parts):
+        raise ConfigError("The only objective is classify and no survey has labels; write PATH@COLUMN for one, or add an objective.")
+    share = config.batch // config.loop.accumulate
+    if place.world > 1 and share % (augment.BLOCK * place.world):
+        raise ConfigError(
+            f"A batch of {share} cannot be shared by {place.world} processes: it must be a multiple of {augment.BLOCK * place.world}."
+        )
+
+
+def _record(config: PretrainConfig, parts: Sequence[Stamps], start_from: Path | None) -> dict[str, Any]:
+    data = [{"name": s.name, "stamps": len(s.trains), "training": int(s.trains.sum()), "classes": list(s.classes)} for s in parts]
+    return {"program": "pretrain", **dataclasses.asdict(config), "data": data, "start_from": str(start_from) if start_from else None}

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from discovery.errors import ConfigError
 
-
 CPU = torch.device("cpu")
 
 
