@@ -21,6 +21,8 @@ STORED_SIZE = 128
 READ = 256
 TRAIN_SHARE = 205
 """A stamp trains when the first two bytes of the SHA-1 of its object_id are both below this (0.8 x 0.8)."""
+VALIDATION_FROM = 230
+"""A training stamp validates when the third byte is at least this (0.1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,8 @@ class Stamps:
         (N,) int64 into ``classes``, -1 where there is no label.
     trains : numpy.ndarray
         (N,) bool: the training part of the split.
+    validates : numpy.ndarray
+        (N,) bool: the tenth of the training part that choices are made on; ``trains & ~validates`` leaves it out.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Stamps:
     labels: np.ndarray | None
     classes: tuple[str, ...]
     trains: np.ndarray
+    validates: np.ndarray
 
 
 def is_training(object_id: str) -> bool:
@@ -52,6 +57,11 @@ def is_training(object_id: str) -> bool:
     out, so the second byte holds out another fifth to measure on.
     """
     return max(hashlib.sha1(object_id.encode()).digest()[:2]) < TRAIN_SHARE
+
+
+def is_validation(object_id: str) -> bool:
+    """Tell whether a training object belongs to the tenth that choices are made on: third byte of the SHA-1."""
+    return is_training(object_id) and hashlib.sha1(object_id.encode()).digest()[2] >= VALIDATION_FROM
 
 
 def load_stamps(source: str, cache: Path) -> Stamps:
@@ -78,6 +88,7 @@ def load_stamps(source: str, cache: Path) -> Stamps:
         labels=labels,
         classes=classes,
         trains=np.array([is_training(name) for name in ids]),
+        validates=np.array([is_validation(name) for name in ids]),
     )
 
 
