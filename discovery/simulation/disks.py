@@ -5,6 +5,7 @@ Each function adds a galaxy of any total flux to a scene; the caller scales it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,15 @@ class Shape:
     axis_ratio: float
     angle: float
     sersic: float
+
+    @property
+    def ellipticity(self) -> tuple[float, float]:
+        """Tractor's e1, e2: |e| = (1 - q) / (1 + q) with twice the position angle from north through east.
+
+        The angle of a `Shape` counts from the west through north.
+        """
+        size = (1 - self.axis_ratio) / (1 + self.axis_ratio)
+        return -size * math.cos(2 * self.angle), -size * math.sin(2 * self.angle)
 
 
 @dataclass(frozen=True, kw_only=True)

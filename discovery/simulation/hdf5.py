@@ -37,6 +37,9 @@ DATASETS: dict[str, tuple[str, tuple[int, ...]]] = {
     "ebv": ("f4", ()),
     "maskbits": ("i4", ()),
     "source_type": ("S3", ()),
+    "shape_r": ("f4", ()),
+    "shape_e1": ("f4", ()),
+    "shape_e2": ("f4", ()),
     "z_spec": ("f4", ()),
     "z_phot_mean": ("f4", ()),
     "z_phot_median": ("f4", ()),
@@ -48,7 +51,11 @@ DATASETS: dict[str, tuple[str, tuple[int, ...]]] = {
     "z_training": ("i2", ()),
     "truth_class": ("S10", ()),
 }
-"""Type and shape of one row of each root dataset."""
+"""Type and shape of one row of each root dataset.
+
+``flux``, ``shape_r`` (arcsec), ``shape_e1`` and ``shape_e2`` are what the object was drawn with, without noise or PSF, as
+a perfect Tractor would tell: ``flux`` is what passed the dust, the shape is 0 for stars.
+"""
 
 
 class StampFiles:
@@ -119,6 +126,9 @@ def stamp_columns(target: Target, drawn: Drawn) -> dict[str, object]:
         "ebv": drawn.ebv,
         "maskbits": drawn.maskbits,
         "source_type": drawn.source_type.encode(),
+        "shape_r": drawn.shape_r_arcsec,
+        "shape_e1": drawn.shape.ellipticity[0],
+        "shape_e2": drawn.shape.ellipticity[1],
         "z_spec": drawn.z_spec,
         **_photometric_redshift(target.row, drawn.redshift),
         "z_training": int(drawn.z_spec > 0),

@@ -62,17 +62,11 @@ def _band_columns(drawn: list[Drawn], index: int, band: str) -> dict[str, np.nda
 
 
 def _shape_columns(drawn: list[Drawn]) -> dict[str, np.ndarray]:
-    """Return half-light radius (arcsec), Sersic index and ellipticity, 0 for point sources.
-
-    Tractor: |e| = (1 - q) / (1 + q) with twice the position angle from north through east; the angle
-    of a `Shape` counts from the west through north.
-    """
-    ratio = np.array([stamp.shape.axis_ratio for stamp in drawn])
-    angle = np.array([stamp.shape.angle for stamp in drawn])
-    ellipticity = (1 - ratio) / (1 + ratio)
+    """Return half-light radius (arcsec), Sersic index and ellipticity, 0 for point sources."""
+    ellipticity = np.array([stamp.shape.ellipticity for stamp in drawn])
     return {
         "SERSIC": np.array([stamp.shape.sersic for stamp in drawn], "f4"),
         "SHAPE_R": np.array([stamp.shape_r_arcsec for stamp in drawn], "f4"),
-        "SHAPE_E1": (-ellipticity * np.cos(2 * angle)).astype("f4"),
-        "SHAPE_E2": (-ellipticity * np.sin(2 * angle)).astype("f4"),
+        "SHAPE_E1": ellipticity[:, 0].astype("f4"),
+        "SHAPE_E2": ellipticity[:, 1].astype("f4"),
     }

@@ -19,7 +19,9 @@ from discovery.simulation.bricks_on_sky import brick_at
 
 GALAXIES = 48
 BANDED = ("flux", "fiberflux", "psfdepth", "psfsize", "fracin", "nobs", "transmission")
-SINGLE = ("inds", "ra", "dec", "brickid", "objid", "release", "ebv", "maskbits", "source_type", "z_spec")
+SINGLE = (
+    "inds", "ra", "dec", "brickid", "objid", "release", "ebv", "maskbits", "source_type", "shape_r", "shape_e1", "shape_e2", "z_spec",
+)  # fmt: skip
 REDSHIFTS = ("mean", "median", "std", "l68", "u68", "l95", "u95")
 
 
@@ -57,6 +59,24 @@ def test_catalogue_is_plausible(stamp_file: Path) -> None:
     assert nearest.min() > 20 * u.arcsec
 
 
+def test_true_shapes_are_in_the_pixels(stamp_file: Path) -> None:
+    """Second moments of the light of edge-on galaxies (north up, east left) point where the columns say."""
+    with h5py.File(stamp_file) as file:
+        names = file["truth_class"][:].astype(str)
+        radius, e1, e2 = (file[name][:] for name in ("shape_r", "shape_e1", "shape_e2"))
+        images = file["images"][:].sum(axis=1)
+    assert not radius[names == "star"].any() and not np.hypot(e1, e2)[names == "star"].any()
+    galaxies = ~np.isin(names, ("star", "artefact"))
+    assert (radius[galaxies] >= 1.0).all() and (np.hypot(e1, e2) < 1).all()
+    up, right = np.mgrid[-20:20, -20:20] + 0.5
+    for image, one, two in zip(images[names == "edge_on"], e1[names == "edge_on"], e2[names == "edge_on"], strict=True):
+        light = np.clip(image[56:96, 56:96], 0, None) ** 1.5
+        xx, yy, xy = (float((light * product).sum()) for product in (right**2, up**2, right * up))
+        measured = np.degrees(np.arctan2(-2 * xy, yy - xx)) / 2  # from north through east; x counts towards the west
+        stated = np.degrees(np.arctan2(two, one)) / 2
+        assert abs((measured - stated + 90) % 180 - 90) < 12
+
+
 def test_stated_noise_and_psf_are_in_the_pixels(stamp_file: Path) -> None:
     with h5py.File(stamp_file) as file:
         depth, size = file["psfdepth"][:], file["psfsize"][:]
@@ -88,6 +108,8 @@ def test_bricks_show_the_sky_of_the_stamps(stamp_file: Path, brick_folder: Path)
         np.testing.assert_array_equal(catalogue["OBJID"], file["objid"][:])
         np.testing.assert_array_equal(catalogue["truth_class"], file["truth_class"][:].astype(str))
         np.testing.assert_allclose(catalogue["FLUX_R"], file["flux"][:, 1])
+        for column in ("shape_r", "shape_e1", "shape_e2"):
+            np.testing.assert_array_equal(catalogue[column.upper()], file[column][:])
     for index, band in enumerate("grz"):
         image, header = fits.getdata(folder / f"legacysurvey-{name}-image-{band}.fits.fz", 1, header=True)
         assert image.shape == (3600, 3600)
