@@ -1,28 +1,36 @@
-"""Training stamps: prepared once by the library's own path, kept as uint8, read by memory map."""
+"""Training stamps: prepared once by the library's own path, read from disk when wanted."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
-from discovery.errors import ConfigError, StampError
-from discovery.preprocess import CropConfig, prepare
+from discovery.errors import ConfigError
 from discovery.readers import open_survey
-from discovery.stamps import Damaged, Survey
+from training.packing import pack
+from training.shards import is_shards, open_shards
+from training.split import is_training, is_validation
+
+__all__ = ["STORED_SIZE", "PixelArray", "Stamps", "is_training", "is_validation", "load_stamps"]
 
 STORED_SIZE = 128
-READ = 256
-TRAIN_SHARE = 205
-"""A stamp trains when the first two bytes of the SHA-1 of its object_id are both below this (0.8 x 0.8)."""
-VALIDATION_FROM = 230
-"""A training stamp validates when the third byte is at least this (0.1)."""
+
+
+class PixelArray(Protocol):
+    """What is read like an array of stamps: a memory map, or `training.shards.ShardedPixels`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +39,9 @@ class Stamps:
 
     Attributes
     ----------
-    pixels : numpy.ndarray
-        (N, 3, 128, 128) uint8, dr2_rgb colours times 255, channels g r z, memory-mapped.
+    pixels : PixelArray
+        (N, 3, S, S) uint8 (or float16), dr2_rgb colours times 255, channels g r z, on disk; rows are read when asked
+        for, by number, slice, numbers or mask. S is 128 unless shards were packed with another size.
     labels : numpy.ndarray or None
         (N,) int64 into ``classes``, -1 where there is no label.
     trains : numpy.ndarray
@@ -42,111 +51,81 @@ class Stamps:
     """
 
     name: str
-    pixels: np.ndarray
-    object_ids: tuple[str, ...]
+    pixels: PixelArray
+    object_ids: Sequence[str]
     labels: np.ndarray | None
     classes: tuple[str, ...]
     trains: np.ndarray
     validates: np.ndarray
 
 
-def is_training(object_id: str) -> bool:
-    """Tell whether an object belongs to the training part; the rule is the same for every set.
-
-    The first byte is the split that everybody keeps; labelled sets are handed out without the part that it holds
-    out, so the second byte holds out another fifth to measure on.
-    """
-    return max(hashlib.sha1(object_id.encode()).digest()[:2]) < TRAIN_SHARE
-
-
-def is_validation(object_id: str) -> bool:
-    """Tell whether a training object belongs to the tenth that choices are made on: third byte of the SHA-1."""
-    return is_training(object_id) and hashlib.sha1(object_id.encode()).digest()[2] >= VALIDATION_FROM
-
-
 def load_stamps(source: str, cache: Path) -> Stamps:
-    """Prepare a survey's stamps, or open them where that has been done.
+    """Open training shards, or prepare a survey's stamps (and open them where that has been done).
 
     Parameters
     ----------
     source
-        A path that `open_survey` reads, with ``@COLUMN`` behind it where a column holds labels.
+        A folder of shards or a path that `open_survey` reads, with ``@COLUMN`` behind it where a column holds labels.
     cache
-        Folder for the prepared stamps.
+        Folder for the prepared stamps of surveys.
+
+    Raises
+    ------
+    ConfigError
+        If shards are not packed to the end, or there is no such column.
+    SurveyError
+        If the path is no survey.
     """
     path, _, column = source.partition("@")
     resolved = Path(path).resolve()
+    if is_shards(resolved):
+        return _from_shards(resolved, resolved.name, column)
     folder = cache / f"{resolved.name}-{hashlib.sha1(str(resolved).encode()).hexdigest()[:8]}"
-    if not (folder / "stamps.json").exists():
-        _prepare(open_survey([path]), folder)
-    ids = tuple(json.loads((folder / "stamps.json").read_text()))
-    labels, classes = _labels(path, column, ids) if column else (None, ())
+    if (folder / "stamps.json").exists():
+        return _from_first_form(folder, path, column)
+    pack([path], folder)
+    stamps = _from_shards(folder, resolved.name, "")
+    return stamps if not column else _labelled(stamps, path, column)
+
+
+def _from_shards(folder: Path, name: str, column: str) -> Stamps:
+    shards = open_shards(folder)
+    labels, classes = shards.labels(column) if column else (None, ())
     return Stamps(
-        name=resolved.name,
-        pixels=np.load(folder / "pixels.npy", mmap_mode="r"),
-        object_ids=ids,
+        name=name,
+        pixels=shards.pixels,
+        object_ids=shards.object_ids,
         labels=labels,
         classes=classes,
-        trains=np.array([is_training(name) for name in ids]),
-        validates=np.array([is_validation(name) for name in ids]),
+        trains=shards.trains,
+        validates=shards.validates,
     )
 
 
-def batches(parts: Sequence[Stamps], batch: int, seed: int, first_step: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Give endless batches from the training parts, each stamp once an epoch, from any step on.
-
-    Yields
-    ------
-    pixels : (B, 3, 128, 128) uint8
-    part : (B,) int64, index into ``parts``
-    label : (B,) int64, -1 where there is none
-    """
-    part = np.concatenate([np.full(s.trains.sum(), i) for i, s in enumerate(parts)])
-    place = np.concatenate([np.flatnonzero(s.trains) for s in parts])
-    steps_an_epoch = len(part) // batch
-    if steps_an_epoch == 0:
-        raise ConfigError(f"There are {len(part)} training stamps, fewer than a batch of {batch}; give more, or a smaller batch.")
-    step, epoch, order = first_step, -1, np.empty(0, np.int64)
-    while True:
-        if step // steps_an_epoch != epoch:
-            epoch = step // steps_an_epoch
-            order = np.random.default_rng([seed, epoch]).permutation(len(part))
-        chosen = order[step % steps_an_epoch * batch :][:batch]
-        pixels = np.stack([parts[part[i]].pixels[place[i]] for i in chosen])
-        labels = np.array([-1 if (known := parts[part[i]].labels) is None else known[place[i]] for i in chosen])
-        yield pixels, part[chosen], labels
-        step += 1
+def _from_first_form(folder: Path, path: str, column: str) -> Stamps:
+    """Open stamps that were prepared before there were shards: one array and a list of names."""
+    ids = tuple(json.loads((folder / "stamps.json").read_text()))
+    stamps = Stamps(
+        name=Path(path).resolve().name,
+        pixels=np.load(folder / "pixels.npy", mmap_mode="r"),
+        object_ids=ids,
+        labels=None,
+        classes=(),
+        trains=np.array([is_training(name) for name in ids]),
+        validates=np.array([is_validation(name) for name in ids]),
+    )
+    return stamps if not column else _labelled(stamps, path, column)
 
 
-def _prepare(survey: Survey, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "pixels.partial.npy"
-    shape = (len(survey), 3, STORED_SIZE, STORED_SIZE)
-    out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-    ids: list[str] = []
-    for start in tqdm(range(0, len(survey), READ), desc=f"preparing {folder.name}", unit="batch", disable=None):
-        for stamp in survey.read(start, min(start + READ, len(survey))):
-            if isinstance(stamp, Damaged):
-                continue
-            try:
-                done = prepare(stamp, convention="dr2_rgb", crop=CropConfig(), size=STORED_SIZE)
-            except StampError:
-                continue
-            out[len(ids)] = np.rint(done.inputs[0] * 255)
-            ids.append(stamp.object_id)
-    out.flush()
-    np.save(folder / "pixels.npy", out[: len(ids)]) if len(ids) < len(survey) else os.replace(partial, folder / "pixels.npy")
-    partial.unlink(missing_ok=True)
-    (folder / "stamps.json").write_text(json.dumps(ids))
-
-
-def _labels(path: str, column: str, ids: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
+def _labelled(stamps: Stamps, path: str, column: str) -> Stamps:
+    """Return the stamps with labels from the survey's table."""
     table = open_survey([path]).table()
     if column not in table.column_names:
         raise ConfigError(f"{path} has no column {column!r}; it has {', '.join(table.column_names)}.")
     known = dict(zip(table["object_id"].to_pylist(), table[column].to_pylist(), strict=True))
-    names = [known[name] for name in ids]
+    names = [known[name] for name in stamps.object_ids]
     names = [name.decode() if isinstance(name, bytes) else name for name in names]
     classes = tuple(sorted({str(name) for name in names if name is not None}))
     place = {name: i for i, name in enumerate(classes)}
-    return np.array([-1 if name is None else place[str(name)] for name in names]), classes
+    labels = np.array([-1 if name is None else place[str(name)] for name in names])
+    return replace(stamps, labels=labels, classes=classes)
