@@ -16,7 +16,7 @@ from training.order import Order
 
 AHEAD = 4
 """Batches that wait, read, for the loop."""
-BLOCK = 4096
+BLOCK = 1024
 
 
 def batches(
