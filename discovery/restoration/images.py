@@ -1,0 +1,262 @@
+"""A FITS image in, a FITS image out: restored, or with its missing parts mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+from tqdm import tqdm
+
+from discovery import __version__
+from discovery.errors import ConfigError, StampError
+from discovery.restoration.flux import conserve_flux
+from discovery.restoration.masks import Selection, selected
+from discovery.restoration.mosaic import Mosaic, Written, check_out, open_mosaic, write_like
+from discovery.restoration.network import ImageNetwork
+from discovery.restoration.stretch import stretch, unstretch
+from discovery.restoration.tiles import apply_tiles, cover
+from discovery.surveys import SURVEYS, SurveyStyle
+
+FIELD_PIXELS = 1024
+"""Images are worked on in fields of this side, so that memory does not grow with the image."""
+FIELD_OVERLAP_PIXELS = 192
+FILL_SIGMA_PIXELS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What was done.
+
+    Attributes
+    ----------
+    out : str
+        The file.
+    height, width : int
+        Of the image.
+    bands : str
+        In the order of the file.
+    masked : int
+        Pixels that were mended.
+    left : int
+        Pixels without a measurement, which stayed as they were.
+    checksum : str
+        SHA-256 of the network's weights.
+    """
+
+    out: str
+    height: int
+    width: int
+    bands: str
+    masked: int
+    left: int
+    checksum: str
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as a JSON-able object."""
+        return asdict(self)
+
+
+def restore_image(
+    image: Path, out: Path, network: ImageNetwork, *, survey: str = "legacy", overwrite: bool = False
+) -> Outcome:
+    """Sharpen and denoise an image of three bands.
+
+    Flux in apertures of at least 8 pixels' radius is kept, see `discovery.restoration.flux`. Pixels that are not finite,
+    or exactly 0 (not observed), in some band stay as they are; the network sees their surroundings continued there.
+
+    Parameters
+    ----------
+    image : Path
+        FITS, (3, H, W) nanomaggies per pixel, bands as the BANDS card says, else g r z.
+    out : Path
+        Written with the input's header and number type; extension RESIDUAL holds output minus input.
+    survey : str
+        Key of `discovery.surveys.SURVEYS`: whose stretch is used.
+
+    Raises
+    ------
+    StampError
+        If the image cannot be used, or the output not be written.
+    ConfigError
+        For an unknown survey.
+    """
+    style = _style(survey)
+    check_out(out, overwrite)
+    with open_mosaic(image) as mosaic:
+        broken, empty = mosaic.unseen()
+        left = broken | empty
+
+        def change(flux: np.ndarray, missing: np.ndarray) -> np.ndarray:
+            return restored_change(flux, missing, network, style)
+
+        history = _history("restore", network, style, image)
+        with write_like(mosaic, out, history, overwrite=overwrite, masked=False) as written:
+            _work(mosaic, written, left, change, everywhere=True)
+            _finish(mosaic, written, ~left)
+        return _outcome(mosaic, out, network, left=int(left.sum()))
+
+
+def reconstruct_image(
+    image: Path,
+    out: Path,
+    network: ImageNetwork,
+    selection: Selection,
+    *,
+    survey: str = "legacy",
+    overwrite: bool = False,
+) -> Outcome:
+    """Mend the selected pixels of an image, and those that are not finite; all others are kept bit for bit.
+
+    Parameters
+    ----------
+    image, out, survey
+        As in `restore_image`; extension MASK says which pixels were mended.
+    selection : Selection
+        What is to be mended.
+
+    Raises
+    ------
+    StampError
+        As in `restore_image`, and if nothing or everything is to be mended.
+    """
+    style = _style(survey)
+    check_out(out, overwrite)
+    with open_mosaic(image) as mosaic:
+        broken, empty = mosaic.unseen()
+        mask = broken | selected(selection, mosaic)
+        if selection.zeros:
+            mask |= empty
+        if not mask.any():
+            raise StampError(f"{image.name}: nothing to mend: give --mask, --region, --circle or --box")
+        if mask.mean() > MOST_MASKED:
+            raise StampError(f"{image.name}: {100 * mask.mean():.0f} % is masked, too much to mend; mask at most {100 * MOST_MASKED:.0f} %")
+
+        def change(flux: np.ndarray, missing: np.ndarray) -> np.ndarray:
+            return mended(flux, missing, network, style)
+
+        history = _history("reconstruct", network, style, image)
+        with write_like(mosaic, out, history, overwrite=overwrite, masked=True) as written:
+            assert written.mask is not None
+            written.mask[:] = mask
+            _work(mosaic, written, mask, change, everywhere=False)
+            _finish(mosaic, written, mask)
+        return _outcome(mosaic, out, network, masked=int(mask.sum()))
+
+
+MOST_MASKED = 0.9
+
+
+def restored_change(flux: np.ndarray, missing: np.ndarray, network: ImageNetwork, style: SurveyStyle) -> np.ndarray:
+    """Return what restoring adds to an image: (3, H, W) nanomaggies, 0 where pixels are missing.
+
+    The network sees the stretched image clipped to 0..1; the *difference* that it makes is added to the stretched
+    image as it is. So nothing outside that range is lost, and a network that does nothing changes no pixel.
+
+    Parameters
+    ----------
+    flux : numpy.ndarray
+        (3, H, W) nanomaggies, bands g r z.
+    missing : numpy.ndarray
+        (H, W) bool.
+    """
+    filled = fill(flux, missing)
+    stretched = stretch(filled, style)
+
+    def difference(tiles: np.ndarray) -> np.ndarray:
+        shown = np.clip(tiles, 0, 1)
+        return network.restore(shown) - shown
+
+    made = apply_tiles(difference, stretched, network.side, network.side // 2)
+    change = unstretch(stretched + made, style) - unstretch(stretched, style)
+    return conserve_flux(np.where(missing, 0, change), filled)
+
+
+def mended(flux: np.ndarray, missing: np.ndarray, network: ImageNetwork, style: SurveyStyle) -> np.ndarray:
+    """Return the fluxes (3, H, W) that a network puts at missing pixels; of no meaning elsewhere."""
+    stretched = stretch(fill(flux, missing), style)
+
+    def answer(tiles: np.ndarray) -> np.ndarray:
+        return network.reconstruct(np.clip(tiles[:, :3], 0, 1), tiles[:, 3:])
+
+    planes = np.concatenate([stretched, missing[None].astype(np.float64)])
+    return unstretch(apply_tiles(answer, planes, network.side, network.side // 2, only=missing), style)
+
+
+def fill(flux: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Return an image (float64) whose missing pixels are the weighted mean of the known ones around.
+
+    The weights are Gaussian, with a sigma that grows from 2 pixels by factors of two until every pixel has neighbours.
+    """
+    known = ~missing & np.isfinite(flux).all(axis=0)
+    filled = np.where(known, flux, 0.0).astype(np.float64)
+    left, sigma = ~known, FILL_SIGMA_PIXELS
+    while left.any() and known.any():
+        weight = ndimage.gaussian_filter(known.astype(np.float64), sigma)
+        near = left & (weight > 1e-3)
+        for plane in filled:
+            total = ndimage.gaussian_filter(np.where(known, plane, 0.0), sigma)
+            plane[near] = total[near] / weight[near]
+        left, sigma = left & ~near, 2 * sigma
+    return filled
+
+
+def _work(
+    mosaic: Mosaic,
+    written: Written,
+    missing: np.ndarray,
+    change: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    *,
+    everywhere: bool,
+) -> None:
+    """Add up what each field gives, weighted, in the residual's place."""
+    fields = cover(*mosaic.shape, FIELD_PIXELS, FIELD_OVERLAP_PIXELS)
+    fields = [field for field in fields if everywhere or missing[field.rows, field.columns].any()]
+    for field in tqdm(fields, desc="fields", unit="field", disable=None if len(fields) > 1 else True):
+        part = change(mosaic.read(field.rows, field.columns), missing[field.rows, field.columns])
+        for plane, values in zip(mosaic.planes, part, strict=True):
+            written.residual[plane, field.rows, field.columns] += field.weight * values
+
+
+def _finish(mosaic: Mosaic, written: Written, touched: np.ndarray) -> None:
+    """Make output and residual of what `_work` added up.
+
+    Restoring adds a change to the pixels; mending (a mask is written) replaces them. Other pixels are copied.
+    """
+    for rows in mosaic.row_parts():
+        before = mosaic.read(rows, slice(None))
+        for plane, values in zip(mosaic.planes, before, strict=True):
+            made = written.residual[plane, rows].astype(mosaic.dtype)
+            new = np.where(touched[rows], made if written.mask is not None else values + made, values)
+            written.image[plane, rows] = new
+            written.residual[plane, rows] = np.where(touched[rows], new - values, 0)
+
+
+def _style(survey: str) -> SurveyStyle:
+    if survey not in SURVEYS:
+        raise ConfigError(f"There is no survey '{survey}'; known are {', '.join(SURVEYS)}.")
+    return SURVEYS[survey]
+
+
+def _history(verb: str, network: ImageNetwork, style: SurveyStyle, image: Path) -> list[str]:
+    return [
+        f"discovery {__version__} {verb} of {image.name.encode('ascii', 'replace').decode()}",
+        f"network sha256 {network.checksum[:32]}",
+        f"asinh stretch of survey {style.name}; extension RESIDUAL is this minus input",
+    ]
+
+
+def _outcome(mosaic: Mosaic, out: Path, network: ImageNetwork, *, masked: int = 0, left: int = 0) -> Outcome:
+    in_file = sorted(zip(mosaic.planes, mosaic.bands, strict=True))
+    return Outcome(
+        out=str(out),
+        height=mosaic.shape[0],
+        width=mosaic.shape[1],
+        bands="".join(band for _, band in in_file),
+        masked=masked,
+        left=left,
+        checksum=network.checksum,
+    )
