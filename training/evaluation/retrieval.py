@@ -1,0 +1,164 @@
+"""Retrieval: each held-out stamp as a query among the rest, and rare things from five examples."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from discovery.encoder import Encoder
+from discovery.errors import ConfigError
+from discovery.hunts.measures import average_precision
+from discovery.hunts.ranking import TrainingSet, rank
+from discovery.hunts.simulate import ArrayEmbeddings
+from training.data import Stamps
+from training.evaluation.spaces import Vectors, labelled_parts, spaces
+from training.evaluation.tables import document, spread
+
+CUTS = (10, 100)
+GAIN_CUT = 10
+EXAMPLES = 5
+GALLERY_SHARE = 0.8
+
+
+def recall_at(relevant: np.ndarray, k: int, total: np.ndarray) -> np.ndarray:
+    """Return the share of all relevant objects among the first k of each ranking.
+
+    Parameters
+    ----------
+    relevant : numpy.ndarray
+        (Q, n) bool, best first.
+    total : numpy.ndarray
+        (Q,) relevant objects of each query, those beyond n included.
+    """
+    return relevant[:, :k].sum(1) / total
+
+
+def ndcg_at(relevant: np.ndarray, k: int, total: np.ndarray) -> np.ndarray:
+    """Return the normalised discounted cumulative gain of each ranking, (Q,), with gains 0 and 1.
+
+    ``DCG = sum_i gain_i / log2(i + 1)`` over the first k places i, divided by that of the best ranking (Jarvelin &
+    Kekalainen 2002).
+    """
+    discount = 1 / np.log2(np.arange(2, k + 2))
+    best = np.cumsum(discount)[np.minimum(total, k) - 1]
+    first = relevant[:, :k]
+    return first @ discount[: first.shape[1]] / best
+
+
+def retrieval(
+    encoder: Encoder,
+    stamps: Stamps,
+    *,
+    seeds: int = 3,
+    held_out: int | None = None,
+    baselines: bool = True,
+    vectors: list[Vectors] | None = None,
+) -> dict[str, Any]:
+    """Measure recall@k and nDCG@10 by class, each held-out stamp being the query once.
+
+    A draw takes four fifths of the held-out stamps (of ``held_out`` of them, when given); queries and what they
+    are searched in are the same stamps, the query itself left out.
+
+    Raises
+    ------
+    ConfigError
+        If a class has fewer than two held-out stamps.
+    """
+    labels, rows = stamps.labels, labelled_parts(stamps)[1]
+    rows = np.sort(np.random.default_rng(0).permutation(rows)[:held_out])
+    values: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    sizes: dict[str, int] = {}
+    vectors = vectors or spaces(encoder, stamps, baselines=baselines)
+    for seed in range(seeds):
+        drawn = np.sort(np.random.default_rng([2, seed]).permutation(rows)[: max(2, int(GALLERY_SHARE * len(rows)))])
+        truth = labels[drawn]  # type: ignore[index]
+        sizes = {name: int((truth == at).sum()) for at, name in enumerate(stamps.classes)}
+        few = [name for name, count in sizes.items() if count < 2]
+        if few:
+            raise ConfigError(f"Class {few[0]!r} of {stamps.name} has {sizes[few[0]]} held-out stamps in a draw; retrieval needs two.")
+        for one in vectors:
+            found = _by_query(one.at(drawn), truth)
+            for measure, figures in found.items():
+                each = [float(figures[truth == at].mean()) for at in range(len(stamps.classes))]
+                for name, figure in zip((*stamps.classes, "mean of classes"), (*each, float(np.mean(each))), strict=True):
+                    values[name, one.name][measure].append(figure)
+    lines = [
+        {"class": name, "stamps": sizes.get(name), "space": space, **{m: spread(figures) for m, figures in found.items()}}
+        for (name, space), found in sorted(values.items(), key=lambda item: [*stamps.classes, "mean of classes"].index(item[0][0]))
+    ]
+    counts = {"held out": len(rows), "in a draw": sum(sizes.values())}
+    notes = [f"recall@{k} of a class of n stamps is at most {k}/(n - 1)" for k in CUTS]
+    return document("retrieval", survey=stamps.name, encoder=encoder, counts=counts, seeds=seeds, lines=lines, notes=notes)
+
+
+def examples(
+    encoder: Encoder,
+    tasks: Sequence[tuple[str, Stamps]],
+    *,
+    seeds: int = 20,
+    baselines: bool = True,
+) -> dict[str, Any]:
+    """Measure how well five examples find the rest of a rare kind: average precision of the similarity.
+
+    Parameters
+    ----------
+    tasks
+        Names, and stamps with the classes no and yes; tasks of one survey share their vectors. The examples are
+        drawn anew for each seed; the rest of the held-out part is ranked by the library's own similarity.
+
+    Raises
+    ------
+    ConfigError
+        If a task has no more held-out stamps of its kind than examples.
+    """
+    lines: list[dict[str, Any]] = []
+    known: dict[tuple[str, ...], list[Vectors]] = {}
+    for name, stamps in tasks:
+        rows = labelled_parts(stamps)[1]
+        truth = stamps.labels[rows] == 1  # type: ignore[index]
+        if truth.sum() <= EXAMPLES or truth.all():
+            raise ConfigError(
+                f"{name}: {int(truth.sum())} of {len(rows)} held-out stamps are of the kind; more than {EXAMPLES} and fewer than all are needed."
+            )
+        survey = (stamps.name, *stamps.object_ids)
+        if survey not in known:
+            known[survey] = spaces(encoder, stamps, baselines=baselines)
+        chance = (truth.sum() - EXAMPLES) / (len(rows) - EXAMPLES)
+        for one in known[survey]:
+            found = [_from_examples(one.at(rows), truth, seed) for seed in range(seeds)]
+            figures = {"average_precision": spread(found), "mean": round(float(np.mean(found)), 4)}
+            lines.append({"kind": name, "of": f"{int(truth.sum())} of {len(rows)}", "space": one.name, **figures, "chance": round(float(chance), 4)})
+    pixels = {line["kind"]: line["mean"] for line in lines if line["space"].startswith("PCA")}
+    for line in lines:
+        line["times_PCA"] = round(line["mean"] / pixels[line["kind"]], 2) if pixels else None
+    names = ", ".join(dict.fromkeys(stamps.name for _, stamps in tasks))
+    return document(f"found from {EXAMPLES} examples", survey=names, encoder=encoder, counts={"examples": EXAMPLES}, seeds=seeds, lines=lines)
+
+
+def _by_query(vectors: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the measures of each stamp as a query among the rest, (Q,) each."""
+    total = np.bincount(labels)[labels] - 1
+    parts: dict[str, list[np.ndarray]] = defaultdict(list)
+    deepest = min(max(CUTS), len(vectors) - 1)
+    for start in range(0, len(vectors), 512):
+        scores = vectors[start : start + 512] @ vectors.T
+        own = np.arange(len(scores))
+        scores[own, start + own] = -np.inf
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :deepest]
+        relevant = labels[order] == labels[start : start + 512, None]
+        for k in CUTS:
+            parts[f"recall@{k}"].append(recall_at(relevant, k, total[start : start + 512]))
+        parts[f"nDCG@{GAIN_CUT}"].append(ndcg_at(relevant, GAIN_CUT, total[start : start + 512]))
+    return {name: np.concatenate(found) for name, found in parts.items()}
+
+
+def _from_examples(vectors: np.ndarray, truth: np.ndarray, seed: int) -> float:
+    given = np.random.default_rng([3, seed]).choice(np.flatnonzero(truth), EXAMPLES, replace=False)
+    training = TrainingSet(positives=vectors[given], negatives=vectors[:0])
+    scores = rank(ArrayEmbeddings(vectors), training, seed=seed, train=False).order_scores
+    rest = np.ones(len(truth), bool)
+    rest[given] = False
+    return average_precision(scores[rest], truth[rest])

@@ -1,0 +1,1 @@
+"""Tables of finished runs: multitask finetuning and lens detection, from what the runs wrote down."""
