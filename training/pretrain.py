@@ -85,7 +85,7 @@ def pretrain(
     Parameters
     ----------
     parts
-        Surveys; their training parts are learned from, their validation parts are looked at on evaluations.
+        Surveys; of their training parts the validation part is only looked at on evaluations, the rest is learned from.
     run
         Folder of the run (see `training.loop.train`), with ``reconstructions/`` where a picture is an objective.
     start_from
@@ -104,7 +104,8 @@ def pretrain(
         If the loss is not finite.
     """
     place = place or Place()
-    _check(config, parts, place)
+    parts, learned = tuple(parts), tuple(dataclasses.replace(s, trains=s.trains & ~s.validates) for s in parts)
+    _check(config, learned, place)
     torch.manual_seed(config.loop.seed)
     module = Pretraining(config, [len(s.classes) for s in parts])
     start = None if start_from is None else adopted(module, load_checkpoint(start_from).best, str(start_from))
@@ -112,7 +113,7 @@ def pretrain(
 
     def batches(step: int) -> Iterator[Batch]:
         first = step * config.loop.accumulate
-        return stream.batches(parts, micro, config.loop.seed, first, place.rank, place.world)
+        return stream.batches(learned, micro, config.loop.seed, first, place.rank, place.world)
 
     def evaluate(module: nn.Module, step: int) -> dict[str, float]:
         assert isinstance(module, Pretraining)
@@ -121,7 +122,7 @@ def pretrain(
         return validation(module, parts, place.device)
 
     return train(
-        module, batches, config.loop, run, record=_record(config, parts, start_from), place=place, start=start,
+        module, batches, config.loop, run, record=_record(config, learned, start_from), place=place, start=start,
         prepare=lambda batch: views(batch, config), evaluate=evaluate,
     )  # fmt: skip
 

@@ -1,157 +1,276 @@
-"""The training program: its parts against oracles, and exact resume."""
+"""The pretraining program: resume, several processes, its files, its errors."""
 
-import csv
-import dataclasses
-import itertools
 import json
-import zipfile
+import math
+import os
+import signal
+import subprocess
+import sys
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from sklearn.neighbors import KNeighborsClassifier
+from PIL import Image
 
+from discovery.cli import main
 from discovery.encoder import load_encoder
-from discovery.errors import ConfigError
-from training import augment
-from training.cli import export
-from training.data import batches, is_training, load_stamps
-from training.evaluate import evaluate, knn_accuracy
-from training.objectives import Classifiers, contrast
-from training.pretrain import Pretraining, adopt, pretrain
-from training.recipes import recipe
+from discovery.errors import ConfigError, TrainingError
+from training.checkpoint import load_checkpoint
+from training.commands.export import export
+from training.data import load_stamps
+from training.loop import LoopConfig, rate, train
+from training.pretrain import pretrain
+from training.recipes import changed, read_config
+
+SMALL = {"loop": {"steps": 4, "evaluate_every": 2, "warmup": 1}, "batch": 16}
+
+
+def small(**changes):
+    config = changed(read_config("debug"), SMALL, "test")
+    return changed(config, changes, "test")
 
 
 @pytest.fixture(scope="module")
-def survey(tmp_path_factory):
-    """A folder with a zip of 120 pictures of two kinds, and their labels."""
-    folder = tmp_path_factory.mktemp("survey")
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:64, :64] - 32
-    with zipfile.ZipFile(folder / "stamps.zip", "w") as archive, (folder / "labels.csv").open("w") as table:
-        lines = csv.writer(table)
-        lines.writerow(["object_id", "file", "kind"])
-        for i in range(120):
-            narrow = 0.2 if i % 2 else 1.0
-            light = np.exp(-(x**2 + (y / narrow) ** 2) / rng.uniform(60, 150))[..., None] * 200
-            picture = np.clip(light + rng.normal(10, 4, (64, 64, 3)), 0, 255).astype(np.uint8)
-            archive.writestr(f"{i}.png", cv2.imencode(".png", picture)[1].tobytes())
-            lines.writerow([f"g{i}", f"{i}.png", "edge_on" if i % 2 else "round"])
-    return folder
+def parts(survey, cache):
+    return [load_stamps(f"{survey}@kind", cache)]
 
 
-def debug(**changes):
-    return dataclasses.replace(recipe("debug"), **changes)
+@pytest.fixture(scope="module")
+def finished(parts, tmp_path_factory):
+    """A run of four steps with every objective."""
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    pretrain(small(), parts, run)
+    return run
 
 
-def test_contrast_is_the_formula():
-    rng = np.random.default_rng(0)
-    one, other = rng.normal(size=(2, 6, 5))
-    both = np.concatenate([one, other])
-    both /= np.linalg.norm(both, axis=1, keepdims=True)
-    losses = []
-    for i in range(12):
-        scores = np.exp(both @ both[i] / 0.3)
-        losses.append(-np.log(scores[(i + 6) % 12] / (scores.sum() - scores[i])))
-    assert contrast(torch.tensor(one), torch.tensor(other), 0.3).item() == pytest.approx(np.mean(losses), rel=1e-5)
+def test_a_run_leaves_its_files(finished):
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert {"loss", "contrast", "masked", "lr", "stamps_per_s", "wait", "grad_norm"} <= lines[0].keys()
+    assert "knn_" not in "".join(lines[0]) and 0 <= lines[0]["wait"] <= 1
+    assert list((finished / "tensorboard").glob("events.out.tfevents.*"))
+    with Image.open(finished / "reconstructions" / "0000004.png") as sheet:
+        assert sheet.size[0] == 4 * 64 * 2 and np.asarray(sheet).std() > 5
+    assert load_checkpoint(finished).record == {"step": 4}
 
 
-def test_classifiers_ignore_what_has_no_label():
-    heads = Classifiers(4, [2, 0])
-    features = torch.randn(3, 4)
-    part = torch.tensor([0, 0, 1])
-    loss, _ = heads(features, part, torch.tensor([1, -1, -1]))
-    alone, _ = heads(features[:1], part[:1], torch.tensor([1]))
-    assert loss.item() == pytest.approx(alone.item())
-    assert heads(features, part, torch.full((3,), -1))[0].item() == 0
+def test_a_run_killed_and_gone_on_with_is_equal(survey, cache, parts, finished, tmp_path):
+    """The process is killed (SIGKILL) after some step; the same command then ends with equal weights and equal losses."""
+    run = tmp_path / "cut"
+    code = (
+        "import sys, torch; torch.set_num_threads(1); from pathlib import Path\n"
+        "from training.data import load_stamps; from training.pretrain import pretrain; from training.recipes import changed, read_config\n"
+        f"config = changed(changed(read_config('debug'), {SMALL!r}, 't'), {{'loop': {{'checkpoint_minutes': 0.0}}}}, 't')\n"
+        "pretrain(config, [load_stamps(sys.argv[1], Path(sys.argv[2]))], Path(sys.argv[3]))\n"
+    )
+    command = [sys.executable, "-c", code, f"{survey}@kind", str(cache), str(run)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.startswith("step") and line.split()[1].startswith("2/"):
+                process.send_signal(signal.SIGKILL)
+                break
+    config = changed(small(), {"loop": {"checkpoint_minutes": 0.0}}, "test")
+    assert 1 <= load_checkpoint(run).record["step"] <= 4
+    pretrain(config, parts, run)
+    one, other = load_checkpoint(finished), load_checkpoint(run)
+    for part in ("model", "ema", "optimizer"):
+        mine, theirs = getattr(one, part), getattr(other, part)
+        assert mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+    losses = [[json.loads(line)["loss"] for line in (r / "metrics.jsonl").read_text().splitlines()] for r in (finished, run)]
+    assert losses[0] == losses[1]
 
 
-def test_views_are_turned_copies_of_the_stamp(survey, tmp_path):
-    stamps = torch.from_numpy(load_stamps(str(survey), tmp_path).pixels[:16].copy()).float() / 255
-    one = augment.view(stamps, 64, torch.Generator().manual_seed(1))
-    same = augment.view(stamps, 64, torch.Generator().manual_seed(1))
-    other = augment.view(stamps, 64, torch.Generator().manual_seed(2))
-    assert one.shape == (16, 3, 64, 64) and one.min() >= 0 and one.max() <= 1
-    assert torch.equal(one, same) and not torch.allclose(one, other, atol=0.05)
-    assert (one.mean((1, 2, 3)) - stamps.mean((1, 2, 3))).abs().max() < 0.15
+def test_sigterm_saves_and_says_how_to_go_on(tmp_path):
+    """A queue's warning ends the run after its step; going on then ends as an undisturbed run does."""
+
+    class Warned(torch.nn.Module):
+        def __init__(self, at):
+            super().__init__()
+            self.weight, self.at = torch.nn.Parameter(torch.ones(3)), at
+
+        def forward(self, batch):
+            if int(batch["step"]) == self.at:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return (self.weight * batch["x"]).sum().square(), {}
+
+    def batches(step):
+        while True:
+            yield {"x": torch.full((3,), float(step + 1)), "step": torch.tensor(step)}
+            step += 1
+
+    config = LoopConfig(steps=8, learning_rate=0.1)
+    with pytest.raises(TrainingError, match="run the same command to go on"):
+        train(Warned(3), batches, config, tmp_path / "run", record={})
+    assert 4 <= load_checkpoint(tmp_path / "run").record["step"] < 8
+    ends = [load_checkpoint(train(Warned(-1), batches, config, tmp_path / name, record={})) for name in ("run", "whole")]
+    assert torch.equal(ends[0].model["weight"], ends[1].model["weight"])
 
 
-def test_the_loader_gives_each_training_stamp_once_an_epoch(survey, tmp_path):
-    stamps = load_stamps(f"{survey}@kind", tmp_path)
-    assert stamps.classes == ("edge_on", "round")
-    assert stamps.trains.tolist() == [is_training(name) for name in stamps.object_ids]
-    count = int(stamps.trains.sum())
-    seen = [pixels for pixels, _, _ in itertools.islice(batches([stamps], 4, 0, 0), count // 4)]
-    sums = sorted(np.concatenate(seen).sum((1, 2, 3)).tolist())
-    allowed = sorted(stamps.pixels[stamps.trains].sum((1, 2, 3)).tolist())
-    assert len(set(sums)) == len(sums) and set(sums) <= set(allowed)
-    late = next(batches([stamps], 4, 0, 3))[0]
-    np.testing.assert_array_equal(late, seen[3])
+def test_two_processes_give_the_loss_of_one(survey, cache, tmp_path):
+    """gloo, two processes on this machine, against one process with the same global batch: every loss and the weights."""
+    load_stamps(f"{survey}@kind", cache)
+    config = tmp_path / "two.toml"
+    config.write_text(
+        'recipe = "debug"\nbatch = 16\n[model]\ndrop_path = 0.0\nattention_dropout = 0.0\n'
+        "[loop]\nsteps = 6\nwarmup = 0\nema = 0.9\noptimizer = 'adam'\n"
+    )
+    verb = ["train", "pretrain", str(config), f"{survey}@kind", "--cache", str(cache), "--threads", "1"]
+    assert main([*verb, "--out", str(tmp_path / "one")]) == 0
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "discovery.cli"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*start, *verb, "--out", str(tmp_path / "two")], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = ([json.loads(line) for line in (tmp_path / n / "metrics.jsonl").read_text().splitlines()] for n in ("one", "two"))
+    assert len(one) == len(two) == 6
+    for a, b in zip(one, two, strict=True):
+        for name in ("loss", "contrast", "classify", "reconstruct", "masked", "denoise", "accuracy", "grad_norm"):
+            assert a[name] == pytest.approx(b[name], rel=2e-3, abs=1e-6), (a["step"], name)
+    assert one[0]["loss"] == pytest.approx(two[0]["loss"], rel=1e-6)
 
 
-def test_a_resumed_run_of_the_same_length_is_equal(survey, tmp_path, monkeypatch):
-    parts = [load_stamps(f"{survey}@kind", tmp_path)]
-    config = debug(steps=4, checkpoint_minutes=0.0)
-    whole = torch.load(pretrain(config, parts, tmp_path / "whole"), weights_only=True)
-    monkeypatch.setattr("training.pretrain.batches", lambda *a: itertools.islice(batches(*a), 2))
-    pretrain(config, parts, tmp_path / "cut")
-    monkeypatch.undo()
-    resumed = torch.load(pretrain(config, parts, tmp_path / "cut"), weights_only=True)
-    assert all(torch.equal(resumed["model"][k], v) for k, v in whole["model"].items())
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path):
+    class Fragile(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(3))
+
+        def forward(self, batch):
+            return (self.weight * batch["x"]).sum().square(), {}
+
+    def batches(step):
+        while True:
+            yield {"x": torch.full((3,), math.nan if step == 3 else 1.0)}
+            step += 1
+
+    config = LoopConfig(steps=9, learning_rate=0.1, checkpoint_minutes=0.0)
+    with pytest.raises(TrainingError, match="not finite at step 4"):
+        train(Fragile(), batches, config, tmp_path, record={})
+    kept = load_checkpoint(tmp_path)
+    assert kept.record["step"] == 3 and torch.isfinite(kept.model["weight"]).all()
 
 
-def test_training_learns_and_exports_an_encoder(survey, tmp_path, capsys):
-    parts = [load_stamps(f"{survey}@kind", tmp_path)]
-    config = debug(steps=25, learning_rate=2e-3)
+def test_accumulated_batches_are_one_large_batch(tmp_path):
+    """Two batches of four an update move the weights as one batch of eight."""
+    rows = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+
+    class Mean(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.tensor([1.0, -2.0, 0.5]))
+
+        def forward(self, batch):
+            loss = (batch["x"] @ self.weight - 1).square().mean()
+            return loss, {"same": loss}
+
+    def batches(size):
+        return lambda step: ({"x": rows[i * size : (i + 1) * size]} for i in range(step, 40 // size))
+
+    ends = []
+    for accumulate, size in ((1, 8), (2, 4)):
+        config = LoopConfig(steps=5, learning_rate=0.05, accumulate=accumulate, warmup=1)
+        run = tmp_path / str(accumulate)
+        train(Mean(), batches(size), config, run, record={})
+        ends.append(load_checkpoint(run).model["weight"])
+    torch.testing.assert_close(ends[0], ends[1])
+
+
+def test_the_rate_warms_up_and_falls_to_zero():
+    config = LoopConfig(steps=100, learning_rate=2.0, warmup=10)
+    rates = [rate(config, step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.2) and rates[9] == pytest.approx(2.0) and max(rates) <= 2.0
+    assert rates[54] == pytest.approx(1.0, abs=0.05) and rates[99] < 0.01
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_the_average_follows_the_weights(tmp_path):
+    class Moving(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, batch):
+            return (self.weight - 1).square().sum(), {}
+
+    config = LoopConfig(steps=30, learning_rate=0.05, ema=0.9)
+    train(Moving(), lambda step: iter([{"x": torch.zeros(1)}] * 30), config, tmp_path, record={})
+    saved = load_checkpoint(tmp_path)
+    assert 0 < saved.ema["weight"].item() < saved.model["weight"].item()
+    assert saved.best["weight"].item() == saved.ema["weight"].item()
+
+
+def test_training_learns_and_exports_an_encoder(parts, tmp_path):
+    config = small(objectives={"contrast": 1.0, "classify": 1.0}, loop={"steps": 25, "learning_rate": 2e-3, "evaluate_every": 25})
     pretrain(config, parts, tmp_path / "run")
     curve = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [point["step"] for point in curve] == [20, 25]
-    assert curve[-1]["classify"] < 0.55  # two classes: chance is ln 2 = 0.69
+    assert np.mean([point["classify"] for point in curve[-3:]]) < 0.6  # two classes: chance is ln 2 = 0.69
     export(tmp_path / "run", tmp_path / "encoder", name="trial")
     encoder = load_encoder(tmp_path / "encoder")
     assert encoder.card.training["steps"] == 25
-    result = evaluate(encoder, parts[0], limit=30)
-    assert result["train"] == 30 and result["held_out"] == min(30, int((~parts[0].trains).sum()))
-    assert result["knn"]["encoder"] > 0.8
-    with pytest.raises(ConfigError, match="no labels"):
-        evaluate(encoder, load_stamps(str(survey), tmp_path))
+    saved = load_checkpoint(tmp_path / "run").best["lvm.norm.weight"].half().float()
+    assert torch.equal(dict(encoder.network.named_parameters())["norm.weight"], saved)
 
 
-def test_a_run_folder_of_another_configuration_is_refused(survey, tmp_path):
-    parts = [load_stamps(f"{survey}@kind", tmp_path)]
-    pretrain(debug(steps=1), parts, tmp_path / "run")
-    with pytest.raises(ConfigError, match="another configuration"):
-        pretrain(debug(steps=1, seed=5), parts, tmp_path / "run")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["huge", "SURVEY"], "No recipe 'huge'"),
+        (["missing.toml", "SURVEY"], "No configuration file"),
+        (["debug", "SURVEY@colour"], "colour"),
+        (["debug", "SURVEY", "--objective", "masked"], "NAME=WEIGHT"),
+        (["debug", "SURVEY", "--batch", "100000"], "100000"),
+        (["debug"], "survey"),
+        (["debug", "SURVEY", "--start-from", "nowhere"], "no checkpoint"),
+        (["debug", "SURVEY@kind", "--start-from", "RUN", "--objective", "contrast=1"], "another model"),
+    ],
+)
+def test_wrong_commands_are_one_clear_line(arguments, message, survey, cache, finished, tmp_path, capsys):
+    if "RUN" in arguments:
+        config = tmp_path / "wide.toml"
+        config.write_text('recipe = "debug"\n[model]\nembed_dim = 32\n')
+        arguments = [str(config), *arguments[1:]]
+    named = [a.replace("SURVEY", str(survey)).replace("RUN", str(finished)) for a in arguments]
+    assert main(["train", "pretrain", *named, "--cache", str(cache), "--out", str(tmp_path / "run"), "--threads", "1"]) == 1
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1 and message in error[0]
 
 
-def test_weights_move_between_image_sizes():
-    small, large = (Pretraining(debug(model=dataclasses.replace(recipe("debug").model, image_size=s)), [2]) for s in (64, 128))
-    adopt(large, small.state_dict())
-    name = "lvm.layers.3.blocks.0.attn.relative_position_bias_table"
-    one, other = small.state_dict()[name], large.state_dict()[name]
-    assert one.shape == (9, 2) and other.shape == (49, 2)
-    torch.testing.assert_close(other.view(7, 7, 2)[::3, ::3], one.view(3, 3, 2))
-    torch.testing.assert_close(large.state_dict()["lvm.conv_first.weight"], small.state_dict()["lvm.conv_first.weight"])
+def test_a_run_folder_of_another_configuration_is_refused(parts, finished):
+    with pytest.raises(ConfigError, match=r"another configuration \(loop differ"):
+        pretrain(small(loop={"seed": 5}), parts, finished)
 
 
-def test_knn_accuracy_agrees_with_scikit_learn():
-    rng = np.random.default_rng(0)
-    train, test = rng.normal(size=(200, 8)), rng.normal(size=(80, 8))
-    train, test = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (train, test))
-    labels, truth = (train[:, 0] > 0).astype(int) + (train[:, 1] > 0.3), (test[:, 0] > 0).astype(int) + (test[:, 1] > 0.3)
-    oracle = KNeighborsClassifier(20, metric="cosine").fit(train, labels)
-    assert knn_accuracy(train, labels, test, truth) == pytest.approx(oracle.score(test, truth))
+def test_a_damaged_checkpoint_is_one_clear_line(finished, tmp_path):
+    broken = tmp_path / "checkpoint.safetensors"
+    broken.write_bytes((finished / "checkpoint.safetensors").read_bytes()[:1000])
+    with pytest.raises(ConfigError, match="damaged"):
+        load_checkpoint(tmp_path)
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch": 1}, {"contrast": 0.0, "classify": 0.0, "reconstruct": 0.0}])
-def test_wrong_configurations_are_refused(wrong):
-    with pytest.raises(ConfigError):
-        debug(**wrong)
+def test_the_shown_configuration_is_the_one_that_is_read(tmp_path, capsys):
+    assert main(["train", "pretrain", "tiny", "--show", "--steps", "7"]) == 0
+    path = tmp_path / "shown.toml"
+    path.write_text(capsys.readouterr().out)
+    assert read_config(str(path)) == changed(read_config("tiny"), {"loop": {"steps": 7}}, "test")
 
 
-def test_unknown_names_are_refused(survey, tmp_path):
-    with pytest.raises(ConfigError, match="tiny64"):
-        recipe("huge")
-    with pytest.raises(ConfigError, match="colour"):
-        load_stamps(f"{survey}@colour", tmp_path)
+def test_released_weights_convert_and_come_back(shared_reference, tmp_path):
+    source = shared_reference / "released_lvm_tiny.safetensors"
+    assert main(["train", "convert", str(source), str(tmp_path / "encoder")]) == 0
+    encoder = load_encoder(tmp_path / "encoder")
+    assert encoder.card.convention == "nmgy" and encoder.card.config["attention_scale"] == 8
+    assert main(["train", "convert", str(tmp_path / "encoder"), str(tmp_path / "back.pth")]) == 0
+    from safetensors.torch import load_file
+
+    released, back = load_file(source), torch.load(tmp_path / "back.pth", weights_only=True)["model"]
+    assert back.keys() == {name for name in released if not name.startswith("prelu.")}
+    assert all(torch.equal(back[name], released[name]) for name in back)
+    assert main(["train", "convert", str(source), str(tmp_path / "encoder")]) == 1
+
+
+def test_a_card_is_printed(finished, capsys):
+    assert main(["train", "card", "default", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["architecture"] == "lvm"
+    assert main(["train", "card", str(finished)]) == 0
+    assert "step" in capsys.readouterr().out
+    assert main(["train", "card", "/nowhere"]) == 1
+    assert "No encoder at" in capsys.readouterr().err
