@@ -13,8 +13,9 @@ from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
+from discovery.encoder import CARD_FILE, load_encoder
 from discovery.errors import ConfigError
-from discovery.lvm import LVM, fitted
+from discovery.lvm import ENCODER_PREFIXES, LVM, fitted
 from training import augment, stream
 from training.checkpoint import load_checkpoint
 from training.data import STORED_SIZE, Stamps
@@ -78,7 +79,7 @@ class Pretraining(nn.Module):
 
 
 def pretrain(
-    config: PretrainConfig, parts: Sequence[Stamps], run: Path, *, start_from: Path | None = None, place: Place | None = None
+    config: PretrainConfig, parts: Sequence[Stamps], run: Path, *, start_from: str | Path | None = None, place: Place | None = None
 ) -> Path:
     """Train, or go on where the run stopped.
 
@@ -89,7 +90,7 @@ def pretrain(
     run
         Folder of the run (see `training.loop.train`), with ``reconstructions/`` where a picture is an objective.
     start_from
-        Checkpoint of another run whose averaged weights are the start (its image size may differ).
+        ``default``, an encoder folder, or another run, whose (averaged) weights are the start; image sizes may differ.
 
     Returns
     -------
@@ -108,7 +109,7 @@ def pretrain(
     _check(config, learned, place)
     torch.manual_seed(config.loop.seed)
     module = Pretraining(config, [len(s.classes) for s in parts])
-    start = None if start_from is None else adopted(module, load_checkpoint(start_from).best, str(start_from))
+    start = None if start_from is None else adopted(module, start_weights(start_from), str(start_from))
     micro = config.batch // config.loop.accumulate
 
     def batches(step: int) -> Iterator[Batch]:
@@ -151,11 +152,20 @@ def views(batch: Batch, config: PretrainConfig) -> Batch:
     return made
 
 
+def start_weights(source: str | Path) -> dict[str, Tensor]:
+    """Return what a run may start from: an encoder's weights, or all those of another run."""
+    if str(source) == "default" or (Path(source) / CARD_FILE).exists():
+        network = load_encoder(source, device="cpu").network
+        return {f"lvm.{name}": value for name, value in network.state_dict().items() if name.startswith(ENCODER_PREFIXES)}
+    return load_checkpoint(Path(source)).best
+
+
 def adopted(module: nn.Module, state: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
-    """Return a start from the weights of another run: the LVM must fit but for its image size, heads are taken where they fit."""
+    """Return a start from the weights of another run: the encoder must fit but for its image size, the rest is taken where it fits."""
     own = module.state_dict()
     taken = {n: v for n, v in fitted(state, own).items() if n in own and own[n].shape == v.shape}
-    if missing := sorted(name for name in own.keys() - taken.keys() if name.startswith("lvm.")):
+    encoder = tuple(f"lvm.{prefix}" for prefix in ENCODER_PREFIXES)
+    if missing := sorted(name for name in own.keys() - taken.keys() if name.startswith(encoder)):
         raise ConfigError(f"The checkpoint to start from, {what}, is of another model: {missing[0]} does not fit.")
     return {**own, **taken}
 
@@ -178,7 +188,7 @@ def validation(module: Pretraining, parts: Sequence[Stamps], device: torch.devic
 
 @torch.inference_mode()
 def contact_sheet(module: Pretraining, parts: Sequence[Stamps], path: Path, device: torch.device, count: int = 8) -> None:
-    """Write a PNG: for the first validation stamps the view, its decoding, the masked view and its mending."""
+    """Write a PNG of the first validation stamps: each, its decoding, and masked with its mending, as far as these are learned."""
     rows = [(s, row) for s in parts for row in np.flatnonzero(s.validates)[: max(1, count // len(parts))]][:count]
     if not rows:
         return
@@ -187,8 +197,12 @@ def contact_sheet(module: Pretraining, parts: Sequence[Stamps], path: Path, devi
     image = _resized(pixels, size)
     chance = augment.uniform((0, 0, 2), torch.arange(len(rows)), (size // config.mask_patch) ** 2, image.device)
     visible = patch_masks(chance, size, config.mask_patch, config.mask_share)
-    columns = [image, module.lvm(image), image * visible, module.mended(image, visible)]
-    grid = torch.cat([torch.cat([*column], dim=1) for column in columns], dim=2)  # (3, n S, 4 S)
+    columns = [image]
+    if config.weight("reconstruct") or config.weight("denoise"):
+        columns.append(module.lvm(image))
+    if config.weight("masked"):
+        columns += [image * visible, module.mended(image, visible)]
+    grid = torch.cat([torch.cat([*column], dim=1) for column in columns], dim=2)  # (3, n S, columns S)
     picture = (grid.clamp(0, 1).flip(0).permute(1, 2, 0) * 255).round().byte().cpu().numpy()
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).resize((picture.shape[1] * 2, picture.shape[0] * 2), Image.Resampling.NEAREST).save(path)
@@ -219,6 +233,6 @@ def _check(config: PretrainConfig, parts: Sequence[Stamps], place: Place) -> Non
         )
 
 
-def _record(config: PretrainConfig, parts: Sequence[Stamps], start_from: Path | None) -> dict[str, Any]:
+def _record(config: PretrainConfig, parts: Sequence[Stamps], start_from: str | Path | None) -> dict[str, Any]:
     data = [{"name": s.name, "stamps": len(s.trains), "training": int(s.trains.sum()), "classes": list(s.classes)} for s in parts]
     return {"program": "pretrain", **dataclasses.asdict(config), "data": data, "start_from": str(start_from) if start_from else None}

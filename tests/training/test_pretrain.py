@@ -234,6 +234,13 @@ def test_wrong_commands_are_one_clear_line(arguments, message, survey, cache, fi
     assert len(error) == 1 and message in error[0]
 
 
+def test_a_run_may_start_from_the_shipped_encoder(parts, tmp_path):
+    config = changed(read_config("tiny"), {"batch": 16, "loop": {"steps": 1, "learning_rate": 1e-9, "warmup": 0, "ema": 0.0}}, "test")
+    pretrain(config, parts, tmp_path / "run", start_from="default")
+    shipped, trained = load_encoder("default").network.state_dict(), load_checkpoint(tmp_path / "run").model
+    assert all(torch.allclose(trained[f"lvm.{name}"], shipped[name], atol=1e-6) for name in shipped if name.startswith("layers."))
+
+
 def test_a_run_folder_of_another_configuration_is_refused(parts, finished):
     with pytest.raises(ConfigError, match=r"another configuration \(loop differ"):
         pretrain(small(loop={"seed": 5}), parts, finished)

@@ -24,7 +24,7 @@ def pretrain(
     *surveys: str,
     out: Path | None = None,
     cache: Path = Path("runs/stamps"),
-    start_from: Path | None = None,
+    start_from: str | None = None,
     objective: tuple[str, ...] = (),
     steps: int | None = None,
     batch: int | None = None,
@@ -50,7 +50,7 @@ def pretrain(
     cache
         Folder of the prepared stamps of surveys that are not shards.
     start_from
-        Run or checkpoint whose weights are the start.
+        default, an encoder folder, or another run, whose weights are the start.
     objective
         NAME=WEIGHT, several times: instead of the configuration's objectives.
     steps, batch, learning_rate, seed
