@@ -25,6 +25,10 @@ FIELD_PIXELS = 1024
 """Images are worked on in fields of this side, so that memory does not grow with the image."""
 FIELD_OVERLAP_PIXELS = 192
 FILL_SIGMA_PIXELS = 2.0
+SHOWN = (-0.2, 1.0)
+"""Range of the stretched image that the restoring network sees: colours, and noise below the sky."""
+FADE = 0.25
+MOST_MASKED = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,14 +151,13 @@ def reconstruct_image(
         return _outcome(mosaic, out, network, masked=int(mask.sum()))
 
 
-MOST_MASKED = 0.9
-
-
 def restored_change(flux: np.ndarray, missing: np.ndarray, network: ImageNetwork, style: SurveyStyle) -> np.ndarray:
     """Return what restoring adds to an image: (3, H, W) nanomaggies, 0 where pixels are missing.
 
-    The network sees the stretched image clipped to 0..1; the *difference* that it makes is added to the stretched
-    image as it is. So nothing outside that range is lost, and a network that does nothing changes no pixel.
+    The network sees the stretched image clipped to -0.2..1, what it was trained on; the *difference* that it makes is
+    added to the stretched image as it is. So nothing outside that range is lost, and a network that does nothing
+    changes no pixel. Of a core brighter than 1 the network sees a plateau, and cannot know how it should change: there
+    the difference fades, to none at 1.25.
 
     Parameters
     ----------
@@ -167,8 +170,8 @@ def restored_change(flux: np.ndarray, missing: np.ndarray, network: ImageNetwork
     stretched = stretch(filled, style)
 
     def difference(tiles: np.ndarray) -> np.ndarray:
-        shown = np.clip(tiles, 0, 1)
-        return network.restore(shown) - shown
+        shown = np.clip(tiles, *SHOWN)
+        return (network.restore(shown) - shown) * np.clip(1 - (tiles - SHOWN[1]) / FADE, 0, 1)
 
     made = apply_tiles(difference, stretched, network.side, network.side // 2)
     change = unstretch(stretched + made, style) - unstretch(stretched, style)
@@ -176,14 +179,37 @@ def restored_change(flux: np.ndarray, missing: np.ndarray, network: ImageNetwork
 
 
 def mended(flux: np.ndarray, missing: np.ndarray, network: ImageNetwork, style: SurveyStyle) -> np.ndarray:
-    """Return the fluxes (3, H, W) that a network puts at missing pixels; of no meaning elsewhere."""
-    stretched = stretch(fill(flux, missing), style)
+    """Return the fluxes (3, H, W) that a network puts at missing pixels; of no meaning elsewhere.
+
+    What lies deeper in a hole than a quarter of the network's side is mended first, in the image at half the
+    resolution (and so on), where the hole is small enough to be seen whole.
+    """
+    if missing.all():
+        return np.zeros(flux.shape)
+    deep = ndimage.distance_transform_edt(missing) > network.side / 4
+    if deep.any():
+        flux = np.where(deep, _mended_at_half(flux, missing, network, style), flux)
+    near = missing & ~deep
+    stretched = stretch(fill(flux, near), style)
 
     def answer(tiles: np.ndarray) -> np.ndarray:
         return network.reconstruct(np.clip(tiles[:, :3], 0, 1), tiles[:, 3:])
 
-    planes = np.concatenate([stretched, missing[None].astype(np.float64)])
-    return unstretch(apply_tiles(answer, planes, network.side, network.side // 2, only=missing), style)
+    planes = np.concatenate([stretched, near[None].astype(np.float64)])
+    made = unstretch(apply_tiles(answer, planes, network.side, network.side // 2, only=near), style)
+    return np.where(deep, flux, made)
+
+
+def _mended_at_half(flux: np.ndarray, missing: np.ndarray, network: ImageNetwork, style: SurveyStyle) -> np.ndarray:
+    """Return what `mended` gives for means of 2 x 2 known pixels, at full size again."""
+    height, width = missing.shape
+    even = [(0, height % 2), (0, width % 2)]
+    known = np.pad(~missing, even, mode="edge").reshape(-(-height // 2), 2, -1, 2)
+    values = np.pad(np.where(missing, 0, flux), [(0, 0), *even], mode="edge").reshape(3, *known.shape)
+    number = known.sum(axis=(1, 3))
+    means = values.sum(axis=(2, 4)) / np.maximum(number, 1)
+    filled = np.where(number == 0, mended(means, number == 0, network, style), means)
+    return np.stack([ndimage.zoom(plane, 2, order=1, mode="nearest", grid_mode=True) for plane in filled])[:, :height, :width]
 
 
 def fill(flux: np.ndarray, missing: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from discovery.preprocess import dr2_rgb
 from discovery.restoration.flux import conserve_flux, pixel_noise
-from discovery.restoration.images import fill
+from discovery.restoration.images import fill, mended, restored_change
 from discovery.restoration.stretch import stretch, unstretch
 from discovery.restoration.tiles import apply_tiles, cover
 from discovery.surveys import SURVEYS
@@ -129,3 +129,44 @@ def test_small_changes_pass():
 
 def test_pixel_noise():
     assert pixel_noise(np.random.default_rng(0).normal(5, 0.02, (200, 200))) == pytest.approx(0.02, rel=0.05)
+
+
+class Averages:
+    """A network whose answer under the mask is the mean of what is known in the tile, and that counts its calls."""
+
+    side, checksum = 64, ""
+
+    def __init__(self):
+        self.seen = 0
+
+    def restore(self, image):
+        return image
+
+    def reconstruct(self, image, mask):
+        self.seen += len(image)
+        known = 1 - mask
+        mean = (image * known).sum(axis=(2, 3), keepdims=True) / known.sum(axis=(2, 3), keepdims=True)
+        return np.broadcast_to(mean, image.shape)
+
+
+@pytest.mark.parametrize("radius", [5, 40, 90])
+def test_a_hole_of_any_size_is_mended(radius):
+    style, network = SURVEYS["legacy"], Averages()
+    y, x = np.mgrid[:250, :301]
+    missing = np.hypot(y - 120, x - 150) <= radius
+    flux = np.where(missing, np.nan, np.array([0.02, 0.03, 0.05])[:, None, None])
+    made = mended(flux, missing, network, style)
+    np.testing.assert_allclose(made[:, missing], np.array([[0.02], [0.03], [0.05]]) * np.ones(missing.sum()), rtol=1e-3)
+    assert network.seen < 200
+
+
+def test_bright_cores_are_left_to_themselves():
+    """Where the stretched image is beyond what the network sees, its answer counts less, and then not at all."""
+    network = Averages()
+    network.restore = lambda image: image - 0.1 * (image >= 0.99)  # as if a plateau were to be flattened
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:80, :80]
+    flux = np.exp(-np.hypot(y - 40, x - 40) / 3) * np.array([[[20.0]], [[30.0]], [[50.0]]]) + rng.normal(0, 0.005, (3, 80, 80))
+    change = restored_change(flux, np.zeros((80, 80), bool), network, SURVEYS["legacy"])
+    core = np.hypot(y - 40, x - 40) < 3
+    assert np.abs(change[:, core] / flux[:, core]).max() < 0.02
