@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from scipy.ndimage import distance_transform_edt
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import cross_val_score
 from torchvision.models import resnet50
@@ -130,10 +129,10 @@ def test_a_field_holds_as_many_lenses_as_others_each_in_its_box(sources):
 def ring_statistics(field):
     """Scatter beside each mask, its fine part and its correlation, per band, in units of the field's own; then the level."""
     anything = field.masks.any(0)
-    sky = distance_transform_edt(~anything) > 25
+    sky = distance(anything) > 25
     lines = []
     for mask in field.masks:
-        away = distance_transform_edt(~mask)
+        away = distance(mask)
         ring, numbers, levels = (away > 2) & (away < 11) & ~anything, [], []
         for band in field.pixels.astype(float):
             level = np.median(band[sky])
@@ -145,9 +144,13 @@ def ring_statistics(field):
     return lines
 
 
+def distance(mask):
+    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
+
+
 def told_apart(features, lens):
     """Balanced accuracy of a forest, cross-validated: 0.5 is chance."""
-    forest = RandomForestClassifier(60, random_state=0, min_samples_leaf=3)
+    forest = RandomForestClassifier(40, random_state=0, min_samples_leaf=3)
     return cross_val_score(forest, np.array(features), np.array(lens), cv=5, scoring="balanced_accuracy").mean()
 
 
@@ -156,12 +159,12 @@ def test_the_paste_gives_no_clue(tmp_path):
     clean = write_survey(tmp_path / "clean", ["good"] * 60, noise=0.01, sky=0.03)
     noisy = write_survey(tmp_path / "noisy", ["good"] * 60, noise=0.06, sky=0.15)
     training, _ = load_sources([f"{clean}@kind:good", noisy])
-    fields = [make_field(FieldPlan(size=192, per_field=3, seed=1), training, index) for index in range(36)]
+    fields = [make_field(FieldPlan(size=192, per_field=3, seed=1), training, index) for index in range(25)]
     lens = np.concatenate([field.lens for field in fields])
-    assert len(lens) == 216 and (lens == (np.concatenate([field.survey for field in fields]) == 0)).all()
+    assert len(lens) == 150 and (lens == (np.concatenate([field.survey for field in fields]) == 0)).all()
     naive = [ring_statistics(square_pastes(field, training)) for field in fields]
     assert told_apart(np.concatenate(naive), lens) > 0.9  # the check can fail
-    assert told_apart(np.concatenate([ring_statistics(field) for field in fields]), lens) < 0.62  # 0.5 +- 0.035 is chance
+    assert told_apart(np.concatenate([ring_statistics(field) for field in fields]), lens) < 0.62  # 0.5 +- 0.04 is chance
 
 
 def square_pastes(field, sources):
@@ -177,7 +180,7 @@ def square_pastes(field, sources):
 def test_the_noise_about_real_pastes_gives_no_clue(shared_data):
     """Lenses of one telescope and galaxies of another: the worst that real sources offer."""
     training, _ = load_sources([f"{shared_data / 'lens_candidates'}@expert_grade>=2,<0", str(shared_data / "sdss_pool")])
-    fields = [make_field(FieldPlan(size=256, per_field=3, seed=2), training, index) for index in range(32)]
+    fields = [make_field(FieldPlan(size=256, per_field=3, seed=2), training, index) for index in range(24)]
     lens = np.concatenate([field.lens for field in fields])
     noise = np.concatenate([ring_statistics(field) for field in fields])[:, :9]  # wings are light of the galaxy itself
     assert told_apart(noise, lens) < 0.62
@@ -223,14 +226,14 @@ def test_a_detector_learns_a_batch_and_answers(backbone, sources, encoder):
     model, batch = Detection(detector).train(), pack(fields)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     losses = []
-    for _ in range(8):
+    for _ in range(6):
         loss, parts = model(batch)
         assert set(parts) == {"classifier", "box_reg", "mask", "objectness", "rpn_box_reg"}
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+    assert np.mean(losses[-2:]) < np.mean(losses[:2])
     assert all(value.grad is not None for value in model.parameters() if value.requires_grad)
     found = find_lenses(detector, fields)
     assert len(found) == 2 and found[0].masks.shape[1:] == (64, 64) and len(found[0].boxes) == len(found[0].scores)

@@ -20,6 +20,8 @@ LEAST_PIXELS = 12
 OPAQUE_PIXELS, FEATHER_PIXELS = 3.0, 7.0
 """Around the significant pixels all light is kept for the first of these, then it fades out over the second."""
 LEAST_NOISE = 1 / 255
+SPARSE = 2
+"""Sky statistics look at every second pixel in each direction."""
 MAD_TO_SIGMA = 1.4826
 
 
@@ -71,9 +73,10 @@ def cut_object(stamp: Stamp, psf_fwhm_pixels: float) -> ObjectCut | None:
     colours = to_colours(stamp)
     if not np.isfinite(colours).all():
         return None
-    light = (colours - np.median(colours, axis=(1, 2))[:, None, None]).astype(np.float32)
+    sky = np.median(colours[:, ::SPARSE, ::SPARSE].reshape(3, -1), axis=1)
+    light = (colours - sky[:, None, None]).astype(np.float32)
     smooth = cv2.GaussianBlur(light.mean(0), (0, 0), SMOOTHING_PIXELS)
-    core = central_part(smooth > SIGNIFICANT_SIGMA * _scatter(smooth))
+    core = central_part(smooth > SIGNIFICANT_SIGMA * _scatter(smooth[::SPARSE, ::SPARSE].reshape(1, -1)))
     if core is None:
         return None
     rows, columns = np.flatnonzero(core.any(1)), np.flatnonzero(core.any(0))
@@ -95,8 +98,8 @@ def fit_to_field(cut: ObjectCut, *, scale: float, psf_fwhm_pixels: float, turn: 
         light = cv2.GaussianBlur(light, (0, 0), float(np.sqrt(wider)) / 2.3548)
     core = cv2.resize(cut.core.astype(np.float32), (side[1], side[0]), interpolation=cv2.INTER_AREA) > 0.3
     weight = _weight(core)
-    outside = light[weight == 0]
-    noise = _scatter(outside.T, axis=1) if len(outside) > 50 else np.full(3, np.inf)
+    outside = light[weight == 0][:: SPARSE**2].T
+    noise = _scatter(outside) if outside.shape[1] > 20 else np.full(3, np.inf)
     window = np.ix_(np.flatnonzero((weight > 0).any(1)), np.flatnonzero((weight > 0).any(0)))
     light, weight, core = (_turned(part[window], turn) for part in (light * weight[..., None], weight, core))
     return Paste(light=light.transpose(2, 0, 1), weight=weight, noise=noise.astype(np.float32), core=core)
@@ -138,7 +141,8 @@ def _turned(picture: np.ndarray, turn: int) -> np.ndarray:
     return np.ascontiguousarray(picture[:, ::-1] if turn >= 4 else picture)
 
 
-def _scatter(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """Return the standard deviation by the median absolute deviation, which ignores other objects."""
-    middle = np.median(values, axis=axis, keepdims=True)
-    return np.maximum(MAD_TO_SIGMA * np.median(np.abs(values - middle), axis=axis), LEAST_NOISE)
+def _scatter(values: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of each row (n, N) by the median absolute deviation, which ignores other objects."""
+    values = np.ascontiguousarray(values)
+    away = np.abs(values - np.median(values, axis=1, keepdims=True))
+    return np.maximum(MAD_TO_SIGMA * np.median(away, axis=1), LEAST_NOISE)
