@@ -1,0 +1,1 @@
+"""Catalogue parameters from stamps: redshift, magnitude, size, ellipticity, or any other number."""
