@@ -18,6 +18,8 @@ import numpy as np
 
 from discovery.surveys import SurveyStyle
 
+FAINTEST = 1e-9
+"""Below this intensity V / I is sqrt(Q) to double precision."""
 LARGEST = 8.0
 """Stretched intensities end here on the way back (fluxes of 1e13 nanomaggies), so that no number overflows."""
 
@@ -40,7 +42,7 @@ def stretch(flux_nmgy: np.ndarray, style: SurveyStyle) -> np.ndarray:
     x = np.asarray(flux_nmgy, np.float64) * _scales(style) + style.m
     intensity = np.maximum(x, 0).mean(axis=0)
     gain = np.full(intensity.shape, np.sqrt(style.Q))
-    np.divide(np.arcsinh(style.Q * intensity) / np.sqrt(style.Q), intensity, out=gain, where=intensity > 0)
+    np.divide(np.arcsinh(style.Q * intensity) / np.sqrt(style.Q), intensity, out=gain, where=intensity > FAINTEST)
     return x * gain
 
 
@@ -49,7 +51,7 @@ def unstretch(stretched: np.ndarray, style: SurveyStyle) -> np.ndarray:
     v = np.asarray(stretched, np.float64)
     shown = np.minimum(np.maximum(v, 0).mean(axis=0), LARGEST)
     gain = np.full(shown.shape, np.sqrt(style.Q))
-    np.divide(shown, np.sinh(np.sqrt(style.Q) * shown) / style.Q, out=gain, where=shown > 0)
+    np.divide(shown, np.sinh(np.sqrt(style.Q) * shown) / style.Q, out=gain, where=shown > FAINTEST)
     return (v / gain - style.m) / _scales(style)
 
 
