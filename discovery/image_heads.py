@@ -214,8 +214,9 @@ def save_multitask(folder: Path | str, model: MultitaskModel, card: dict[str, An
         checksum=hashlib.sha256(weights).hexdigest(),
     )
     (folder / WEIGHTS_FILE).write_bytes(weights)
-    (folder / CARD_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(whole), indent=1))
-    return whole
+    written = msgspec.json.encode(whole)
+    (folder / CARD_FILE).write_bytes(msgspec.json.format(written, indent=1))
+    return msgspec.json.decode(written, type=MultitaskCard)
 
 
 def load_multitask(source: Path | str = "default", device: str | None = None) -> MultitaskModel:
