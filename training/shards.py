@@ -237,23 +237,27 @@ class ShardedPixels:
         order = np.argsort(rows, kind="stable")
         wanted = rows[order]
         out = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        which = np.searchsorted(self._first, wanted, side="right") - 1
-        breaks = np.flatnonzero((np.diff(wanted) != 1) | (np.diff(which) != 0)) + 1
-        for start, stop in zip([0, *breaks], [*breaks, len(rows)], strict=True):
-            if start < stop:
-                self._file(int(which[start])).read(int(wanted[start] - self._first[which[start]]), out[start:stop])
+        for file, first, start, stop in self._runs(wanted):
+            self._file(file).read(first, out[start:stop])
         if (order[:-1] < order[1:]).all():
             return out
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         return out[back]
 
-    def expect(self, start: int, stop: int) -> None:
-        """Let the operating system read rows start..stop (exclusive) into its cache, without waiting for it."""
-        for which in np.flatnonzero((self._first[:-1] < stop) & (self._first[1:] > start)).tolist():
-            first = int(self._first[which])
-            inside = max(start, first) - first, min(stop, int(self._first[which + 1])) - first
-            self._file(which).expect(inside[0], inside[1] - inside[0], self._row_bytes)
+    def expect(self, rows: np.ndarray) -> None:
+        """Let the operating system read rows (n,), ascending, into its cache, without waiting for it."""
+        for file, first, start, stop in self._runs(rows):
+            self._file(file).expect(first, stop - start, self._row_bytes)
+
+    def _runs(self, rows: np.ndarray) -> Iterator[tuple[int, int, int, int]]:
+        """Give the runs of neighbours among ascending rows: file, first row in it, and start and stop among ``rows``."""
+        if not len(rows):
+            return
+        which = np.searchsorted(self._first, rows, side="right") - 1
+        breaks = (np.flatnonzero((np.diff(rows) != 1) | (np.diff(which) != 0)) + 1).tolist()
+        for start, stop in zip([0, *breaks], [*breaks, len(rows)], strict=True):
+            yield int(which[start]), int(rows[start] - self._first[which[start]]), start, stop
 
     def _file(self, which: int) -> _OpenFile:
         with self._lock:

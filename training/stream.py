@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -58,26 +59,45 @@ def batches(
 
 def _read(stamps: _Together, order: Order, batch: int, step: int, rank: int, world: int) -> Iterator[dict[str, Tensor]]:
     share = batch // world
-    stamps.expect(order.chunks(step * batch))
-    expected: tuple[int, int] = (-1, 0)  # the window whose follower is being read, chunks of it that were announced
+    own = slice(rank * share, (rank + 1) * share)
+    coming = _Coming(stamps, order, batch, own, step * batch)
     while True:
-        expected = _announce(stamps, order, step * batch, expected)
-        first = step * batch + rank * share
+        coming.keep_pace(step * batch)
+        first = step * batch + own.start
         made = stamps.read(order.take(first, first + share))
-        made["position"] = torch.arange(rank * share, (rank + 1) * share)
+        made["position"] = torch.arange(own.start, own.stop)
         made["step"] = torch.tensor(step)
         yield made
         step += 1
 
 
-def _announce(stamps: _Together, order: Order, position: int, expected: tuple[int, int]) -> tuple[int, int]:
-    """Announce the chunks of the next window at the pace at which this one is used up."""
-    start, stop = order.window_at(position)
-    announced = expected[1] if expected[0] == start else 0
-    chunks = order.chunks(stop)
-    due = -(-len(chunks) * (position + 1 - start) // (stop - start))
-    stamps.expect(chunks[announced:due])
-    return start, max(due, announced)
+class _Coming:
+    """Lets the operating system read this process's stamps of the next window while this one is used up.
+
+    They are announced in the order of the disk, a few at each step, so that reading is sequential and steady.
+    """
+
+    def __init__(self, stamps: _Together, order: Order, batch: int, own: slice, position: int) -> None:
+        self.stamps, self.order, self.batch, self.own = stamps, order, batch, own
+        self._begin(position)
+
+    def keep_pace(self, position: int) -> None:
+        """Announce what the batch at a position needs, and as much of the window behind it as is used up of its own."""
+        while self.start < position + self.batch:
+            self._announce(len(self.numbers))
+            self._begin(self.stop)
+        start, stop = self.order.window_at(position)
+        self._announce(-(-len(self.numbers) * min(position + self.batch - start, stop - start) // (stop - start)))
+
+    def _begin(self, position: int) -> None:
+        self.start, self.stop = self.order.window_at(position)
+        place = np.arange(self.start, self.stop) % self.batch
+        mine = (place >= self.own.start) & (place < self.own.stop)
+        self.numbers, self.announced = np.sort(self.order.take(self.start, self.stop)[mine]), 0
+
+    def _announce(self, due: int) -> None:
+        self.stamps.expect(self.numbers[self.announced : due])
+        self.announced = max(due, self.announced)
 
 
 class _Together:
@@ -108,15 +128,13 @@ class _Together:
                 label[places] = stamps.labels[rows]
         return {"pixels": torch.from_numpy(pixels), "part": torch.from_numpy(part), "label": torch.from_numpy(label)}
 
-    def expect(self, chunks: Sequence[tuple[int, int]]) -> None:
-        """Let the operating system read chunks that will be wanted, where the stamps can be announced."""
-        for start, stop in chunks:
-            for which in np.flatnonzero((self.first[:-1] < stop) & (self.first[1:] > start)):
-                announce: Callable[[int, int], None] | None = getattr(self.parts[which].pixels, "expect", None)
-                if announce is not None:
-                    inside = np.array([max(start, self.first[which]), min(stop, self.first[which + 1]) - 1])
-                    one, last = self.chosen[which].rows(inside - self.first[which])
-                    announce(int(one), int(last) + 1)
+    def expect(self, numbers: np.ndarray) -> None:
+        """Let the operating system read stamps (n,) ascending that will be wanted, where they can be announced."""
+        bounds = np.searchsorted(numbers, self.first)
+        for which, (start, stop) in enumerate(itertools.pairwise(bounds)):
+            announce: Callable[[np.ndarray], None] | None = getattr(self.parts[which].pixels, "expect", None)
+            if announce is not None and start < stop:
+                announce(self.chosen[which].rows(numbers[start:stop] - self.first[which]))
 
 
 class _Chosen:

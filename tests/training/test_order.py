@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from discovery.errors import ConfigError
 from training.data import Stamps
 from training.order import Order
-from training.stream import batches
+from training.stream import _read, _Together, batches
 
 orders = st.builds(
     lambda count, seed, chunk, several: Order(count=count, seed=seed, chunk=chunk, window=chunk * several),
@@ -126,6 +126,37 @@ def test_each_training_stamp_comes_once_an_epoch_with_its_label(parts):
             assert label == (-1 if parts[part].labels is None else parts[part].labels[row])
     first, second = seen[:count], seen[count : 2 * count]
     assert set(first) == set(second) == allowed and len(first) == len(allowed) and first != second
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 3), st.integers(1, 6), st.integers(0, 60))
+def test_a_process_announces_just_what_it_will_read(world, share, first):
+    """In ascending order within a window, and before it is read."""
+    rng = np.random.default_rng(0)
+    trains = rng.random(200) < 0.5
+
+    class Announced:
+        shape, dtype = (200, 3, 2, 2), np.dtype(np.uint8)
+
+        def __init__(self):
+            self.known, self.last = set(), []
+
+        def expect(self, rows):
+            assert (np.diff(rows) > 0).all() and trains[rows].all()
+            self.known |= set(rows.tolist())
+            self.last += rows.tolist()
+
+        def __getitem__(self, rows):
+            assert set(rows.tolist()) <= self.known
+            return np.zeros((len(rows), *self.shape[1:]), np.uint8)
+
+    pixels = Announced()
+    one = replace(made("one", 200, 0), pixels=pixels, trains=trains, labels=None)
+    order = Order(count=int(trains.sum()), seed=1, chunk=4, window=16)
+    feed = _read(_Together([one]), order, world * share, first, world - 1, world)
+    for _ in range(40):
+        next(feed)
+    assert len(pixels.last) <= 40 * share + 3 * 16  # no more than the windows it is in, and the one behind
 
 
 def test_the_reading_thread_ends_and_its_errors_come_through(parts):
