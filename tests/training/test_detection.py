@@ -109,8 +109,15 @@ def test_fields_follow_from_seed_and_index(sources):
         np.testing.assert_array_equal(again.boxes, first[index].boxes)
     assert not np.array_equal(first[0].pixels, first[1].pixels)
     kept = Fields(DetectionPlan(size=128, per_field=2, seed=3), sources[0], 2, held_out=False)
-    np.testing.assert_array_equal(kept[1].masks, make_field(kept.plan, sources[0], 1).masks)
-    np.testing.assert_array_equal(kept[1].masks, make_field(kept.plan, sources[0], 1).masks)
+    for _ in range(2):  # made, then unpacked
+        np.testing.assert_array_equal(kept[1].masks, make_field(kept.plan, sources[0], 1).masks)
+
+
+def test_other_seeds_train_on_other_fields_and_are_measured_on_the_same(sources):
+    plans = [DetectionPlan(size=64, per_field=1, seed=seed) for seed in (0, 1)]
+    for held_out in (False, True):
+        one, other = (Fields(plan, sources[held_out], 1, held_out=held_out)[0].pixels for plan in plans)
+        assert np.array_equal(one, other) == held_out
 
 
 def test_a_field_holds_as_many_lenses_as_others_each_in_its_box(sources):

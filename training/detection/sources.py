@@ -21,7 +21,7 @@ from training.detection.cutting import ObjectCut, cut_object
 USUAL_PSF_FWHM_PIXELS = 3.5
 """Where a survey has no column ``psfsize``: SDSS at 0.396 arcsec and CFHTLS at 0.186 arcsec a pixel are both near it."""
 SAME_SKY_ARCSEC = 2.0
-KEPT_CUTS = 4000
+KEPT_CUTS = 1000
 
 _CONDITION = re.compile(r"(?P<column>[^:<>=]+)(?::(?P<value>.+)|>=(?P<least>[^,<]+)(?:,?<(?P<below>.+))?)")
 
