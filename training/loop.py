@@ -8,7 +8,6 @@ import math
 import os
 import shutil
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +31,7 @@ from training.checkpoint import (
     save_checkpoint,
 )
 from training.processes import Place, total
+from training.run_log import RunLog
 
 Batch = dict[str, Tensor]
 
@@ -59,7 +59,7 @@ class LoopConfig:
     compile : bool
         Use torch.compile.
     checkpoint_minutes : float
-        Time between checkpoints; one is also written at the end, on an evaluation, and on SIGTERM.
+        Time between checkpoints; one is also written at the end and on SIGTERM.
     log_every, evaluate_every : int
         Steps between log lines, and between evaluations (0: only at the end).
     """
@@ -142,7 +142,7 @@ def train(
     state = _State(module, config, run, place)
     state.resume()
     if state.step < config.steps:
-        with _Log(run, state.step, config, place) as log, _stop_on_sigterm(place) as stopping:
+        with RunLog(run, state.step, config.steps, config.log_every, place.first) as log, _stop_on_sigterm(place) as stopping:
             _run(state, batches, prepare, evaluate, log, stopping)
     return run / NAME
 
@@ -185,7 +185,7 @@ class _State:
             save_checkpoint(self.path, Checkpoint(model=state, ema=self.ema, optimizer=taken, record={"step": self.step}))
 
 
-def _run(state: _State, batches: Any, prepare: Any, evaluate: Any, log: _Log, stopping: Callable[[], bool]) -> None:
+def _run(state: _State, batches: Any, prepare: Any, evaluate: Any, log: RunLog, stopping: Callable[[], bool]) -> None:
     config, place = state.config, state.place
     forward = _forward(state.module, config, place)
     feed = iter(batches(state.step))
@@ -290,50 +290,6 @@ def _forward(module: nn.Module, config: LoopConfig, place: Place) -> nn.Module:
 def _autocast(config: LoopConfig, place: Place) -> Any:
     wanted = config.precision == "bfloat16" or (config.precision == "auto" and place.device.type == "cuda")
     return torch.autocast(place.device.type, torch.bfloat16, enabled=wanted)
-
-
-class _Log:
-    """One aligned line a step on standard error, JSON lines and TensorBoard files."""
-
-    def __init__(self, run: Path, step: int, config: LoopConfig, place: Place) -> None:
-        self.run, self.step, self.config, self.place = run, step, config, place
-        self.began = time.monotonic()
-
-    def __enter__(self) -> _Log:
-        if self.place.first:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError:
-                raise ConfigError("Training writes TensorBoard files: install the train extra, galaxy-discovery[train].") from None
-            path = self.run / "metrics.jsonl"
-            lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-            path.write_text("".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.step))
-            self.lines = path.open("a")
-            self.board = SummaryWriter(str(self.run / "tensorboard"), purge_step=self.step + 1)
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        if self.place.first:
-            self.lines.close()
-            self.board.close()
-
-    def write(self, step: int, values: dict[str, float], due: bool) -> None:
-        if not self.place.first or not (due or step % self.config.log_every == 0):
-            return
-        self.lines.write(json.dumps({"step": step, **values}) + "\n")
-        self.lines.flush()
-        for name, value in values.items():
-            self.board.add_scalar(name, value, step)
-        left = (time.monotonic() - self.began) / (step - self.step) * (self.config.steps - step)
-        width = len(str(self.config.steps))
-        shown = "  ".join(f"{name} {value:<9.4g}" for name, value in values.items() if name not in ("wait", "seconds"))
-        wait = f"wait {100 * values['wait']:4.1f} %"
-        print(f"step {step:{width}d}/{self.config.steps}  {shown}  {wait}  left {_clock(left)}", file=sys.stderr, flush=True)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
 @contextmanager
