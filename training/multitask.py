@@ -36,6 +36,8 @@ from training.tasks import TASKS, TaskData, pictures, task_batch
 Strategy = Literal["frozen", "uniform", "active"]
 Figures = dict[str, dict[str, float]]
 MEASURE_BATCH = 50
+SKY = 0.15
+"""Highest sky level, of 0..1, to which the picture tasks' training stamps are raised."""
 VALIDATION_SEED, TEST_SEED = 1, 2
 
 
@@ -262,6 +264,8 @@ def _batches(module: Multitask, data: TaskData, config: MultitaskConfig, step: i
         task = task_of_step(module.shares, config.loop.seed, step)
         rows = rng.choice(data.train[task], min(config.batch, len(data.train[task])), replace=False)
         clean = _turned(pictures(data.stamps, rows, size), generator)
+        if task != "classification":
+            clean = _lifted(clean, generator)
         yield task_batch(task, clean, torch.from_numpy(data.labels[rows]), config.degradation, generator)
         step += 1
 
@@ -271,6 +275,13 @@ def _turned(stamps: Tensor, generator: torch.Generator) -> Tensor:
     turns = torch.randint(8, (len(stamps),), generator=generator).tolist()
     turned = [torch.rot90(stamp, turn % 4, (1, 2)) for stamp, turn in zip(stamps, turns, strict=True)]
     return torch.stack([stamp.flip(2) if turn > 3 else stamp for stamp, turn in zip(turned, turns, strict=True)])
+
+
+def _lifted(stamps: Tensor, generator: torch.Generator) -> Tensor:
+    """Raise the sky of half of the stamps: it is black in SDSS pictures, and 0.13 in dr2_rgb's."""
+    level = torch.rand(len(stamps), 1, 1, 1, generator=generator) * SKY
+    level = level * (torch.rand(len(stamps), 1, 1, 1, generator=generator) < 0.5)
+    return level + (1 - level) * stamps
 
 
 def _in_batches(method: Any, model: MultitaskModel, *inputs: Tensor) -> Tensor:
