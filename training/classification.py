@@ -92,7 +92,10 @@ def fit_mlp(vectors: np.ndarray, labels: np.ndarray, classes: int, seed: int = 0
     head.standardise(vectors)
     config = LoopConfig(steps=MLP_STEPS, learning_rate=MLP_RATE, warmup=20, weight_decay=0.1, seed=seed)
     inputs, truth = torch.from_numpy(vectors), torch.from_numpy(labels)
-    pieces = ({"vectors": inputs[rows], "label": truth[rows]} for rows in row_batches(len(labels), MLP_BATCH, seed, 0))
+    pieces = (
+        {"vectors": inputs[rows], "label": truth[rows]}
+        for rows in row_batches(len(labels), MLP_BATCH, seed, 0)
+    )
     fit(Loss(head, "vectors"), pieces, config, torch.device("cpu"))
     return head.eval()
 
@@ -117,7 +120,13 @@ class WholeClassifier(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(encoder.network).cpu().requires_grad_(True)
         if isinstance(self.network, LVM):  # the decoder has no part in this
-            for part in (self.network.layers_up, self.network.concat_back_dim, self.network.norm_up, self.network.up, self.network.low_conv):
+            for part in (
+                self.network.layers_up,
+                self.network.concat_back_dim,
+                self.network.norm_up,
+                self.network.up,
+                self.network.low_conv,
+            ):
                 part.requires_grad_(False)
         self.head = copy.deepcopy(head)
         self.card = encoder.card
@@ -136,13 +145,37 @@ class WholeClassifier(nn.Module):
         """Return the trained network as an encoder of its own, its weights rounded to float16 as they are stored."""
         network = copy.deepcopy(self.network).cpu()
         state = network.state_dict()
-        network.load_state_dict({key: value.half().float() if value.is_floating_point() else value for key, value in state.items()})
-        parts = {key: getattr(self.card, key) for key in ("architecture", "config", "convention", "crop", "input_size", "channel_order", "mean", "std")}
+        network.load_state_dict(
+            {
+                key: value.half().float() if value.is_floating_point() else value
+                for key, value in state.items()
+            }
+        )
+        parts = {
+            key: getattr(self.card, key)
+            for key in (
+                "architecture",
+                "config",
+                "convention",
+                "crop",
+                "input_size",
+                "channel_order",
+                "mean",
+                "std",
+            )
+        }
         return make_encoder(network, name=name, training=training, **parts)
 
 
 def stamp_batches(
-    pixels: PixelArray, rows: np.ndarray, labels: np.ndarray, *, batch: int, size: int, seed: int, first_step: int = 0
+    pixels: PixelArray,
+    rows: np.ndarray,
+    labels: np.ndarray,
+    *,
+    batch: int,
+    size: int,
+    seed: int,
+    first_step: int = 0,
 ) -> Iterator[dict[str, Tensor]]:
     """Give endless batches of turned and mirrored stamps, the same ones from any step on.
 
@@ -181,7 +214,9 @@ def turned(stamps: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(mirrored[:, None, None, None], made.flip(-1), made)
 
 
-def fit(module: nn.Module, batches: Iterator[dict[str, Tensor]], config: LoopConfig, device: torch.device) -> None:
+def fit(
+    module: nn.Module, batches: Iterator[dict[str, Tensor]], config: LoopConfig, device: torch.device
+) -> None:
     """Train a module for a short while, with nothing written down; `training.loop.train` is for runs.
 
     Raises
@@ -198,7 +233,9 @@ def fit(module: nn.Module, batches: Iterator[dict[str, Tensor]], config: LoopCon
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             loss, _ = module({name: value.to(device) for name, value in batch.items()})
         if not torch.isfinite(loss):
-            raise TrainingError(f"The loss is not finite at step {step + 1}; lower the learning rate ({config.learning_rate:g}).")
+            raise TrainingError(
+                f"The loss is not finite at step {step + 1}; lower the learning rate ({config.learning_rate:g})."
+            )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(module.parameters(), config.clip)
@@ -207,7 +244,9 @@ def fit(module: nn.Module, batches: Iterator[dict[str, Tensor]], config: LoopCon
 
 
 @torch.inference_mode()
-def predict(classifier: nn.Module, pixels: PixelArray, rows: np.ndarray, size: int, batch: int = 64) -> np.ndarray:
+def predict(
+    classifier: nn.Module, pixels: PixelArray, rows: np.ndarray, size: int, batch: int = 64
+) -> np.ndarray:
     """Return the probabilities (n, classes) float32 that a classifier of pixels gives to stored stamps."""
     device = next(classifier.parameters()).device
     parts = []
@@ -222,13 +261,22 @@ def measures(predicted: np.ndarray, truth: np.ndarray, classes: tuple[str, ...])
 
     ``confusion[i][j]`` counts stamps of class i called j.
     """
-    found = np.stack(precision_recall_fscore_support(truth, predicted, labels=range(len(classes)), zero_division=0.0), axis=1)
+    found = np.stack(
+        precision_recall_fscore_support(truth, predicted, labels=range(len(classes)), zero_division=0.0),
+        axis=1,
+    )
     by_class = [
         {"class": name, "stamps": int(n), "precision": round(p, 4), "recall": round(r, 4), "f1": round(f, 4)}
         for name, (p, r, f, n) in zip(classes, found.tolist(), strict=True)
     ]
-    figures = {name: round(figure, 4) for name, figure in class_figures(truth, predicted, len(classes)).items()}
-    return {**figures, "by_class": by_class, "confusion": confusion_matrix(truth, predicted, labels=range(len(classes))).tolist()}
+    figures = {
+        name: round(figure, 4) for name, figure in class_figures(truth, predicted, len(classes)).items()
+    }
+    return {
+        **figures,
+        "by_class": by_class,
+        "confusion": confusion_matrix(truth, predicted, labels=range(len(classes))).tolist(),
+    }
 
 
 def _inner_accuracy(vectors: np.ndarray, labels: np.ndarray, strength: float, seed: int) -> float:
@@ -238,7 +286,10 @@ def _inner_accuracy(vectors: np.ndarray, labels: np.ndarray, strength: float, se
     folds: Any = StratifiedKFold(min(5, fewest), shuffle=True, random_state=seed)
     if len(labels) >= MANY:
         folds = StratifiedShuffleSplit(1, test_size=0.2, random_state=seed)
-    scores = [_regression(strength).fit(vectors[one], labels[one]).score(vectors[other], labels[other]) for one, other in folds.split(vectors, labels)]
+    scores = [
+        _regression(strength).fit(vectors[one], labels[one]).score(vectors[other], labels[other])
+        for one, other in folds.split(vectors, labels)
+    ]
     return float(np.mean(scores))
 
 

@@ -71,14 +71,22 @@ class Classifier:
         return pa.table(columns | {f"p_{name}": found[:, at] for at, name in enumerate(self.classes)})
 
 
-def save_classifier(folder: Path, classifier: Classifier, hidden: int, training: dict[str, Any], measured: dict[str, Any]) -> None:
+def save_classifier(
+    folder: Path, classifier: Classifier, hidden: int, training: dict[str, Any], measured: dict[str, Any]
+) -> None:
     """Write a classifier into a folder; the card last."""
     weights = classifier.encoder.network.state_dict().values()
     half = all(torch.equal(value.half().float(), value) for value in weights if value.dtype == torch.float32)
     classifier.encoder.save(folder / ENCODER, half=half)
-    save_file({name: value.contiguous() for name, value in classifier.head.state_dict().items()}, folder / HEAD)
+    save_file(
+        {name: value.contiguous() for name, value in classifier.head.state_dict().items()}, folder / HEAD
+    )
     card = ClassifierCard(
-        classes=classifier.classes, hidden=hidden, encoder=classifier.encoder.checksum, training=training, measured=measured
+        classes=classifier.classes,
+        hidden=hidden,
+        encoder=classifier.encoder.checksum,
+        training=training,
+        measured=measured,
     )
     (folder / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1))
 
@@ -94,7 +102,9 @@ def read_classifier_card(folder: Path) -> ClassifierCard:
     try:
         return msgspec.json.decode((folder / CARD).read_bytes(), type=ClassifierCard)
     except OSError:
-        raise ConfigError(f"There is no classifier in {folder}: {CARD} is missing; make one with discovery train finetune classes.") from None
+        raise ConfigError(
+            f"There is no classifier in {folder}: {CARD} is missing; make one with discovery train finetune classes."
+        ) from None
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"{folder / CARD} is not valid: {error}.") from None
 
@@ -109,10 +119,14 @@ def load_classifier(folder: Path, device: str | None = None) -> Classifier:
     """
     card, encoder = read_classifier_card(folder), load_encoder(folder / ENCODER, device=device)
     if encoder.checksum != card.encoder:
-        raise ConfigError(f"The encoder in {folder} is not the one that its classifier was trained with; copy the folder again.")
+        raise ConfigError(
+            f"The encoder in {folder} is not the one that its classifier was trained with; copy the folder again."
+        )
     head = Head(encoder.dimension, len(card.classes), card.hidden)
     try:
         head.load_state_dict(load_file(folder / HEAD))
     except Exception as error:  # safetensors and torch raise many types on damaged or odd files
-        raise ConfigError(f"{folder / HEAD} does not fit its card ({type(error).__name__}); copy the folder again.") from None
+        raise ConfigError(
+            f"{folder / HEAD} does not fit its card ({type(error).__name__}); copy the folder again."
+        ) from None
     return Classifier(encoder, head, card.classes)

@@ -4,80 +4,44 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 from cyclopts import App, Parameter
 
-from discovery.encoder import Encoder, load_encoder
 from discovery.errors import ConfigError
-from training.data import Stamps
-from training.evaluation.few_shot import NETWORKS, VARIANTS, WholeTraining
+from training.commands.evaluate_options import THREE_DRAWS, TWENTY_DRAWS, Common, finish, options_of
+from training.data import Stamps, load_stamps
+from training.evaluation.few_shot import VARIANTS, WholeTraining
 from training.evaluation.few_shot import few_shot as measure_few_shot
 from training.evaluation.invariance import invariance as measure_invariance
 from training.evaluation.labels import labelled_stamps
 from training.evaluation.neighbours import NEIGHBOURS
 from training.evaluation.neighbours import knn as measure_knn
+from training.evaluation.networks import NETWORKS
 from training.evaluation.plots import draw_few_shot
 from training.evaluation.probe import probe as measure_probe
 from training.evaluation.retrieval import examples as measure_examples
 from training.evaluation.retrieval import retrieval as measure_retrieval
 from training.evaluation.spaces import spaces
-from training.evaluation.tables import publish, text
+from training.evaluation.tables import text
 
-app = App(name="evaluate", help="Measure an encoder on held-out stamps, with baselines.")
+RUNS = {
+    "multitask": "The three multitask tables of some runs, beside the paper's.",
+    "patches": "Reconstruction by patch size.",
+    "detection": "Average precision of some detection runs.",
+}
 
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class Common:
-    """Options of every table.
-
-    Attributes
-    ----------
-    encoder
-        As in discovery index --encoder.
-    cache
-        Folder of the prepared stamps.
-    seeds
-        Draws; the table has their median with the lowest and the highest.
-    held_out
-        At most this many held-out stamps are judged; all when not given.
-    baselines
-        Also measure the same network untrained, an untrained ResNet18 and PCA-64 of the pixels.
-    device
-        cpu or cuda; CUDA where there is one when not given.
-    threads
-        CPU threads (all cores when not given).
-    out
-        File for the JSON.
-    json_output
-        Print one JSON document instead of text.
-    """
-
-    encoder: str = "default"
-    cache: Path = Path("runs/stamps")
-    seeds: int = 3
-    held_out: int | None = None
-    baselines: bool = True
-    device: str | None = None
-    threads: int | None = None
-    out: Path | None = None
-    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False
-
-    def load(self) -> Encoder:
-        """Return the encoder, having set the threads."""
-        if self.seeds < 1 or (self.held_out is not None and self.held_out < 1):
-            raise ConfigError(f"seeds is {self.seeds} and held-out {self.held_out}; both must be at least 1.")
-        if self.threads:
-            torch.set_num_threads(self.threads)
-        return load_encoder(self.encoder, device=self.device)
+app = App(
+    name="evaluate", help="Measure an encoder on held-out stamps, with baselines; gather the tables of runs."
+)
+for _name, _help in RUNS.items():
+    app.command(f"training.commands.evaluate_runs:{_name}", name=_name, help=_help)
 
 
 @app.command
-def knn(survey: str, *, k: int = NEIGHBOURS, limit: int = 4000, common: Common = Common()) -> None:
+def knn(survey: str, *, k: int = NEIGHBOURS, limit: int = 4000, common: Common = THREE_DRAWS) -> None:
     """Accuracy of the k nearest neighbours.
 
     Parameters
@@ -91,13 +55,19 @@ def knn(survey: str, *, k: int = NEIGHBOURS, limit: int = 4000, common: Common =
     """
     encoder, stamps = common.load(), labelled_stamps(survey, common.cache)
     result = measure_knn(
-        encoder, stamps, k=k, seeds=common.seeds, limit=limit, held_out=common.held_out, baselines=common.baselines
+        encoder,
+        stamps,
+        k=k,
+        seeds=common.seeds,
+        limit=limit,
+        held_out=common.held_out,
+        baselines=common.baselines,
     )
-    _finish(result, common, survey=survey, k=k, limit=limit)
+    finish(result, common, survey=survey, k=k, limit=limit)
 
 
 @app.command
-def probe(survey: str, *, limit: int = 4000, common: Common = Common()) -> None:
+def probe(survey: str, *, limit: int = 4000, common: Common = THREE_DRAWS) -> None:
     """Accuracy of a linear probe: logistic regression on frozen embeddings.
 
     Parameters
@@ -111,7 +81,7 @@ def probe(survey: str, *, limit: int = 4000, common: Common = Common()) -> None:
     result = measure_probe(
         encoder, stamps, seeds=common.seeds, limit=limit, held_out=common.held_out, baselines=common.baselines
     )
-    _finish(result, common, survey=survey, limit=limit)
+    finish(result, common, survey=survey, limit=limit)
 
 
 @app.command(name="few-shot")
@@ -124,6 +94,7 @@ def few_shot(
     weights: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     whole_sizes: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = (),
     whole_seeds: int = 3,
+    network_seeds: int = 1,
     epochs: int = 30,
     least_steps: int = 60,
     batch: int = 32,
@@ -131,7 +102,7 @@ def few_shot(
     learning_rate: float = 3e-4,
     finetune_rate: float = 1e-4,
     plot: Path | None = None,
-    common: Common = Common(),
+    common: Common = THREE_DRAWS,
 ) -> None:
     """Accuracy by training stamps a class, for the encoder and for AlexNet, VGG16 and ResNet50.
 
@@ -148,8 +119,10 @@ def few_shot(
         alexnet, vgg16, resnet50, from scratch.
     weights
         NAME=FILE: a file of torchvision's weights for one of the networks, which is then also measured pretrained.
-    whole_sizes, whole_seeds
-        Sizes (those above when not given) and draws for everything that trains a whole network.
+    whole_sizes
+        Sizes for everything that trains a whole network; those above when not given.
+    whole_seeds, network_seeds
+        Draws for the whole LVM, and for the comparison networks.
     epochs, least_steps, batch
         How long a whole network trains: passes, but at least so many steps, of batches of this size.
     image_size
@@ -161,7 +134,7 @@ def few_shot(
     """
     encoder, stamps = common.load(), labelled_stamps(survey, common.cache)
     whole = WholeTraining(
-        sizes=whole_sizes or None, seeds=whole_seeds, epochs=epochs, least_steps=least_steps, batch=batch,
+        sizes=whole_sizes or None, seeds=whole_seeds, network_seeds=network_seeds, epochs=epochs, least_steps=least_steps, batch=batch,
         image_size=image_size, learning_rate=learning_rate, finetune_rate=finetune_rate,
     )  # fmt: skip
     result = measure_few_shot(
@@ -170,11 +143,20 @@ def few_shot(
     )  # fmt: skip
     if plot is not None:
         draw_few_shot(result, plot)
-    _finish(result, common, survey=survey, sizes=sizes, variants=variants, networks=networks, weights=weights, whole=asdict(whole))
+    finish(
+        result,
+        common,
+        survey=survey,
+        sizes=sizes,
+        variants=variants,
+        networks=networks,
+        weights=weights,
+        whole=asdict(whole),
+    )
 
 
 @app.command
-def retrieval(survey: str, *, common: Common = Common()) -> None:
+def retrieval(survey: str, *, common: Common = THREE_DRAWS) -> None:
     """Recall@k and nDCG@10 by class, each held-out stamp being a query among the others.
 
     Parameters
@@ -183,12 +165,14 @@ def retrieval(survey: str, *, common: Common = Common()) -> None:
         PATH@COLUMN: a survey and its column of classes.
     """
     encoder, stamps = common.load(), labelled_stamps(survey, common.cache)
-    result = measure_retrieval(encoder, stamps, seeds=common.seeds, held_out=common.held_out, baselines=common.baselines)
-    _finish(result, common, survey=survey)
+    result = measure_retrieval(
+        encoder, stamps, seeds=common.seeds, held_out=common.held_out, baselines=common.baselines
+    )
+    finish(result, common, survey=survey)
 
 
 @app.command(name="from-examples")
-def from_examples(*kinds: str, missing: float | None = None, common: Common = Common(seeds=20)) -> None:
+def from_examples(*kinds: str, missing: float | None = None, common: Common = TWENTY_DRAWS) -> None:
     """Average precision of the similarity to five examples, for rare kinds.
 
     Parameters
@@ -199,12 +183,14 @@ def from_examples(*kinds: str, missing: float | None = None, common: Common = Co
         A value of the columns that means "not assessed"; such stamps are left out.
     """
     encoder = common.load()
-    result = measure_examples(encoder, _kinds(kinds, missing, common.cache), seeds=common.seeds, baselines=common.baselines)
-    _finish(result, common, kinds=kinds, missing=missing)
+    result = measure_examples(
+        encoder, _kinds(kinds, missing, common.cache), seeds=common.seeds, baselines=common.baselines
+    )
+    finish(result, common, kinds=kinds, missing=missing)
 
 
 @app.command
-def invariance(survey: str, *, stamps: int = 300, common: Common = Common()) -> None:
+def invariance(survey: str, *, stamps: int = 300, common: Common = THREE_DRAWS) -> None:
     """Mean cosine between a stamp and its turned or mirrored copy, beside that of different stamps.
 
     Parameters
@@ -215,8 +201,14 @@ def invariance(survey: str, *, stamps: int = 300, common: Common = Common()) -> 
         Held-out stamps a draw.
     """
     encoder = common.load()
-    result = measure_invariance(encoder, _unlabelled(survey, common.cache), seeds=common.seeds, count=stamps, baselines=common.baselines)
-    _finish(result, common, survey=survey, stamps=stamps)
+    result = measure_invariance(
+        encoder,
+        _unlabelled(survey, common.cache),
+        seeds=common.seeds,
+        count=stamps,
+        baselines=common.baselines,
+    )
+    finish(result, common, survey=survey, stamps=stamps)
 
 
 @app.command(name="all")
@@ -226,7 +218,8 @@ def everything(
     kinds: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     missing: float | None = None,
     limit: int = 4000,
-    common: Common = Common(),
+    sizes: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (10, 20, 50, 100, 500),
+    common: Common = THREE_DRAWS,
 ) -> None:
     """All tables that an encoder alone allows: knn, probe, few-shot on frozen vectors, retrieval, invariance.
 
@@ -238,6 +231,8 @@ def everything(
         As in from-examples, 20 draws.
     limit
         As in knn.
+    sizes
+        As in few-shot.
     """
     encoder, stamps = common.load(), labelled_stamps(survey, common.cache)
     tasks = _kinds(kinds, missing, common.cache) if kinds else []
@@ -249,12 +244,19 @@ def everything(
         "retrieval": measure_retrieval(encoder, stamps, held_out=common.held_out, **shared),
         "invariance": measure_invariance(encoder, stamps, **shared),
         "few_shot": measure_few_shot(
-            encoder, stamps, seeds=common.seeds, variants=("linear", "mlp"), networks=(), held_out=common.held_out, vectors=vectors[0]
+            encoder,
+            stamps,
+            sizes=sizes,
+            seeds=common.seeds,
+            variants=("linear", "mlp"),
+            networks=(),
+            held_out=common.held_out,
+            vectors=vectors[0],
         ),
     }
     if tasks:
         tables["from_examples"] = measure_examples(encoder, tasks, baselines=common.baselines)
-    options = _options(common, survey=survey, kinds=kinds, missing=missing, limit=limit)
+    options = options_of(common, survey=survey, kinds=kinds, missing=missing, limit=limit, sizes=sizes)
     result = {"options": options, **tables}
     if common.out is not None:
         common.out.parent.mkdir(parents=True, exist_ok=True)
@@ -262,27 +264,18 @@ def everything(
     print(json.dumps(result) if common.json_output else "\n\n".join(text(table) for table in tables.values()))
 
 
-def _finish(result: dict[str, Any], common: Common, **options: Any) -> None:
-    publish({**result, "options": _options(common, **options)}, common.out, as_json=common.json_output)
-
-
-def _options(common: Common, **options: Any) -> dict[str, Any]:
-    chosen = {**options, **asdict(common)}
-    return {name: str(value) if isinstance(value, Path) else value for name, value in chosen.items() if name not in ("out", "json_output")}
-
-
 def _kinds(kinds: Sequence[str], missing: float | None, cache: Path) -> list[tuple[str, Stamps]]:
     if not kinds:
         raise ConfigError("Name at least one kind, as 'PATH@COLUMN>=0.5' in quotes.")
     plain = [kind for kind in kinds if ">=" not in kind]
     if plain:
-        raise ConfigError(f"{plain[0]} is no kind; write 'PATH@COLUMN>=NUMBER', in quotes since the shell takes > for itself.")
+        raise ConfigError(
+            f"{plain[0]} is no kind; write 'PATH@COLUMN>=NUMBER', in quotes since the shell takes > for itself."
+        )
     return [(kind.partition("@")[2], labelled_stamps(kind, cache, missing=missing)) for kind in kinds]
 
 
 def _unlabelled(survey: str, cache: Path) -> Stamps:
-    from training.data import load_stamps
-
     return load_stamps(survey.partition("@")[0], cache)
 
 

@@ -97,7 +97,13 @@ def classes(
     target = load_stamps(predict, cache) if predict else None
     rows, test = _parts(stamps, per_class, seed)
     start = load_encoder(encoder, device=device)
-    task: dict[str, Any] = {"survey": survey, "encoder": start.checksum, "per_class": per_class, "mode": mode, "seed": seed}
+    task: dict[str, Any] = {
+        "survey": survey,
+        "encoder": start.checksum,
+        "per_class": per_class,
+        "mode": mode,
+        "seed": seed,
+    }
     if labels is not None:
         task["labels"] = str(labels)
     if mode == "full":
@@ -109,9 +115,17 @@ def classes(
     counts = np.bincount(stamps.labels[rows], minlength=len(stamps.classes)).tolist()
     result = {**task, "trained_on": dict(zip(stamps.classes, counts, strict=True)), "held_out": len(test)}
     result |= measures(called, stamps.labels[test], stamps.classes)
-    save_classifier(out, classifier, HIDDEN if mode == "mlp" else 0, task, {"accuracy": result["accuracy"], "f1": result["f1"]})
+    save_classifier(
+        out,
+        classifier,
+        HIDDEN if mode == "mlp" else 0,
+        task,
+        {"accuracy": result["accuracy"], "f1": result["f1"]},
+    )
     if target is not None:
-        result["predictions"] = str(write_table(classifier.table(target), predictions or out / "predictions.csv"))
+        result["predictions"] = str(
+            write_table(classifier.table(target), predictions or out / "predictions.csv")
+        )
     (out / RESULT).write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result) if json_output else _text(result, out))
 
@@ -133,29 +147,47 @@ def _check_folder(out: Path, task: dict[str, Any]) -> None:
         before = read_classifier_card(out).training
         if before != msgspec.json.decode(msgspec.json.encode(task)):
             odd = next((name for name in task if before.get(name) != task[name]), "another task")
-            raise ConfigError(f"{out} holds a classifier trained otherwise ({odd}: {before.get(odd)}, not {task.get(odd)}); give another --out.")
+            raise ConfigError(
+                f"{out} holds a classifier trained otherwise ({odd}: {before.get(odd)}, not {task.get(odd)}); give another --out."
+            )
     out.mkdir(parents=True, exist_ok=True)
 
 
-def _fitted(encoder: Encoder, stamps: Stamps, rows: np.ndarray, mode: Mode, out: Path, task: dict[str, Any]) -> Classifier:
+def _fitted(
+    encoder: Encoder, stamps: Stamps, rows: np.ndarray, mode: Mode, out: Path, task: dict[str, Any]
+) -> Classifier:
     assert stamps.labels is not None
     labels, count, seed = stamps.labels[rows], len(stamps.classes), task["seed"]
     vectors = Vectors(EncoderSpace("encoder", encoder), stamps).at(rows)
-    head: Head = fit_mlp(vectors, labels, count, seed, HIDDEN) if mode == "mlp" else fit_linear(vectors, labels, count, seed)
+    head: Head = (
+        fit_mlp(vectors, labels, count, seed, HIDDEN)
+        if mode == "mlp"
+        else fit_linear(vectors, labels, count, seed)
+    )
     if mode != "full":
         return Classifier(encoder, head, stamps.classes)
     whole = WholeClassifier(encoder, head)
     steps = task["epochs"] * steps_an_epoch(len(rows), task["batch"])
-    config = LoopConfig(steps=steps, learning_rate=task["learning_rate"], warmup=min(50, steps // 5), seed=seed, log_every=max(1, steps // 200))
+    config = LoopConfig(
+        steps=steps,
+        learning_rate=task["learning_rate"],
+        warmup=min(50, steps // 5),
+        seed=seed,
+        log_every=max(1, steps // 200),
+    )
     module = Loss(whole)
 
     def batches(step: int) -> Any:
         size = encoder.card.input_size
-        return stamp_batches(stamps.pixels, rows, labels, batch=task["batch"], size=size, seed=seed, first_step=step)
+        return stamp_batches(
+            stamps.pixels, rows, labels, batch=task["batch"], size=size, seed=seed, first_step=step
+        )
 
     path = train(module, batches, config, out, record=task, place=Place(device=encoder.device))
     load_into(module, load_checkpoint(path).best, str(path))
-    tuned = whole.eval().encoder(f"{encoder.card.name}-{out.name}", {"started_from": encoder.card.name, "finetuned": task})
+    tuned = whole.eval().encoder(
+        f"{encoder.card.name}-{out.name}", {"started_from": encoder.card.name, "finetuned": task}
+    )
     return Classifier(tuned, whole.head, stamps.classes)
 
 

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import torchvision
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
-from discovery.encoder import Encoder, read_weights
+from discovery.encoder import Encoder
 from discovery.errors import ConfigError
 from training.classification import (
     Head,
@@ -29,19 +28,17 @@ from training.classification import (
     steps_an_epoch,
 )
 from training.data import Stamps
-from training.evaluation.spaces import EncoderSpace, Vectors, labelled_parts, untrained
+from training.evaluation.networks import NETWORKS, SMALLEST_SIDE, PictureNetwork
+from training.evaluation.spaces import EncoderSpace, Vectors, labelled_parts, labels_of, untrained
 from training.evaluation.tables import document, spread
 from training.loop import LoopConfig
 
-NETWORKS = {"alexnet": "AlexNet", "vgg16": "VGG16", "resnet50": "ResNet50"}
 VARIANTS = {
     "linear": "LVM frozen + linear head",
     "mlp": "LVM frozen + two-layer head",
     "full": "LVM finetuned whole",
     "scratch": "LVM from scratch",
 }
-SMALLEST_SIDE = 64
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +49,8 @@ class WholeTraining:
     ----------
     sizes : tuple of int or None
         Stamps a class; None for those of the frozen variants.
+    seeds, network_seeds : int
+        Draws for the whole LVM, and for the comparison networks.
     epochs : int
         Passes over the training stamps, but at least ``least_steps`` steps.
     image_size : int
@@ -61,7 +60,8 @@ class WholeTraining:
     """
 
     sizes: tuple[int, ...] | None = None
-    seeds: int = 1
+    seeds: int = 3
+    network_seeds: int = 1
     epochs: int = 30
     least_steps: int = 60
     batch: int = 32
@@ -71,32 +71,19 @@ class WholeTraining:
 
     def __post_init__(self) -> None:
         if self.image_size < SMALLEST_SIDE:
-            raise ConfigError(f"image_size {self.image_size}: AlexNet and VGG16 need {SMALLEST_SIDE} pixels or more.")
-        if min(self.seeds, self.epochs, self.batch - 1, self.least_steps + 1) < 1:
-            raise ConfigError("seeds and epochs must be at least 1, batch at least 2, least_steps at least 0.")
+            raise ConfigError(
+                f"image_size {self.image_size}: AlexNet and VGG16 need {SMALLEST_SIDE} pixels or more."
+            )
+        if min(self.seeds, self.network_seeds, self.epochs, self.batch - 1, self.least_steps + 1) < 1:
+            raise ConfigError(
+                "seeds and epochs must be at least 1, batch at least 2, least_steps at least 0."
+            )
 
     def loop(self, count: int, trained: bool, seed: int) -> LoopConfig:
         """Return the settings of one training on ``count`` stamps."""
         steps = max(self.least_steps, self.epochs * steps_an_epoch(count, self.batch))
         learning_rate = self.finetune_rate if trained else self.learning_rate
         return LoopConfig(steps=steps, learning_rate=learning_rate, warmup=min(20, steps // 5), seed=seed)
-
-
-class PictureNetwork(nn.Module):
-    """A torchvision classifier of R G B pictures on stamps g r z in 0..1."""
-
-    def __init__(self, name: str, classes: int, weights: Path | None = None) -> None:
-        super().__init__()
-        self.network = torchvision.models.get_model(name, weights=None, num_classes=classes)
-        if weights is not None:
-            _load_body(self.network, weights, name)
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.network((pixels.flip(1) - self.mean) / self.std)
 
 
 def few_shot(
@@ -135,7 +122,7 @@ def few_shot(
     whole, device = whole or WholeTraining(), device or torch.device("cpu")
     weights = dict(weights or {})
     _check(variants, networks, weights, sizes, seeds)
-    train, test = labelled_parts(stamps)
+    labels, (train, test) = labels_of(stamps), labelled_parts(stamps)
     check_classes(stamps, train, 2)
     test = np.sort(np.random.default_rng(0).permutation(test)[:held_out])
     vectors = vectors or Vectors(EncoderSpace("encoder", encoder), stamps)
@@ -144,35 +131,49 @@ def few_shot(
     used: dict[int, list[int]] = {}
     for model, size, seed in tqdm(tasks, desc="few-shot", disable=None):
         rows = shots(stamps, train, size, seed)
-        used[size] = np.bincount(stamps.labels[rows], minlength=len(stamps.classes)).tolist()  # type: ignore[index]
+        used[size] = np.bincount(labels[rows], minlength=len(stamps.classes)).tolist()
         called = model.called(encoder, stamps, vectors, rows, test, whole, seed, device)
-        values[model.name, size].append(measures(called, stamps.labels[test], stamps.classes))  # type: ignore[index]
+        values[model.name, size].append(measures(called, labels[test], stamps.classes))
     lines = [
         {"model": name, "stamps_a_class": size, "seeds": len(found), "accuracy": spread([one["accuracy"] for one in found]),
          "f1": spread([one["f1"] for one in found])}
         for (name, size), found in values.items()
     ]  # fmt: skip
-    few = [f"at {size} a class: {', '.join(f'{name} {n}' for name, n in zip(stamps.classes, counts, strict=True) if n < size)} (all there are)" for size, counts in sorted(used.items()) if min(counts) < size]
+    few = [
+        f"at {size} a class: {', '.join(f'{name} {n}' for name, n in zip(stamps.classes, counts, strict=True) if n < size)} (all there are)"
+        for size, counts in sorted(used.items())
+        if min(counts) < size
+    ]
     notes = ["f1 is the mean over the classes", *few]
     if networks:
-        notes.append(f"AlexNet, VGG16 and ResNet50 see {whole.image_size} pixels, the LVM {encoder.card.input_size}; {whole.epochs} epochs, at least {whole.least_steps} steps")
-    return document("few-shot accuracy", survey=stamps.name, encoder=encoder, counts={"held out": len(test)}, seeds=seeds, lines=lines, notes=notes, classes=list(stamps.classes), used={str(size): counts for size, counts in used.items()})
+        notes.append(
+            f"AlexNet, VGG16 and ResNet50 see {whole.image_size} pixels, the LVM {encoder.card.input_size}; {whole.epochs} epochs, at least {whole.least_steps} steps"
+        )
+    return document(
+        "few-shot accuracy",
+        survey=stamps.name,
+        encoder=encoder,
+        counts={"held out": len(test)},
+        seeds=seeds,
+        lines=lines,
+        notes=notes,
+        classes=list(stamps.classes),
+        used={str(size): counts for size, counts in used.items()},
+    )
 
 
 def shots(stamps: Stamps, train: np.ndarray, size: int, seed: int) -> np.ndarray:
     """Draw up to ``size`` training rows of each class, the same for a seed; smaller sizes are parts of larger ones."""
-    assert stamps.labels is not None
-    rng = np.random.default_rng([6, seed])
-    drawn = [rng.permutation(train[stamps.labels[train] == at])[:size] for at in range(len(stamps.classes))]
+    labels, rng = labels_of(stamps), np.random.default_rng([6, seed])
+    drawn = [rng.permutation(train[labels[train] == at])[:size] for at in range(len(stamps.classes))]
     return np.sort(np.concatenate(drawn))
 
 
 def check_classes(stamps: Stamps, rows: np.ndarray, least: int) -> None:
     """Raise `ConfigError` where there is one class only, or a class has too few training stamps."""
-    assert stamps.labels is not None
     if len(stamps.classes) < 2:
         raise ConfigError(f"{stamps.name} has {len(stamps.classes)} classes; two are the least.")
-    counts = np.bincount(stamps.labels[rows], minlength=len(stamps.classes))
+    counts = np.bincount(labels_of(stamps)[rows], minlength=len(stamps.classes))
     at = int(counts.argmin())
     if counts[at] < least:
         raise ConfigError(
@@ -189,12 +190,23 @@ class _Model:
     network: str = ""
     weights: Path | None = None
 
-    def called(self, encoder: Encoder, stamps: Stamps, vectors: Vectors, rows: np.ndarray, test: np.ndarray, whole: WholeTraining, seed: int, device: torch.device) -> np.ndarray:
+    def called(
+        self,
+        encoder: Encoder,
+        stamps: Stamps,
+        vectors: Vectors,
+        rows: np.ndarray,
+        test: np.ndarray,
+        whole: WholeTraining,
+        seed: int,
+        device: torch.device,
+    ) -> np.ndarray:
         """Train on some rows and return the class of each test row."""
-        assert stamps.labels is not None
-        labels, classes = stamps.labels[rows], len(stamps.classes)
+        labels, classes = labels_of(stamps)[rows], len(stamps.classes)
         if self.variant in ("linear", "mlp"):
-            head = (fit_linear if self.variant == "linear" else fit_mlp)(vectors.at(rows), labels, classes, seed)
+            head = (fit_linear if self.variant == "linear" else fit_mlp)(
+                vectors.at(rows), labels, classes, seed
+            )
             return head.probabilities(vectors.at(test)).argmax(1)
         torch.manual_seed(seed)
         size = encoder.card.input_size if self.variant else whole.image_size
@@ -206,23 +218,65 @@ class _Model:
         else:
             module = PictureNetwork(self.network, classes, self.weights)
         config = whole.loop(len(rows), self.variant == "full" or self.weights is not None, seed)
-        fit(Loss(module), stamp_batches(stamps.pixels, rows, labels, batch=whole.batch, size=size, seed=seed), config, device)
+        fit(
+            Loss(module),
+            stamp_batches(stamps.pixels, rows, labels, batch=whole.batch, size=size, seed=seed),
+            config,
+            device,
+        )
         return predict(module, stamps.pixels, test, size).argmax(1)
 
 
-def _tasks(variants: Sequence[str], networks: Sequence[str], weights: Mapping[str, Path], sizes: tuple[int, ...], seeds: int, whole: WholeTraining) -> Iterator[tuple[_Model, int, int]]:
-    cheap = [_Model(name=VARIANTS[variant], variant=variant) for variant in variants if variant in ("linear", "mlp")]
-    costly = [_Model(name=VARIANTS[variant], variant=variant) for variant in variants if variant not in ("linear", "mlp")]
+def _tasks(
+    variants: Sequence[str],
+    networks: Sequence[str],
+    weights: Mapping[str, Path],
+    sizes: tuple[int, ...],
+    seeds: int,
+    whole: WholeTraining,
+) -> Iterator[tuple[_Model, int, int]]:
+    cheap = [
+        _Model(name=VARIANTS[variant], variant=variant)
+        for variant in variants
+        if variant in ("linear", "mlp")
+    ]
+    costly = [
+        _Model(name=VARIANTS[variant], variant=variant)
+        for variant in variants
+        if variant not in ("linear", "mlp")
+    ]
+    compared = []
     for network in networks:
-        costly.append(_Model(name=f"{NETWORKS[network]} from scratch", network=network))
+        compared.append(_Model(name=f"{NETWORKS[network]} from scratch", network=network))
         if network in weights:
-            costly.append(_Model(name=f"{NETWORKS[network]} pretrained ({weights[network].name})", network=network, weights=weights[network]))
-    for models, those, count in ((cheap, sizes, seeds), (costly, whole.sizes or sizes, whole.seeds)):
-        yield from ((model, size, seed) for model in models for size in those for seed in range(count))
+            compared.append(
+                _Model(
+                    name=f"{NETWORKS[network]} pretrained ({weights[network].name})",
+                    network=network,
+                    weights=weights[network],
+                )
+            )
+    those = whole.sizes or sizes
+    for models, some, count in (
+        (cheap, sizes, seeds),
+        (costly, those, whole.seeds),
+        (compared, those, whole.network_seeds),
+    ):
+        yield from ((model, size, seed) for model in models for size in some for seed in range(count))
 
 
-def _check(variants: Sequence[str], networks: Sequence[str], weights: Mapping[str, Path], sizes: Sequence[int], seeds: int) -> None:
-    for given, known, what in ((variants, VARIANTS, "variant"), (networks, NETWORKS, "network"), (weights, NETWORKS, "network")):
+def _check(
+    variants: Sequence[str],
+    networks: Sequence[str],
+    weights: Mapping[str, Path],
+    sizes: Sequence[int],
+    seeds: int,
+) -> None:
+    for given, known, what in (
+        (variants, VARIANTS, "variant"),
+        (networks, NETWORKS, "network"),
+        (weights, NETWORKS, "network"),
+    ):
         odd = [name for name in given if name not in known]
         if odd:
             raise ConfigError(f"There is no {what} {odd[0]!r}; choose from {', '.join(known)}.")
@@ -230,16 +284,6 @@ def _check(variants: Sequence[str], networks: Sequence[str], weights: Mapping[st
     if idle:
         raise ConfigError(f"Weights are given for {idle[0]}, which is not among the networks to compare.")
     if not sizes or min(sizes) < 2 or seeds < 1 or not (variants or networks):
-        raise ConfigError("Give sizes of at least 2 stamps a class, at least one seed, and a variant or a network.")
-
-
-def _load_body(network: nn.Module, path: Path, name: str) -> None:
-    """Load all but the last layer, which is for other classes."""
-    own, state = network.state_dict(), read_weights(path)
-    last = list(own)[-1].rpartition(".")[0]
-    body = {key: value for key, value in state.items() if not key.startswith(f"{last}.")}
-    wrong = [key for key in own if not key.startswith(f"{last}.") and (key not in body or own[key].shape != body[key].shape)]
-    wrong += [key for key in body if key not in own]
-    if wrong:
-        raise ConfigError(f"{path} does not fit torchvision's {name}: {len(wrong)} weights, the first is {wrong[0]}.")
-    network.load_state_dict({**{key: own[key] for key in own if key not in body}, **body})
+        raise ConfigError(
+            "Give sizes of at least 2 stamps a class, at least one seed, and a variant or a network."
+        )

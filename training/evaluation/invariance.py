@@ -63,7 +63,9 @@ def invariance(
     """
     rows = np.flatnonzero(~stamps.trains)
     if min(len(rows), count) < 2:
-        raise ConfigError(f"{stamps.name} has {len(rows)} held-out stamps, {count} to be taken; invariance needs two.")
+        raise ConfigError(
+            f"{stamps.name} has {len(rows)} held-out stamps, {count} to be taken; invariance needs two."
+        )
     vectors = vectors or spaces(encoder, stamps, baselines=baselines)
     same: dict[tuple[str, str], list[float]] = defaultdict(list)
     different: dict[str, list[float]] = defaultdict(list)
@@ -75,16 +77,34 @@ def invariance(
             own = one.at(drawn)
             different[one.name].append(mean_cosine_of_others(own))
             for name, copy in copies.items():
-                other = np.concatenate([one.space.embed(copy[at : at + 64]) for at in range(0, len(copy), 64)])
+                other = np.concatenate(
+                    [one.space.embed(copy[at : at + 64]) for at in range(0, len(copy), 64)]
+                )
                 same[one.name, name].append(float((own * other).sum(1).mean()))
     lines = []
     for (space, name), found in same.items():
         apart = different[space]
         kept = [(one - other) / (1 - other) for one, other in zip(found, apart, strict=True)]
-        lines.append({"space": space, "copy": name, "same_stamp": spread(found), "different_stamps": spread(apart), "kept": spread(kept)})
+        lines.append(
+            {
+                "space": space,
+                "copy": name,
+                "same_stamp": spread(found),
+                "different_stamps": spread(apart),
+                "kept": spread(kept),
+            }
+        )
     counts = {"stamps a draw": min(len(rows), count)}
     notes = ["mean cosine; kept = (same - different) / (1 - different)"]
-    return document("invariance", survey=stamps.name, encoder=encoder, counts=counts, seeds=seeds, lines=lines, notes=notes)
+    return document(
+        "invariance",
+        survey=stamps.name,
+        encoder=encoder,
+        counts=counts,
+        seeds=seeds,
+        lines=lines,
+        notes=notes,
+    )
 
 
 def mean_cosine_of_others(vectors: np.ndarray) -> float:

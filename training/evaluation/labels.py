@@ -16,7 +16,9 @@ from training.data import Stamps, load_stamps
 CONDITION = re.compile(r"(?P<source>[^@]+@[^<>=]*[^<>= ]) *>= *(?P<threshold>[-+.\deE]+)")
 
 
-def labelled_stamps(source: str, cache: Path, *, labels: Path | None = None, missing: float | None = None) -> Stamps:
+def labelled_stamps(
+    source: str, cache: Path, *, labels: Path | None = None, missing: float | None = None
+) -> Stamps:
     """Open prepared stamps with their labels.
 
     Parameters
@@ -76,4 +78,6 @@ def _number(text: str, what: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ConfigError(f"{text!r} in {what} is no number; a condition is PATH@COLUMN>=NUMBER on a column of numbers.") from None
+        raise ConfigError(
+            f"{text!r} in {what} is no number; a condition is PATH@COLUMN>=NUMBER on a column of numbers."
+        ) from None

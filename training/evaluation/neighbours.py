@@ -10,13 +10,19 @@ import numpy as np
 from discovery.encoder import Encoder
 from discovery.errors import ConfigError
 from training.data import Stamps
-from training.evaluation.spaces import Vectors, draws, spaces
+from training.evaluation.spaces import Vectors, draws, labels_of, spaces
 from training.evaluation.tables import document, spread
 
 NEIGHBOURS = 20
 
 
-def knn_accuracy(train: np.ndarray, train_labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray, k: int = NEIGHBOURS) -> float:
+def knn_accuracy(
+    train: np.ndarray,
+    train_labels: np.ndarray,
+    test: np.ndarray,
+    test_labels: np.ndarray,
+    k: int = NEIGHBOURS,
+) -> float:
     """Return the accuracy of a majority vote among the k nearest by cosine.
 
     Parameters
@@ -66,16 +72,26 @@ def knn(
     ConfigError
         If there are too few labelled stamps.
     """
-    labels, values, draw = stamps.labels, defaultdict(list), None
+    labels, values, draw = labels_of(stamps), defaultdict(list), None
     vectors = vectors or spaces(encoder, stamps, baselines=baselines)
     for draw in draws(stamps, seeds=seeds, limit=limit, held_out=held_out):
         if len(draw.train) < k or k < 1:
             raise ConfigError(f"k is {k}, with {len(draw.train)} stamps to choose from; give another --k.")
         for one in vectors:
-            found = knn_accuracy(one.at(draw.train), labels[draw.train], one.at(draw.test), labels[draw.test], k)  # type: ignore[index]
+            found = knn_accuracy(
+                one.at(draw.train), labels[draw.train], one.at(draw.test), labels[draw.test], k
+            )
             values[one.name].append(found)
     if draw is None:
         raise ConfigError(f"seeds is {seeds}; it must be at least 1.")
     counts = {"k": k, "neighbours to choose from": len(draw.train), "held out": len(draw.test)}
     lines = [{"space": name, "accuracy": spread(found)} for name, found in values.items()]
-    return document("k-nearest neighbours", survey=stamps.name, encoder=encoder, counts=counts, seeds=seeds, lines=lines, classes=list(stamps.classes))
+    return document(
+        "k-nearest neighbours",
+        survey=stamps.name,
+        encoder=encoder,
+        counts=counts,
+        seeds=seeds,
+        lines=lines,
+        classes=list(stamps.classes),
+    )

@@ -9,7 +9,7 @@ from discovery.encoder import Encoder
 from discovery.errors import ConfigError
 from training.classification import fit_linear, measures
 from training.data import Stamps
-from training.evaluation.spaces import Vectors, draws, spaces
+from training.evaluation.spaces import Vectors, draws, labels_of, spaces
 from training.evaluation.tables import document, spread
 
 
@@ -27,18 +27,28 @@ def probe(
 
     The parameters are those of `training.evaluation.neighbours.knn`.
     """
-    labels, values, draw = stamps.labels, defaultdict(list), None
+    labels, values, draw = labels_of(stamps), defaultdict(list), None
     vectors = vectors or spaces(encoder, stamps, baselines=baselines)
     for draw in draws(stamps, seeds=seeds, limit=limit, held_out=held_out):
         for one in vectors:
-            head = fit_linear(one.at(draw.train), labels[draw.train], len(stamps.classes), draw.seed)  # type: ignore[index]
+            head = fit_linear(one.at(draw.train), labels[draw.train], len(stamps.classes), draw.seed)
             called = head.probabilities(one.at(draw.test)).argmax(1)
-            values[one.name].append(measures(called, labels[draw.test], stamps.classes))  # type: ignore[index]
+            values[one.name].append(measures(called, labels[draw.test], stamps.classes))
     if draw is None:
         raise ConfigError(f"seeds is {seeds}; it must be at least 1.")
     lines = [
-        {"space": name, **{m: spread([one[m] for one in found]) for m in ("accuracy", "f1")}} for name, found in values.items()
+        {"space": name, **{m: spread([one[m] for one in found]) for m in ("accuracy", "f1")}}
+        for name, found in values.items()
     ]
     counts = {"trained on": len(draw.train), "held out": len(draw.test)}
     notes = ["logistic regression on frozen embeddings; f1 is the mean over the classes"]
-    return document("linear probe", survey=stamps.name, encoder=encoder, counts=counts, seeds=seeds, lines=lines, notes=notes, classes=list(stamps.classes))
+    return document(
+        "linear probe",
+        survey=stamps.name,
+        encoder=encoder,
+        counts=counts,
+        seeds=seeds,
+        lines=lines,
+        notes=notes,
+        classes=list(stamps.classes),
+    )

@@ -14,7 +14,7 @@ from discovery.hunts.measures import average_precision
 from discovery.hunts.ranking import TrainingSet, rank
 from discovery.hunts.simulate import ArrayEmbeddings
 from training.data import Stamps
-from training.evaluation.spaces import Vectors, labelled_parts, spaces
+from training.evaluation.spaces import Vectors, labelled_parts, labels_of, spaces
 from training.evaluation.tables import document, spread
 
 CUTS = (10, 100)
@@ -67,31 +67,46 @@ def retrieval(
     ConfigError
         If a class has fewer than two held-out stamps.
     """
-    labels, rows = stamps.labels, labelled_parts(stamps)[1]
+    labels, rows = labels_of(stamps), labelled_parts(stamps)[1]
     rows = np.sort(np.random.default_rng(0).permutation(rows)[:held_out])
     values: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     sizes: dict[str, int] = {}
     vectors = vectors or spaces(encoder, stamps, baselines=baselines)
     for seed in range(seeds):
-        drawn = np.sort(np.random.default_rng([2, seed]).permutation(rows)[: max(2, int(GALLERY_SHARE * len(rows)))])
-        truth = labels[drawn]  # type: ignore[index]
+        drawn = np.sort(
+            np.random.default_rng([2, seed]).permutation(rows)[: max(2, int(GALLERY_SHARE * len(rows)))]
+        )
+        truth = labels[drawn]
         sizes = {name: int((truth == at).sum()) for at, name in enumerate(stamps.classes)}
         few = [name for name, count in sizes.items() if count < 2]
         if few:
-            raise ConfigError(f"Class {few[0]!r} of {stamps.name} has {sizes[few[0]]} held-out stamps in a draw; retrieval needs two.")
+            raise ConfigError(
+                f"Class {few[0]!r} of {stamps.name} has {sizes[few[0]]} held-out stamps in a draw; retrieval needs two."
+            )
         for one in vectors:
             found = _by_query(one.at(drawn), truth)
             for measure, figures in found.items():
                 each = [float(figures[truth == at].mean()) for at in range(len(stamps.classes))]
-                for name, figure in zip((*stamps.classes, "mean of classes"), (*each, float(np.mean(each))), strict=True):
+                for name, figure in zip(
+                    (*stamps.classes, "mean of classes"), (*each, float(np.mean(each))), strict=True
+                ):
                     values[name, one.name][measure].append(figure)
     lines = [
-        {"class": name, "stamps": sizes.get(name), "space": space, **{m: spread(figures) for m, figures in found.items()}}
-        for (name, space), found in sorted(values.items(), key=lambda item: [*stamps.classes, "mean of classes"].index(item[0][0]))
+        {
+            "class": name,
+            "stamps": sizes.get(name),
+            "space": space,
+            **{m: spread(figures) for m, figures in found.items()},
+        }
+        for (name, space), found in sorted(
+            values.items(), key=lambda item: [*stamps.classes, "mean of classes"].index(item[0][0])
+        )
     ]
     counts = {"held out": len(rows), "in a draw": sum(sizes.values())}
     notes = [f"recall@{k} of a class of n stamps is at most {k}/(n - 1)" for k in CUTS]
-    return document("retrieval", survey=stamps.name, encoder=encoder, counts=counts, seeds=seeds, lines=lines, notes=notes)
+    return document(
+        "retrieval", survey=stamps.name, encoder=encoder, counts=counts, seeds=seeds, lines=lines, notes=notes
+    )
 
 
 def examples(
@@ -118,7 +133,7 @@ def examples(
     known: dict[tuple[str, ...], list[Vectors]] = {}
     for name, stamps in tasks:
         rows = labelled_parts(stamps)[1]
-        truth = stamps.labels[rows] == 1  # type: ignore[index]
+        truth = labels_of(stamps)[rows] == 1
         if truth.sum() <= EXAMPLES or truth.all():
             raise ConfigError(
                 f"{name}: {int(truth.sum())} of {len(rows)} held-out stamps are of the kind; more than {EXAMPLES} and fewer than all are needed."
@@ -130,12 +145,27 @@ def examples(
         for one in known[survey]:
             found = [_from_examples(one.at(rows), truth, seed) for seed in range(seeds)]
             figures = {"average_precision": spread(found), "mean": round(float(np.mean(found)), 4)}
-            lines.append({"kind": name, "of": f"{int(truth.sum())} of {len(rows)}", "space": one.name, **figures, "chance": round(float(chance), 4)})
+            lines.append(
+                {
+                    "kind": name,
+                    "of": f"{int(truth.sum())} of {len(rows)}",
+                    "space": one.name,
+                    **figures,
+                    "chance": round(float(chance), 4),
+                }
+            )
     pixels = {line["kind"]: line["mean"] for line in lines if line["space"].startswith("PCA")}
     for line in lines:
         line["times_PCA"] = round(line["mean"] / pixels[line["kind"]], 2) if pixels else None
     names = ", ".join(dict.fromkeys(stamps.name for _, stamps in tasks))
-    return document(f"found from {EXAMPLES} examples", survey=names, encoder=encoder, counts={"examples": EXAMPLES}, seeds=seeds, lines=lines)
+    return document(
+        f"found from {EXAMPLES} examples",
+        survey=names,
+        encoder=encoder,
+        counts={"examples": EXAMPLES},
+        seeds=seeds,
+        lines=lines,
+    )
 
 
 def _by_query(vectors: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:

@@ -86,7 +86,9 @@ class Vectors:
     def at(self, rows: np.ndarray) -> np.ndarray:
         """Return the vectors of some rows, (n, D) float32, unit length."""
         new = np.unique(rows[~self._known[rows]])
-        for start in tqdm(range(0, len(new), BATCH), desc=f"embedding, {self.name}", leave=False, disable=None):
+        for start in tqdm(
+            range(0, len(new), BATCH), desc=f"embedding, {self.name}", leave=False, disable=None
+        ):
             part = new[start : start + BATCH]
             vectors = self.space.embed(self._stamps.pixels[part])
             if self._kept is None:
@@ -128,16 +130,25 @@ def draws(stamps: Stamps, *, seeds: int, limit: int, held_out: int | None = None
         )
     test = np.sort(np.random.default_rng(0).permutation(test)[:held_out])
     for seed in range(seeds):
-        chosen = np.random.default_rng([1, seed]).permutation(train)[: min(limit, int(TRAIN_SHARE * len(train)))]
+        chosen = np.random.default_rng([1, seed]).permutation(train)[
+            : min(limit, int(TRAIN_SHARE * len(train)))
+        ]
         yield Draw(seed=seed, train=np.sort(chosen), test=test)
 
 
 def labelled_parts(stamps: Stamps) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows with a label of the training part and of the held-out part."""
-    if stamps.labels is None:
-        raise ConfigError(f"{stamps.name} comes without labels; write PATH@COLUMN to name the column that holds them.")
-    known = stamps.labels >= 0
+    known = labels_of(stamps) >= 0
     return np.flatnonzero(known & stamps.trains), np.flatnonzero(known & ~stamps.trains)
+
+
+def labels_of(stamps: Stamps) -> np.ndarray:
+    """Return the labels (N,) of stamps that have to have some."""
+    if stamps.labels is None:
+        raise ConfigError(
+            f"{stamps.name} comes without labels; write PATH@COLUMN to name the column that holds them."
+        )
+    return stamps.labels
 
 
 def spaces(encoder: Encoder, stamps: Stamps, *, baselines: bool = True) -> list[Vectors]:
@@ -151,7 +162,9 @@ def spaces(encoder: Encoder, stamps: Stamps, *, baselines: bool = True) -> list[
         train = np.flatnonzero(stamps.trains)
         rows = np.sort(np.random.default_rng(0).permutation(train)[:PIXEL_STAMPS])
         if len(rows) < 2:
-            raise ConfigError(f"{stamps.name} has {len(rows)} training stamps, too few for the baselines; see --no-baselines.")
+            raise ConfigError(
+                f"{stamps.name} has {len(rows)} training stamps, too few for the baselines; see --no-baselines."
+            )
         chosen.append(PixelSpace(stamps.pixels[rows]))
     return [Vectors(space, stamps) for space in chosen]
 
@@ -162,8 +175,13 @@ def untrained(encoder: Encoder, seed: int = 1) -> Encoder:
         raise ConfigError(f"Encoder {encoder.card.name} is no LVM; there is no same network untrained.")
     torch.manual_seed(seed)
     config = msgspec.convert(encoder.card.config, LVMConfig)
-    parts = {name: getattr(encoder.card, name) for name in ("convention", "crop", "input_size", "channel_order", "mean", "std")}
-    return make_encoder(LVM(config), name="untrained", architecture="lvm", config=dataclasses.asdict(config), **parts)
+    parts = {
+        name: getattr(encoder.card, name)
+        for name in ("convention", "crop", "input_size", "channel_order", "mean", "std")
+    }
+    return make_encoder(
+        LVM(config), name="untrained", architecture="lvm", config=dataclasses.asdict(config), **parts
+    )
 
 
 def network_input(stored: np.ndarray, size: int) -> Tensor:
@@ -177,4 +195,6 @@ def network_input(stored: np.ndarray, size: int) -> Tensor:
 
 def _shrunk(stored: np.ndarray) -> np.ndarray:
     starts = range(0, len(stored), 256)
-    return np.concatenate([network_input(stored[start : start + 256], PIXEL_SIDE).flatten(1).numpy() for start in starts])
+    return np.concatenate(
+        [network_input(stored[start : start + 256], PIXEL_SIDE).flatten(1).numpy() for start in starts]
+    )

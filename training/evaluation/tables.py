@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,19 +24,30 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def document(
-    table: str, *, survey: str, encoder: Encoder, counts: dict[str, Any], seeds: int, lines: list[dict[str, Any]], **more: Any
+    table: str,
+    *,
+    survey: str,
+    encoder: Encoder,
+    counts: dict[str, Any],
+    seeds: int,
+    lines: list[dict[str, Any]],
+    **more: Any,
 ) -> dict[str, Any]:
     """Return what every table's JSON holds."""
     return {
         "table": table,
         "survey": survey,
-        "encoder": {"name": encoder.card.name, "checksum": encoder.checksum, "parameters": encoder.card.parameters},
+        "encoder": {
+            "name": encoder.card.name,
+            "checksum": encoder.checksum,
+            "parameters": encoder.card.parameters,
+        },
         "counts": counts,
         "seeds": seeds,
         "spread": f"median of {seeds} draws (lowest - highest)" if seeds > 1 else "one draw",
         **more,
         "lines": lines,
-        "machine": platform.processor() or platform.machine(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {encoder.device}",
     }
 
 
@@ -53,9 +65,13 @@ def text(result: dict[str, Any]) -> str:
 def aligned(lines: Sequence[dict[str, Any]]) -> list[str]:
     """Return dictionaries with the same keys as aligned lines under their names."""
     names = list(dict.fromkeys(name for line in lines for name in line))
-    rows = [[name.replace("_", " ") for name in names]] + [[_cell(line.get(name)) for name in names] for line in lines]
+    rows = [[name.replace("_", " ") for name in names]] + [
+        [_cell(line.get(name)) for name in names] for line in lines
+    ]
     widths = [max(len(row[at]) for row in rows) for at in range(len(names))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
 
 
 def publish(result: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
@@ -69,7 +85,11 @@ def publish(result: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
 def _cell(value: Any) -> str:
     if isinstance(value, dict):
         middle = _number(value["median"])
-        return middle if len(value["values"]) == 1 else f"{middle} ({_number(value['low'])} - {_number(value['high'])})"
+        return (
+            middle
+            if len(value["values"]) == 1
+            else f"{middle} ({_number(value['low'])} - {_number(value['high'])})"
+        )
     return _plain(value)
 
 
@@ -84,4 +104,5 @@ def _plain(value: Any) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
+    digits = 2 if abs(value) >= 10 else 3 if abs(value) >= 0.05 or value == 0 else 5
+    return f"{value:.{digits}f}"
