@@ -83,14 +83,13 @@ def reconstruct(
     mask
         FITS image of the same height and width: what is not 0 is mended.
     keep
-        Takes --mask for a segmentation map (as SExtractor makes) and mends every segment but this one. Can be given many
-        times.
+        Takes --mask for a segmentation map (as SExtractor makes): every segment is mended but this one (repeatable).
     region
-        Circle on the sky RA,DEC,RADIUS, in arcsec unless it says arcmin or deg (150.1,2.2,4). Can be given many times.
+        Circle on the sky RA,DEC,RADIUS, in arcsec unless it says arcmin or deg (150.1,2.2,4). Repeatable.
     circle
-        Circle in pixels ROW,COLUMN,RADIUS, counted from 0. Can be given many times.
+        Circle in pixels ROW,COLUMN,RADIUS, counted from 0. Repeatable.
     box
-        Box in pixels ROW0,ROW1,COLUMN0,COLUMN1, counted from 0, ends exclusive. Can be given many times.
+        Box in pixels ROW0,ROW1,COLUMN0,COLUMN1, counted from 0, ends exclusive. Repeatable.
     zeros
         Mend also pixels that are exactly 0 in some band (not observed).
     survey
