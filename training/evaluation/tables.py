@@ -104,5 +104,6 @@ def _plain(value: Any) -> str:
 
 
 def _number(value: float) -> str:
-    digits = 2 if abs(value) >= 10 else 3 if abs(value) >= 0.05 or value == 0 else 5
+    size = abs(value)
+    digits = 2 if size >= 10 else 3 if size >= 0.05 or size == 0 else 4 if size >= 0.005 else 5
     return f"{value:.{digits}f}"
