@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -105,15 +105,25 @@ def rank(
     HuntError
         There is neither a positive nor a negative to start from.
     """
-    trained = training.trainable and train
-    config = config or RescorerConfig()
+    if not (training.trainable and train):
+        return rank_by(
+            embeddings, lambda: SimilarityScorer(training), trained=False, model={"name": "mean-similarity"}
+        )
+    settings = config or RescorerConfig()
+
+    def fit() -> Scorer:
+        ordinary = background(embeddings, settings.background)
+        return train_rescorer(training.positives, training.negatives, ordinary, seed, settings)
+
+    return rank_by(embeddings, fit, trained=True, model={"name": "mlp", **asdict(settings)})
+
+
+def rank_by(
+    embeddings: Embeddings, fit: Callable[[], Scorer], *, trained: bool, model: dict[str, Any]
+) -> Ranking:
+    """Score every object by what ``fit`` gives; it is fitted and asked on one BLAS thread, so that it repeats itself."""
     with _one_blas_thread():
-        scorer: Scorer = SimilarityScorer(training)
-        if trained:
-            ordinary = _background(embeddings, config.background)
-            scorer = train_rescorer(training.positives, training.negatives, ordinary, seed, config)
-        scores = _score_all(embeddings, scorer)
-    model = {"name": "mlp", **asdict(config)} if trained else {"name": "mean-similarity"}
+        scores = _score_all(embeddings, fit())
     return Ranking(order_scores=scores, trained=trained, model=model)
 
 
@@ -142,7 +152,7 @@ def round_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-def _background(embeddings: Embeddings, count: int) -> np.ndarray:
+def background(embeddings: Embeddings, count: int) -> np.ndarray:
     """Vectors spread evenly over the release, (n, D): what is ordinary there."""
     return embeddings.take(np.unique(np.linspace(0, embeddings.count - 1, count).astype(np.int64)))
 

@@ -99,7 +99,7 @@ def train_rescorer(
         Of the first weights and the draws.
     """
     rng = np.random.default_rng(seed)
-    centre, scale = _standardisation(background)
+    centre, scale = standardisation(background)
     weak = background[np.sort(rng.permutation(len(background))[: config.unlabelled])]
     inputs = (np.concatenate([positives, negatives, weak]).astype(np.float32) - centre) / scale  # (n, D)
     counts = [len(positives), len(negatives), len(weak)]
@@ -164,7 +164,7 @@ def _forward(inputs: np.ndarray, parameters: list[np.ndarray]) -> tuple[np.ndarr
     return hidden, hidden @ second + second_bias
 
 
-def _standardisation(background: np.ndarray) -> tuple[np.ndarray, np.float32]:
+def standardisation(background: np.ndarray) -> tuple[np.ndarray, np.float32]:
     """Return the centre (D,) and one scale for all dimensions, so that angles between embeddings are kept."""
     centre = background.mean(axis=0).astype(np.float32)
     spread = float(np.sqrt(((background - centre) ** 2).mean()))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import partial
 
 import numpy as np
 
 from discovery.errors import HuntError
-from discovery.hunts.ranking import Embeddings, Ranking, TrainingSet, rank, round_seed
+from discovery.hunts.ranking import Embeddings, TrainingSet, round_seed
 from discovery.hunts.rescorer import RescorerConfig
-from discovery.hunts.rounds import propose
+from discovery.hunts.strategies import HuntStrategy, Turn, parse_strategy
 
-PlayStrategy = Literal["rescorer", "similarity", "random"]
+MOST_NOISE = 0.5
 
 
 class ArrayEmbeddings:
@@ -37,7 +38,7 @@ class ArrayEmbeddings:
             yield start, self._vectors[start : start + rows_per_chunk]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PlayedHunt:
     """A simulated hunt.
 
@@ -46,32 +47,39 @@ class PlayedHunt:
     shown : numpy.ndarray
         (n,) int64 rows in the order in which they were labelled.
     found : numpy.ndarray
-        (n,) bool: was it a target?
+        (n,) bool: was it a target, and did the person say so?
+    said : numpy.ndarray
+        (n,) bool: the clicks, right or wrong.
     strategies : tuple of str
         What each round did.
     ranking : numpy.ndarray
         (N,) float32 scores of the last model, trained on all labels.
     examples : numpy.ndarray
         (s,) rows that started the hunt; they are not among ``shown``.
+    seconds : numpy.ndarray
+        (rounds,) float64: the time from the labels to the next page.
     """
 
     shown: np.ndarray
     found: np.ndarray
+    said: np.ndarray
     strategies: tuple[str, ...]
     ranking: np.ndarray
     examples: np.ndarray
+    seconds: np.ndarray
 
 
 def play_hunt(
     embeddings: Embeddings,
     truth: np.ndarray,
     *,
-    strategy: PlayStrategy = "rescorer",
+    strategy: str | HuntStrategy = "alpha",
     examples: int = 5,
     negative_examples: int = 0,
     rounds: int = 5,
     page_size: int = 20,
     alpha: float = 0.5,
+    noise: float = 0.0,
     seed: int = 0,
     config: RescorerConfig | None = None,
 ) -> PlayedHunt:
@@ -83,18 +91,25 @@ def play_hunt(
         Of N objects, each there once.
     truth : numpy.ndarray
         (N,) bool, True for targets.
-    strategy : {"rescorer", "similarity", "random"}
-        ``rescorer``: what `Hunt` does. ``similarity``: never train, rank by the examples and the labels.
-        ``random``: the baseline.
+    strategy : str or HuntStrategy
+        As `discovery.hunts.strategies.parse_strategy` reads it; ``alpha`` is what `Hunt` does.
     examples, negative_examples : int
-        Examples of each class to start from, drawn with ``seed``; they do not count as found.
+        Examples of each class to start from, drawn with ``seed``; they do not count as found and are right.
+    alpha : float
+        Of an alpha rule that does not name its own.
+    noise : float
+        Chance, 0 to 0.5, that a click is wrong. Which objects would be clicked wrongly depends on ``seed`` alone, so
+        that strategies meet the same person.
+    config : RescorerConfig, optional
+        Of the MLP, when ``strategy`` is a text.
 
     Raises
     ------
     HuntError
-        Unknown strategy, wrong shape of ``truth``, or fewer targets than examples.
+        Unknown strategy, wrong shape of ``truth``, noise out of range, or fewer targets than examples.
     """
-    _check(embeddings, truth, strategy, examples, negative_examples)
+    parts = parse_strategy(strategy, alpha=alpha, config=config) if isinstance(strategy, str) else strategy
+    _check(embeddings, truth, examples, negative_examples, noise)
     rng = np.random.default_rng(seed)
     given = np.concatenate(
         [
@@ -102,59 +117,62 @@ def play_hunt(
             rng.choice(np.flatnonzero(~truth), negative_examples, replace=False),
         ]
     )
-    labelled, pages, strategies = np.sort(given), [np.empty(0, dtype=np.int64)], []
+    clicks = truth ^ (rng.random(len(truth)) < noise)
+    clicks[given] = truth[given]
+    labelled, pages, did, seconds = np.sort(given), [np.empty(0, dtype=np.int64)], [], []
     for number in range(1, rounds + 1):
         candidates = np.ones(embeddings.count, dtype=bool)
         candidates[labelled] = False
         if not candidates.any():
             break
-        if strategy == "random":
-            left = np.flatnonzero(candidates)
-            page, name = rng.choice(left, min(page_size, len(left)), replace=False), "random"
-        else:
-            proposal = propose(
-                _ranking(embeddings, truth, labelled, strategy, round_seed(seed, number), config),
-                candidates,
-                positives=int(truth[pages[-1]].sum()),
-                negatives=int((~truth[pages[-1]]).sum()),
-                alpha=alpha,
+        started, turn_seed = time.perf_counter(), round_seed(seed, number)
+        page = parts.chooser.choose(
+            Turn(
+                ranking=partial(parts.model.rank, embeddings, _training(embeddings, clicks, labelled), turn_seed),
+                candidates=candidates,
+                positives=int(clicks[pages[-1]].sum()),
+                negatives=int((~clicks[pages[-1]]).sum()),
                 page_size=page_size,
+                seed=turn_seed,
+                embeddings=embeddings,
             )
-            page, name = proposal.rows, proposal.strategy
-        pages.append(page)
-        strategies.append(name)
-        labelled = np.sort(np.concatenate([labelled, page]))
+        )
+        seconds.append(time.perf_counter() - started)
+        pages.append(page.rows)
+        did.append(page.did)
+        labelled = np.sort(np.concatenate([labelled, page.rows]))
     shown = np.concatenate(pages)
-    if strategy == "random":
-        scores = rng.random(embeddings.count).astype(np.float32)
-    else:
-        last = _ranking(embeddings, truth, labelled, strategy, round_seed(seed, len(pages)), config)
-        scores = last.order_scores
+    last = parts.model.rank(
+        embeddings, _training(embeddings, clicks, labelled), round_seed(seed, len(pages))
+    )
     return PlayedHunt(
-        shown=shown, found=truth[shown], strategies=tuple(strategies), ranking=scores, examples=given
+        shown=shown,
+        found=truth[shown] & clicks[shown],
+        said=clicks[shown],
+        strategies=tuple(did),
+        ranking=last.order_scores,
+        examples=given,
+        seconds=np.array(seconds),
     )
 
 
-def _ranking(
-    embeddings: Embeddings,
-    truth: np.ndarray,
-    labelled: np.ndarray,
-    strategy: PlayStrategy,
-    seed: int,
-    config: RescorerConfig | None,
-) -> Ranking:
-    training = TrainingSet(
-        positives=embeddings.take(labelled[truth[labelled]]),
-        negatives=embeddings.take(labelled[~truth[labelled]]),
+def check_noise(noise: float) -> None:
+    """Raise HuntError unless noise lies between 0 and 0.5."""
+    if not 0.0 <= noise <= MOST_NOISE:
+        raise HuntError(f"noise is {noise}; the share of wrong clicks must lie between 0 and {MOST_NOISE}")
+
+
+def _training(embeddings: Embeddings, clicks: np.ndarray, labelled: np.ndarray) -> TrainingSet:
+    return TrainingSet(
+        positives=embeddings.take(labelled[clicks[labelled]]),
+        negatives=embeddings.take(labelled[~clicks[labelled]]),
     )
-    return rank(embeddings, training, seed=seed, config=config, train=strategy == "rescorer")
 
 
 def _check(
-    embeddings: Embeddings, truth: np.ndarray, strategy: str, examples: int, negative_examples: int
+    embeddings: Embeddings, truth: np.ndarray, examples: int, negative_examples: int, noise: float
 ) -> None:
-    if strategy not in get_args(PlayStrategy):
-        raise HuntError(f"unknown strategy {strategy!r}; choose from {', '.join(get_args(PlayStrategy))}")
+    check_noise(noise)
     if truth.shape != (embeddings.count,) or truth.dtype != np.bool_:
         raise HuntError(f"truth is {truth.dtype} {truth.shape}; it must be bool ({embeddings.count},)")
     targets = int(truth.sum())

@@ -139,7 +139,7 @@ def parse() -> argparse.Namespace:
 
 def strategies(options: argparse.Namespace) -> Iterator[tuple[str, float]]:
     """Yield what is played: strategy and alpha."""
-    yield from (("rescorer", alpha) for alpha in options.alpha)
+    yield from (("alpha", alpha) for alpha in options.alpha)
     if options.similarity:
         yield "similarity", 0.5
 
@@ -183,7 +183,7 @@ def played(
         game = play_hunt(
             ArrayEmbeddings(vectors),
             task.truth,
-            strategy=strategy,  # type: ignore[arg-type]
+            strategy=strategy,
             examples=options.examples,
             negative_examples=options.negative_examples,
             rounds=options.rounds,
@@ -202,7 +202,7 @@ def played(
     return Line(
         task=task.name,
         space=space,
-        strategy=f"alpha {alpha:g}" if strategy == "rescorer" else strategy,
+        strategy=f"alpha {alpha:g}" if strategy == "alpha" else strategy,
         objects=len(task.truth),
         targets=int(task.truth.sum()),
         labels=labels,

@@ -64,7 +64,7 @@ def test_a_real_hunt_answered_with_the_truth_is_the_simulated_one(
 def test_a_hunt_ends_when_everything_is_labelled_and_repeats_itself() -> None:
     rng = np.random.default_rng(1)
     vectors, truth = rng.normal(size=(60, 8)), rng.random(60) < 0.3
-    for strategy in ("rescorer", "similarity", "random"):
+    for strategy in ("alpha", "similarity", "random"):
         one, other = (
             play_hunt(ArrayEmbeddings(vectors), truth, strategy=strategy, rounds=9, seed=2, config=QUICK)
             for _ in range(2)
