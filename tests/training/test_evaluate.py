@@ -390,6 +390,10 @@ def test_multitask_tables_stand_beside_the_papers(tmp_path):
     first = json.loads((runs[0] / "multitask.json").read_text())["test"]["restoration"]
     assert gain["psnr"]["values"][0] == pytest.approx(first["psnr"] - first["input_psnr"], abs=1e-5)
     assert gain["paper_psnr"] == pytest.approx(PAPER["restoration"]["active"][1] - 31.11)
+    (runs[1] / "multitask.json").write_text(json.dumps({"version": 1}))
+    with pytest.raises(ConfigError, match="holds no result of discovery train multitask"):
+        multitask_tables(runs)
+    (runs[1] / "multitask.json").write_text(json.dumps(document))
     (runs[0] / "multitask.json").write_text(json.dumps({**document, "survey": "efigi"}))
     with pytest.raises(ConfigError, match="differ in their survey"):
         multitask_tables(runs)

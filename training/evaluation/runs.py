@@ -39,6 +39,8 @@ PAPER: dict[str, dict[str, tuple[float, ...]]] = {
 """Fu et al. 2024, section III: accuracy, precision, recall, F1; MSE, PSNR in dB, SSIM."""
 PAPER_PATCHES = {"4": (26.54, 0.58), "8": (24.81, 0.55), "16": (23.61, 0.48)}
 STRATEGIES = ("frozen", "uniform", "active")
+MULTITASK_KEYS = ("strategy", "encoder", "survey", "classes", "stamps", "test")
+DETECTION_KEYS = ("plan", "sources", "rows")
 
 
 def multitask_tables(runs: Sequence[Path]) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def multitask_tables(runs: Sequence[Path]) -> dict[str, Any]:
         If a folder holds no finished multitask run, or the runs are not of one encoder and survey.
     """
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    documents = [_read(run, "multitask.json", "discovery train multitask") for run in runs]
+    documents = [_read(run, "multitask.json", "discovery train multitask", MULTITASK_KEYS) for run in runs]
     _check_alike(documents, runs, ("encoder", "survey", "classes", "stamps"))
     for one in documents:
         found[one["strategy"]].append(one["test"])
@@ -85,7 +87,9 @@ def detection_table(runs: Sequence[Path]) -> dict[str, Any]:
     ConfigError
         If a folder holds no finished detection run, or the runs' test fields differ.
     """
-    documents = [_read(run, "detection.json", "discovery train finetune detection") for run in runs]
+    documents = [
+        _read(run, "detection.json", "discovery train finetune detection", DETECTION_KEYS) for run in runs
+    ]
     plans = [{name: value for name, value in one["plan"].items() if name != "seed"} for one in documents]
     _check_alike(
         [
@@ -178,10 +182,13 @@ def _check_alike(documents: Sequence[Mapping[str, Any]], runs: Sequence[Path], n
             )
 
 
-def _read(run: Path, name: str, verb: str) -> dict[str, Any]:
+def _read(run: Path, name: str, verb: str, needs: Sequence[str]) -> dict[str, Any]:
     path = run if run.is_file() else run / name
     try:
-        return json.loads(path.read_text())
+        found = json.loads(path.read_text())
+        if isinstance(found, dict) and all(key in found for key in needs):
+            return found
+        raise ConfigError(f"{path} holds no result of {verb}; give the folder of a run.")
     except OSError:
         raise ConfigError(f"{run} is no finished run: {name} is missing; make one with {verb}.") from None
     except json.JSONDecodeError:
