@@ -1,13 +1,67 @@
-"""How well a hunt does: curves and rankings against known labels."""
+"""How well a hunt does: curves and rankings against known labels. Pure functions; nan where nothing can be said.
+
+``found`` (n,) bool is the order of labelling: which of the n labels given brought a target. ``scores`` and ``truth`` (m,)
+are those of one ranking; equal scores stand in order of position unless said otherwise.
+"""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from scipy.stats import rankdata
 
 
 def found_curve(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return labels given and positives found after each, both (n + 1,) int64 and from 0, for found (n,) bool."""
     return np.arange(len(found) + 1), np.concatenate([[0], np.cumsum(found, dtype=np.int64)])
+
+
+def band(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return median and 10 % and 90 % quantile over the seeds (S) of curves (S, n), each (n,), linearly interpolated."""
+    low, median, high = np.quantile(curves, [0.1, 0.5, 0.9], axis=0)
+    return median, low, high
+
+
+def share_of_ideal(found: np.ndarray, targets: int, labels: int) -> float:
+    """Return positives found / min(targets, labels) after so many labels; nan when fewer were given.
+
+    ``targets`` counts those that could be found: the starting examples are not among them.
+    """
+    best = min(targets, labels)
+    return float(found[:labels].sum()) / best if best > 0 and labels <= len(found) else math.nan
+
+
+def area_loss(found: np.ndarray, targets: int, objects: int) -> float:
+    """Return the normalised area between the curve of positives found and the ideal one, from 0 (ideal) to 1 (worst).
+
+    (ideal - actual) / (ideal - worst), each the sum over labels i = 1..n of the positives found after i: ideal
+    min(i, targets), worst max(0, i - (objects - targets)). This is the loss of ASReview Insights
+    (``asreviewcontrib.insights``), which labels everything, n = objects; it is cut here where the hunt ends, so that hunts
+    compare only at the same n. Random order gives about 0.5 where everything is labelled.
+
+    Parameters
+    ----------
+    targets, objects : int
+        Targets, and objects altogether, that could be shown.
+    """
+    labels = np.arange(1, len(found) + 1)
+    ideal = np.minimum(labels, targets).sum()
+    worst = np.maximum(0, labels - (objects - targets)).sum()
+    return float((ideal - np.cumsum(found).sum()) / (ideal - worst)) if ideal > worst else math.nan
+
+
+def labels_needed(found: np.ndarray, targets: int, share: float) -> float:
+    """Return the labels after which ``share`` of the targets was found, rounded up to whole targets; inf when never."""
+    needed = math.ceil(share * targets - 1e-9)
+    reached = np.flatnonzero(np.cumsum(found) >= needed)
+    return float(reached[0] + 1) if len(reached) else math.inf
+
+
+def kinds_found(kinds: np.ndarray, found_kinds: np.ndarray) -> float:
+    """Return the share of the sub-kinds among ``kinds`` of which at least one was found; ``""`` is no kind."""
+    known = set(kinds.tolist()) - {""}
+    return len(known & set(found_kinds.tolist())) / len(known) if known else math.nan
 
 
 def precision_at(scores: np.ndarray, truth: np.ndarray, count: int) -> float:
@@ -28,3 +82,27 @@ def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # last place of each tie
     recall = hits[ends] / hits[-1]
     return float(np.sum(np.diff(recall, prepend=0.0) * hits[ends] / (ends + 1)))
+
+
+def area_under_roc(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Return the chance that a target scores above another object, ties a half (Hanley & McNeil 1982; Mann-Whitney U).
+
+    nan unless both classes are there.
+    """
+    targets, others = int(truth.sum()), int((~truth).sum())
+    if not targets or not others:
+        return math.nan
+    above = rankdata(scores)[truth].sum() - targets * (targets + 1) / 2
+    return float(above / (targets * others))
+
+
+def ndcg_at(scores: np.ndarray, truth: np.ndarray, count: int) -> float:
+    """Return the normalised discounted cumulative gain of the ``count`` highest scores, a target gaining 1.
+
+    Sum of 1 / log2(place + 1) over the targets' places from 1 (Jarvelin & Kekalainen 2002, as scikit-learn's
+    ``ndcg_score``), over the same sum with all targets first; nan without any target.
+    """
+    discounts = 1 / np.log2(np.arange(2, min(count, len(scores)) + 2))
+    best = discounts[: int(truth.sum())].sum()
+    order = np.lexsort((np.arange(len(scores)), -scores))[:count]
+    return float(discounts[truth[order]].sum() / best) if best > 0 else math.nan
