@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from discovery.release import Release
 
 app = App(name="hunt", help="Label galaxies round by round until enough of a kind are found.")
+app.command("discovery.commands.hunt_simulate:simulate", name="simulate", help="Play hunts whose targets are known.")
 
 Several = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
 Files = Annotated[list[Path] | None, Parameter(consume_multiple=True, negative="")]

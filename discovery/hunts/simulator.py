@@ -1,0 +1,316 @@
+"""Many simulated hunts at once: strategies x starting examples x seeds, on several processes, with their measures."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from discovery.errors import HuntError
+from discovery.hunts import measures
+from discovery.hunts.checks import MAX_PAGE_SIZE
+from discovery.hunts.hunt_sets import HuntSet
+from discovery.hunts.rounds import check_alpha
+from discovery.hunts.simulate import ArrayEmbeddings, PlayedHunt, check_noise, play_hunt
+from discovery.hunts.strategies import parse_strategy
+
+CHECKPOINTS = (50, 100, 200, 500)
+"""Labels given after which the share of the ideal is measured."""
+SHARES = (50, 80, 95)
+"""Per cent of the targets for which the labels needed are counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationConfig:
+    """How hunts are played.
+
+    Attributes
+    ----------
+    strategies : tuple of str
+        As `discovery.hunts.strategies.parse_strategy` reads them.
+    alpha : float
+        Of an alpha rule that does not name its own.
+    examples : tuple of int
+        Positive examples to start from; hunts are played with each of these numbers.
+    negative_examples : int
+        Negative examples beside them.
+    noise : float
+        Chance of a wrong click.
+    seeds : int
+        Hunts with the seeds 0 .. seeds - 1.
+    """
+
+    strategies: tuple[str, ...] = ("alpha", "top")
+    alpha: float = 0.5
+    examples: tuple[int, ...] = (5,)
+    negative_examples: int = 0
+    rounds: int = 10
+    page_size: int = 10
+    noise: float = 0.0
+    seeds: int = 10
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be played."""
+        check_alpha(self.alpha)
+        check_noise(self.noise)
+        for what, least, most in (("rounds", 1, 10_000), ("page_size", 1, MAX_PAGE_SIZE), ("seeds", 1, 10_000)):
+            if not least <= getattr(self, what) <= most:
+                raise HuntError(f"{what} is {getattr(self, what)}; it must lie between {least} and {most}")
+        if not self.strategies or not self.examples:
+            raise HuntError("name at least one strategy and one number of examples")
+        if min(self.examples) < 0 or self.negative_examples < 0:
+            raise HuntError("the number of examples cannot be below 0")
+        for strategy in self.strategies:
+            parse_strategy(strategy, alpha=self.alpha)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Game:
+    """One hunt: its seed, the positives found after 0, 1, 2 ... labels, and its measures (inf: never reached)."""
+
+    seed: int
+    found: list[int]
+    measures: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Median and 10 % and 90 % quantile over the seeds that have the measure; ``seeds`` counts those with a finite one.
+
+    A seed that never reached its aim counts as later than all others; a quantile among such seeds is inf.
+    """
+
+    median: float
+    low: float
+    high: float
+    seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one strategy did from one number of examples.
+
+    Attributes
+    ----------
+    curve : dict
+        ``labels``, and ``median``, ``low`` (10 %), ``high`` (90 %) of the positives found after so many.
+    """
+
+    strategy: str
+    parts: dict[str, Any]
+    examples: int
+    curve: dict[str, list[float]]
+    measures: dict[str, Spread]
+    games: list[Game]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """All hunts played on one set; see `discovery.hunts.measures` for what the measures are."""
+
+    name: str
+    source: str
+    objects: int
+    targets: int
+    prevalence: float
+    kinds: int
+    lookalikes: int
+    dimension: int
+    jobs: int
+    config: SimulationConfig
+    results: list[Result]
+
+
+def simulate(hunt_set: HuntSet, config: SimulationConfig, *, jobs: int | None = None) -> Simulation:
+    """Play every strategy with every number of examples and every seed.
+
+    Parameters
+    ----------
+    jobs : int, optional
+        Processes; as many as cores by default. Seconds a round are wall time while so many play at once.
+
+    Raises
+    ------
+    HuntError
+        Fewer targets than examples plus one, fewer others than negative examples, or less than one job.
+    """
+    jobs = len(os.sched_getaffinity(0)) if jobs is None else jobs
+    if jobs < 1:
+        raise HuntError(f"jobs is {jobs}; give at least 1")
+    others = len(hunt_set.truth) - hunt_set.targets
+    if hunt_set.targets <= max(config.examples) or others < config.negative_examples:
+        raise HuntError(
+            f"{hunt_set.name}: {hunt_set.targets} targets and {others} others are too few for {max(config.examples)} positive"
+            f" and {config.negative_examples} negative examples and something to find"
+        )
+    tasks = [
+        (strategy, examples, seed)
+        for strategy in config.strategies
+        for examples in config.examples
+        for seed in range(config.seeds)
+    ]
+    jobs = min(jobs, len(tasks))
+    with _players(hunt_set, config, jobs) as played:
+        games = list(tqdm(played(tasks), total=len(tasks), desc=hunt_set.name, unit="hunt", disable=None))
+    results = []
+    for start in range(0, len(tasks), config.seeds):
+        strategy, examples, _ = tasks[start]
+        results.append(_result(hunt_set, config, strategy, examples, games[start : start + config.seeds]))
+    return Simulation(
+        name=hunt_set.name,
+        source=hunt_set.source,
+        objects=len(hunt_set.truth),
+        targets=hunt_set.targets,
+        prevalence=hunt_set.prevalence,
+        kinds=0 if hunt_set.kinds is None else len(set(hunt_set.kinds[hunt_set.truth].tolist()) - {""}),
+        lookalikes=0 if hunt_set.lookalikes is None else int(hunt_set.lookalikes.sum()),
+        dimension=hunt_set.vectors.shape[1],
+        jobs=jobs,
+        config=config,
+        results=results,
+    )
+
+
+def measure(hunt_set: HuntSet, played: PlayedHunt) -> dict[str, float]:
+    """Return every measure of one hunt; targets and objects to find exclude the examples."""
+    truth, found = hunt_set.truth, played.found
+    offered = np.ones(len(truth), bool)
+    offered[played.examples] = False
+    targets, objects = int(truth[offered].sum()), int(offered.sum())
+    left = offered.copy()
+    left[played.shown] = False
+    scores, true = played.ranking[left], truth[left]
+    values = {"positives_found": float(found.sum()), "wrong_clicks": float((played.said != truth[played.shown]).sum())}
+    values |= {f"share_of_ideal_{n}": measures.share_of_ideal(found, targets, n) for n in CHECKPOINTS}
+    values |= {"loss": measures.area_loss(found, targets, objects)}
+    values |= {f"labels_for_{share}": measures.labels_needed(found, targets, share / 100) for share in SHARES}
+    values |= {f"precision_{n}": measures.precision_at(scores, true, n) for n in (20, 100)}
+    values |= {
+        "precision_n_true": measures.precision_at(scores, true, int(true.sum())),
+        "aupr": measures.average_precision(scores, true),
+        "auroc": measures.area_under_roc(scores, true),
+        "ndcg_10": measures.ndcg_at(scores, true, 10),
+        "seconds_a_round": float(np.median(played.seconds)),
+    }
+    if hunt_set.kinds is not None:
+        values["kinds_found"] = measures.kinds_found(hunt_set.kinds[offered & truth], hunt_set.kinds[played.shown[found]])
+    if hunt_set.lookalikes is not None:
+        among = true | hunt_set.lookalikes[left]
+        values["lookalike_precision_n_true"] = measures.precision_at(scores[among], true[among], int(true.sum()))
+        values["lookalike_aupr"] = measures.average_precision(scores[among], true[among])
+    return values
+
+
+def _result(
+    hunt_set: HuntSet, config: SimulationConfig, strategy: str, examples: int, games: list[Game]
+) -> Result:
+    parts = parse_strategy(strategy, alpha=config.alpha)
+    median, low, high = measures.band(np.array([game.found for game in games]))
+    return Result(
+        strategy=parts.name,
+        parts=parts.describe(hunt_set.vectors.shape[1]),
+        examples=examples,
+        curve={
+            "labels": list(range(len(median))),
+            "median": median.tolist(),
+            "low": low.tolist(),
+            "high": high.tolist(),
+        },
+        measures={key: _spread([game.measures[key] for game in games]) for key in games[0].measures},
+        games=games,
+    )
+
+
+def _spread(values: list[float]) -> Spread:
+    known = np.sort([value for value in values if not math.isnan(value)])
+    if not len(known):
+        return Spread(median=math.nan, low=math.nan, high=math.nan, seeds=0)
+    low, median, high = (_quantile(known, share) for share in (0.1, 0.5, 0.9))
+    return Spread(median=median, low=low, high=high, seeds=int(np.isfinite(known).sum()))
+
+
+def _quantile(ordered: np.ndarray, share: float) -> float:
+    """Interpolate linearly as numpy does; inf where a neighbour with any weight is inf."""
+    place = share * (len(ordered) - 1)
+    low, weight = int(place), place - int(place)
+    if weight < 1e-9:
+        return float(ordered[low])
+    return float(ordered[low] * (1 - weight) + ordered[low + 1] * weight)
+
+
+# -- processes: they read the set from files that they share instead of each holding a copy
+
+_work: dict[str, Any] = {}
+
+
+@contextmanager
+def _players(hunt_set: HuntSet, config: SimulationConfig, jobs: int) -> Iterator[Any]:
+    """Give a function that plays tasks (strategy, examples, seed) in order, here or on other processes."""
+    if jobs == 1:
+        yield partial(map, partial(_play, hunt_set, config))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder, "vectors.npy"), hunt_set.vectors)
+        np.savez(
+            Path(folder, "rest.npz"),
+            **{
+                key: getattr(hunt_set, key)
+                for key in ("object_ids", "truth", "kinds", "lookalikes")
+                if getattr(hunt_set, key) is not None
+            },
+        )
+        with ProcessPoolExecutor(
+            jobs,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start,
+            initargs=(Path(folder), hunt_set.name, hunt_set.source, config),
+        ) as pool:
+            try:
+                yield partial(pool.map, _play_here)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def _start(folder: Path, name: str, source: str, config: SimulationConfig) -> None:
+    vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+    with np.load(folder / "rest.npz") as rest:
+        arrays = {key: rest[key] for key in rest.files}
+    _work["set"] = HuntSet(name=name, source=source, vectors=vectors, **arrays)
+    _work["config"] = config
+
+
+def _play_here(task: tuple[str, int, int]) -> Game:
+    return _play(_work["set"], _work["config"], task)
+
+
+def _play(hunt_set: HuntSet, config: SimulationConfig, task: tuple[str, int, int]) -> Game:
+    strategy, examples, seed = task
+    played = play_hunt(
+        ArrayEmbeddings(hunt_set.vectors),
+        hunt_set.truth,
+        strategy=strategy,
+        examples=examples,
+        negative_examples=config.negative_examples,
+        rounds=config.rounds,
+        page_size=config.page_size,
+        alpha=config.alpha,
+        noise=config.noise,
+        seed=seed,
+    )
+    return Game(
+        seed=seed,
+        found=measures.found_curve(played.found)[1].tolist(),
+        measures=measure(hunt_set, played),
+    )
