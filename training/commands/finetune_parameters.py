@@ -121,9 +121,10 @@ def parameters(
             plan = HeadPlan(steps=steps, batch=batch, learning_rate=learning_rate, hidden=hidden, seed=seed)
             run = ParameterRun(
                 name=survey.name, objects=objects, targets=targets, encoder=subject, plan=plan, out=out, inputs=inputs,
-                encoder_steps=encoder_steps if finetune_encoder else None, ablations=ablations, baseline=baseline, place=place,
+                encoder_steps=encoder_steps if finetune_encoder else None, ablations=ablations, baseline=baseline,
+                excluded=excluded, place=place,
             )  # fmt: skip
-            result = {**run.finish(), "excluded": excluded}
+            result = run.finish()
         if predict is not None and predictions is not None:
             result |= _predict(out / HEAD, predict, predictions, encoder, pixel_scale, limit)
     if json_output:

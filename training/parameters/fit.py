@@ -48,7 +48,7 @@ class HeadPlan:
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     hidden: int = 256
-    dropout: float = 0.1
+    dropout: float = 0.3
     evaluations: int = 20
     seed: int = 0
 
@@ -99,8 +99,8 @@ def fit(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Train a head on the training part and return its estimates for all objects.
 
-    The weights with the lowest validation loss of ``plan.evaluations`` looks are kept, and each sigma is scaled so that
-    68.3 % of the validation values lie within it. ``run`` then holds the head (and the encoder where it learned).
+    The weights with the lowest validation loss of ``plan.evaluations`` looks are kept, for each target by itself, and each
+    sigma is scaled so that 68.3 % of the validation values lie within it. ``run`` then holds the head (and the encoder where it learned).
 
     Returns
     -------
@@ -250,22 +250,41 @@ def _batch(objects: Objects, rows: np.ndarray, *, with_inputs: bool) -> Batch:
 def _keep_best(
     module: nn.Module, step: int, objects: Objects, targets: Targets, rows: np.ndarray, run: Path
 ) -> dict[str, float]:
-    """Measure the validation loss and save the weights if none before were better."""
+    """Measure the validation loss and save what is better than before.
+
+    Each target keeps the weights of its own best step; where the encoder learns too, which all targets share, the best
+    step of the mean decides for all.
+    """
     assert isinstance(module, ParameterModel)
+    losses = _validation(module, objects, targets, rows)
+    judged = losses if module.network is None else [float(np.mean(losses))]
+    best = load_checkpoint(run / BEST) if (run / BEST).exists() else None
+    state = dict(module.state_dict())
+    record: dict[str, Any] = best.record if best else {"validation": judged, "steps": [step] * len(judged)}
+    kept = best.model if best else state
+    if best:
+        for index, loss in enumerate(judged):
+            if loss < record["validation"][index] or step <= record["steps"][index]:  # a later step is one of before a kill
+                record["validation"][index], record["steps"][index] = loss, step
+                part = f"head.each.{index}." if module.network is None else ""
+                kept |= {name: value for name, value in state.items() if name.startswith(part)}
+    save_checkpoint(run / BEST, Checkpoint(model=kept, record=record))
+    return {"validation": float(np.mean(losses))}
+
+
+def _validation(module: ParameterModel, objects: Objects, targets: Targets, rows: np.ndarray) -> list[float]:
+    """Return the loss of each target on some rows."""
     device = module.head.target_width.device
     sums, counts = torch.zeros(len(targets.names)), torch.zeros(len(targets.names))
     for start in range(0, len(rows), CHUNK):
         chosen = rows[start : start + CHUNK]
-        batch = {n: v.to(device) for n, v in _batch(objects, chosen, with_inputs=module.network is not None).items()}
+        batch = _batch(objects, chosen, with_inputs=module.network is not None)
+        batch = {name: value.to(device) for name, value in batch.items()}
         (values,) = as_tensors([targets.values[chosen]])
         known = values.isfinite().sum(0)
         sums += module.head.loss(module.embed(batch), batch["side"], values.to(device)).cpu() * known
         counts += known
-    loss = float((sums / counts.clamp_min(1)).mean())
-    before = load_checkpoint(run / BEST).record if (run / BEST).exists() else None
-    if before is None or loss < before["validation"] or step <= before["step"]:
-        save_checkpoint(run / BEST, Checkpoint(model=dict(module.state_dict()), record={"step": step, "validation": loss}))
-    return {"validation": loss}
+    return (sums / counts.clamp_min(1)).tolist()
 
 
 def _trained_encoder(model: ParameterModel, encoder: Encoder) -> Encoder:

@@ -35,7 +35,7 @@ class HeadCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     dimension : int
         Length D of the embedding.
     hidden : int
-        Width of its two hidden layers.
+        Width of the two hidden layers of each target.
     encoder, encoder_checksum : str
         Whose embeddings it was trained on.
     finetuned : bool
@@ -60,21 +60,25 @@ class HeadCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class ParameterHead(nn.Module):
-    """Two hidden layers on standardised features; targets are standardised within.
+    """For each target its own network of two hidden layers, on standardised features; targets are standardised within.
 
-    Features and targets that are not known when it is made come by `fit_scales`.
+    Sharing layers would let a target of few known values spoil, by overfitting, what the others learn. Scales come by
+    `fit_scales`.
     """
 
-    def __init__(self, dimension: int, side: int, targets: int, *, inputs: Inputs, hidden: int = 256, dropout: float = 0.1) -> None:
+    def __init__(self, dimension: int, side: int, targets: int, *, inputs: Inputs, hidden: int = 256, dropout: float = 0.3) -> None:
         super().__init__()
         self.inputs = inputs
         features = (dimension if inputs != "side" else 0) + (side if inputs != "embedding" else 0)
         if features == 0:
             raise ConfigError("These stamps have no side features (no pixel scale is known); use the embedding, or give --pixel-scale.")
-        self.layers = nn.Sequential(
-            nn.Linear(features, hidden), nn.GELU(), nn.Dropout(dropout),
-            nn.Linear(hidden, hidden), nn.GELU(), nn.Dropout(dropout),
-            nn.Linear(hidden, 2 * targets),
+        self.each = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(features, hidden), nn.GELU(), nn.Dropout(dropout),
+                nn.Linear(hidden, hidden), nn.GELU(), nn.Dropout(dropout),
+                nn.Linear(hidden, 2),
+            )
+            for _ in range(targets)
         )  # fmt: skip
         for name, length in (("feature", features), ("target", targets)):
             self.register_buffer(f"{name}_centre", torch.zeros(length))
@@ -102,7 +106,7 @@ class ParameterHead(nn.Module):
     def forward(self, embedding: Tensor, side: Tensor) -> tuple[Tensor, Tensor]:
         """Return the standardised mean and log sigma, (B, T) each."""
         x = (self.features(embedding, side) - self.feature_centre) / self.feature_width
-        mean, raw = self.layers(x).chunk(2, dim=1)
+        mean, raw = torch.stack([network(x) for network in self.each], dim=2).unbind(1)  # (B, T) each
         return mean, LOG_SIGMA_LIMIT * torch.tanh(raw / LOG_SIGMA_LIMIT)
 
     def loss(self, embedding: Tensor, side: Tensor, targets: Tensor) -> Tensor:

@@ -46,6 +46,8 @@ class ParameterRun:
         Train heads on the embedding and on the side features alone as well.
     baseline : tuple of str
         Columns of the catalogue baseline; g - r, r - z and r when empty.
+    excluded : int
+        Objects that were left out on request, for the report.
     """
 
     name: str
@@ -58,6 +60,7 @@ class ParameterRun:
     encoder_steps: int | None = None
     ablations: bool = True
     baseline: tuple[str, ...] = ()
+    excluded: int = 0
     place: Place = dataclasses.field(default_factory=Place)
 
     def finish(self) -> dict[str, Any]:
@@ -76,6 +79,7 @@ class ParameterRun:
             "survey": self.name,
             "objects": len(self.objects.object_ids),
             "damaged": self.objects.damaged,
+            "excluded": self.excluded,
             "encoder": self.encoder.card.name,
             "encoder_checksum": self.encoder.checksum,
             "side_features": list(self.objects.side_names),
