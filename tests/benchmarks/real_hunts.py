@@ -235,7 +235,7 @@ def embedded(options: argparse.Namespace, encoder: Encoder, name: str) -> Embedd
             return EmbeddedSet(
                 names=kept["names"], vectors=kept["vectors"], pixels=kept["pixels"], labels=labels
             )
-    result = embed(options.data / name, SETS[name], encoder)
+    result = embed(options.data / name, SETS.get(name, "labels.csv"), encoder)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         labels = {f"label_{key}": value for key, value in result.labels.items()}
@@ -257,16 +257,17 @@ def embed(folder: Path, table: str, encoder: Encoder, most: int | None = None) -
         pixels.append(np.stack([shrunk(views) for views in inputs]))
         names += [stamp.object_id for _, stamp in good]
         places += [place for place, _ in good]
-    numeric = {
-        field.name: lines[field.name].to_numpy()[places].astype(np.float64)
+    types = {"int64": np.float64, "double": np.float64, "string": np.str_}
+    labels = {
+        field.name: lines[field.name].to_numpy(zero_copy_only=False)[places].astype(types[str(field.type)])
         for field in lines.schema
-        if str(field.type) in ("int64", "double") and lines[field.name].null_count == 0
+        if str(field.type) in types and lines[field.name].null_count == 0
     }
     return EmbeddedSet(
         names=np.array(names),
         vectors=np.concatenate(vectors).astype(np.float32),
         pixels=np.concatenate(pixels),
-        labels=numeric,
+        labels=labels,
     )
 
 
