@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 app = App(name="hunt", help="Label galaxies round by round until enough of a kind are found.")
 app.command("discovery.commands.hunt_simulate:simulate", name="simulate", help="Play hunts whose targets are known.")
+app.command("discovery.commands.hunt_simulate:bench", name="bench", help="Play a table of data sets and strategies.")
 
 Several = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
 Files = Annotated[list[Path] | None, Parameter(consume_multiple=True, negative="")]

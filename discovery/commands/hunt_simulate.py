@@ -123,6 +123,39 @@ def simulate(
     _print(simulation)
 
 
+def bench(
+    file: Path,
+    /,
+    *,
+    out: Annotated[Path, Parameter(name=["-o", "--out"])],
+    jobs: int | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Play a table of data sets x strategies: a JSON, a Markdown page with the tables, and a picture a set.
+
+    Parameters
+    ----------
+    file
+        TOML file with settings and [[sets]]: name, release and truth (or npz), and optionally where, kind, lookalikes,
+        prevalence, objects, draw; strategies, alpha, examples, negative_examples, rounds, page_size, noise and seeds for
+        all sets or for one. Paths are relative to the file.
+    out
+        Folder for bench.json, bench.md and the pictures.
+    jobs
+        Processes; as many as cores by default.
+    json
+        Print the JSON document instead of the tables.
+    """
+    from discovery.hunts.bench import run_bench
+
+    simulations = run_bench(file, out, jobs=jobs, command=_origin()["command"])
+    if json:
+        print_json({**_origin(), "simulations": simulations})
+        return
+    for simulation in simulations:
+        _print(simulation)
+
+
 def _print(simulation: Simulation) -> None:
     from discovery.hunts.simulation_report import LEGEND, headline, text_table
 

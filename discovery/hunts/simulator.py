@@ -148,12 +148,7 @@ def simulate(hunt_set: HuntSet, config: SimulationConfig, *, jobs: int | None = 
     jobs = len(os.sched_getaffinity(0)) if jobs is None else jobs
     if jobs < 1:
         raise HuntError(f"jobs is {jobs}; give at least 1")
-    others = len(hunt_set.truth) - hunt_set.targets
-    if hunt_set.targets <= max(config.examples) or others < config.negative_examples:
-        raise HuntError(
-            f"{hunt_set.name}: {hunt_set.targets} targets and {others} others are too few for {max(config.examples)} positive"
-            f" and {config.negative_examples} negative examples and something to find"
-        )
+    check_size(hunt_set, config)
     tasks = [
         (strategy, examples, seed)
         for strategy in config.strategies
@@ -180,6 +175,16 @@ def simulate(hunt_set: HuntSet, config: SimulationConfig, *, jobs: int | None = 
         config=config,
         results=results,
     )
+
+
+def check_size(hunt_set: HuntSet, config: SimulationConfig) -> None:
+    """Raise HuntError unless the set has the examples and something to find beside them."""
+    others = len(hunt_set.truth) - hunt_set.targets
+    if hunt_set.targets <= max(config.examples) or others < config.negative_examples:
+        raise HuntError(
+            f"{hunt_set.name}: {hunt_set.targets} targets and {others} others are too few for {max(config.examples)} positive"
+            f" and {config.negative_examples} negative examples and something to find"
+        )
 
 
 def measure(hunt_set: HuntSet, played: PlayedHunt) -> dict[str, float]:

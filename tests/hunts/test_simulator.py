@@ -278,3 +278,84 @@ def test_the_verb_writes_json_and_a_picture_and_prints_a_table(run: Callable, tm
 )
 def test_what_cannot_be_simulated_is_one_line(run: Callable, words: list[str], match: str) -> None:
     assert match in run(*words, status=1)
+
+
+# -- the bench
+
+
+BENCH = """
+title = "Small"
+strategies = ["similarity", "random"]
+rounds = 2
+seeds = 2
+
+[[sets]]
+name = "kept"
+npz = "sets/made.npz"
+
+[[sets]]
+name = "drawn"
+release = "small"
+truth = "truth_class=target"
+prevalence = 0.05
+strategies = ["random"]
+examples = [2, 3]
+page_size = 5
+"""
+
+
+@pytest.fixture
+def bench(run: Callable, made: HuntSet, tmp_path: Path, capsys: pytest.CaptureFixture) -> Callable[..., str]:
+    """Run ``discovery hunt bench`` on a text; returns what it printed."""
+    (tmp_path / "sets").mkdir()
+    write_set(tmp_path / "sets" / "made.npz", made)
+
+    def called(text: str, *words: str, status: int = 0) -> str:
+        (tmp_path / "b.toml").write_text(text)
+        assert main(["hunt", "bench", "b.toml", "--out", "out", "--jobs", "1", *words]) == status
+        out, err = capsys.readouterr()
+        if status:
+            (err,) = [line for line in err.splitlines() if line.startswith("discovery: error: ")]
+        return err if status else out
+
+    return called
+
+
+def test_a_bench_plays_its_sets_with_their_own_settings(bench: Callable, tmp_path: Path) -> None:
+    text = bench(BENCH)
+    document = json.loads((tmp_path / "out" / "bench.json").read_bytes())
+    kept, drawn = document["simulations"]
+    assert [(one["strategy"], one["examples"]) for one in kept["results"]] == [("similarity", 5), ("random", 5)]
+    assert [(one["strategy"], one["examples"]) for one in drawn["results"]] == [("random", 2), ("random", 3)]
+    assert (kept["objects"], kept["targets"], drawn["objects"], drawn["targets"]) == (400, 40, 377, 19)
+    assert kept["config"]["page_size"] == 10 and drawn["results"][0]["curve"]["labels"][-1] == 10
+    page = (tmp_path / "out" / "bench.md").read_text()
+    for one in ("# Small", "## kept", "## drawn", "a prevalence of 5.04 %", "![drawn](drawn.png)", "| similarity |"):
+        assert one in page
+    assert (tmp_path / "out" / "kept.png").is_file() and (tmp_path / "out" / "drawn.png").is_file()
+    assert "kept: 40 targets among 400" in text and "drawn: 19 targets among 377" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ("seeds = 2", "seed = 2", "unknown field `seed`"),
+        ("prevalence", "prevalance", "unknown field `prevalance`"),
+        ("rounds = 2", 'rounds = "two"', "rounds"),
+        ("rounds = 2", "rounds = 0", "rounds is 0"),
+        ('"random"]\nrounds', '"wish"]\nrounds', "set kept: unknown strategy 'wish'"),
+        ('npz = "sets/made.npz"', "", "either release or npz"),
+        ('truth = "truth_class=target"', "", "needs a truth"),
+        ('npz = "sets/made.npz"', 'npz = "sets/made.npz"\ntruth = "a=b"', "belong to a release"),
+        ('npz = "sets/made.npz"', 'npz = "sets/gone.npz"', "gone.npz"),
+        ('name = "drawn"', 'name = "kept"', "a name of its own"),
+        ('name = "drawn"', 'name = "../drawn"', "a name of its own"),
+        ("examples = [2, 3]", "examples = [19]", "19 targets and 358 others are too few"),
+        ("title", "= title", "invalid"),
+    ],
+)
+def test_a_wrong_bench_file_is_one_line_and_plays_nothing(
+    bench: Callable, tmp_path: Path, old: str, new: str, match: str
+) -> None:
+    assert old in BENCH and match.lower() in bench(BENCH.replace(old, new), status=1).lower()
+    assert not (tmp_path / "out").exists()
