@@ -63,7 +63,7 @@ class WholeTraining:
     seeds: int = 3
     network_seeds: int = 1
     epochs: int = 30
-    least_steps: int = 60
+    least_steps: int = 300
     batch: int = 32
     image_size: int = 128
     learning_rate: float = 3e-4
