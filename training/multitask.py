@@ -54,6 +54,9 @@ class MultitaskConfig:
         Stamps a step; a step belongs to one task.
     encoder_rate : float
         Learning rate of the encoder, as a part of the heads'.
+    recolour : float
+        Largest relative change of a band's brightness in the picture tasks' training stamps, so that the heads serve
+        galaxies of other colours than the survey's.
     width : int
         Channels inside the picture heads.
     """
@@ -62,12 +65,15 @@ class MultitaskConfig:
     loop: LoopConfig
     batch: int = 32
     encoder_rate: float = 0.3
+    recolour: float = 0.0
     width: int = WIDTH
     degradation: Degradation = field(default_factory=Degradation)
 
     def __post_init__(self) -> None:
         if self.batch < 1 or not 0 < self.encoder_rate <= 1:
             raise ConfigError(f"batch {self.batch} must be at least 1, and encoder_rate {self.encoder_rate} above 0 and at most 1.")
+        if not 0 <= self.recolour < 1:
+            raise ConfigError(f"recolour {self.recolour} must be from 0 to below 1.")
         if self.loop.accumulate != 1 or self.loop.compile:
             raise ConfigError("Multitask training takes one batch an update and does not compile: its steps differ in their task.")
 
@@ -122,6 +128,7 @@ def multitask(
     encoder: Encoder,
     run: Path,
     *,
+    start_from: Path | None = None,
     show: Callable[[Figures], None] | None = None,
     place: Place | None = None,
 ) -> MultitaskModel:
@@ -133,6 +140,8 @@ def multitask(
     ----------
     run
         Folder of the run (see `training.loop.train`).
+    start_from
+        Run or checkpoint of another multitask training whose weights and standing are the start.
     show
         Called with the validation figures of each evaluation.
 
@@ -161,7 +170,8 @@ def multitask(
 
     checkpoint = train(
         module, lambda step: _batches(module, data, config, step), config.loop, run,
-        record=_record(config, data, encoder), evaluate=evaluate, place=place,
+        record=_record(config, data, encoder) | {"start_from": str(start_from) if start_from else None},
+        evaluate=evaluate, place=place, start=None if start_from is None else load_checkpoint(start_from).best,
     )  # fmt: skip
     load_into(module, load_checkpoint(checkpoint).best, str(checkpoint))
     model = module.model.eval().requires_grad_(False)
@@ -265,7 +275,7 @@ def _batches(module: Multitask, data: TaskData, config: MultitaskConfig, step: i
         rows = rng.choice(data.train[task], min(config.batch, len(data.train[task])), replace=False)
         clean = _turned(pictures(data.stamps, rows, size), generator)
         if task != "classification":
-            clean = _lifted(clean, generator)
+            clean = _lifted(_recoloured(clean, config.recolour, generator), generator)
         yield task_batch(task, clean, torch.from_numpy(data.labels[rows]), config.degradation, generator)
         step += 1
 
@@ -275,6 +285,14 @@ def _turned(stamps: Tensor, generator: torch.Generator) -> Tensor:
     turns = torch.randint(8, (len(stamps),), generator=generator).tolist()
     turned = [torch.rot90(stamp, turn % 4, (1, 2)) for stamp, turn in zip(stamps, turns, strict=True)]
     return torch.stack([stamp.flip(2) if turn > 3 else stamp for stamp, turn in zip(turned, turns, strict=True)])
+
+
+def _recoloured(stamps: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Change the brightness of each band of each stamp by a factor of its own."""
+    if most == 0:
+        return stamps
+    factors = 1 + most * (2 * torch.rand(len(stamps), 3, 1, 1, generator=generator) - 1)
+    return (stamps * factors).clamp(max=1)
 
 
 def _lifted(stamps: Tensor, generator: torch.Generator) -> Tensor:

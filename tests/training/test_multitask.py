@@ -23,6 +23,7 @@ from training.measures import class_figures, picture_figures
 from training.multitask import (
     Multitask,
     MultitaskConfig,
+    _recoloured,
     measured,
     multitask,
     patch_table,
@@ -203,6 +204,24 @@ def test_a_resumed_run_is_equal(encoder, data, tmp_path):
     lines = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("whole", "cut")]
     losses = [[(json.loads(line)["step"], json.loads(line)["loss"]) for line in some] for some in lines]
     assert losses[0] == losses[1]
+
+
+def test_a_run_goes_on_from_another(encoder, data, tmp_path):
+    first = multitask(config("frozen", steps=2), data, encoder, tmp_path / "first")
+    next_ = multitask(config("frozen", steps=1, learning_rate=1e-9), data, encoder, tmp_path / "next", start_from=tmp_path / "first")
+    assert all(torch.equal(next_.state_dict()[name], value) for name, value in first.state_dict().items())
+    other = dataclasses.replace(config("frozen"), width=16)
+    with pytest.raises(ConfigError, match="another architecture"):
+        multitask(other, data, encoder, tmp_path / "other", start_from=tmp_path / "first")
+
+
+def test_recoloured_stamps_differ_by_a_factor_a_band():
+    stamps = torch.rand(20, 3, 8, 8) * 0.7 + 0.05
+    factors = _recoloured(stamps, 0.3, torch.Generator().manual_seed(0)) / stamps
+    torch.testing.assert_close(factors.amax((2, 3)), factors.amin((2, 3)))
+    assert 0.7 <= factors.min() < 0.75 and 1.25 < factors.max() <= 1.3 and factors[0].std() > 0.01
+    with pytest.raises(ConfigError, match="recolour"):
+        dataclasses.replace(config(), recolour=1.5)
 
 
 def test_a_short_run_improves_on_the_degraded_input(encoder, data):

@@ -34,10 +34,12 @@ def multitask(
     out: Path,
     encoder: str = "default",
     strategy: Strategy = "active",
+    start_from: Path | None = None,
     steps: int = 6000,
     batch: int = 32,
     learning_rate: float = 1e-3,
     encoder_rate: float = 0.3,
+    recolour: float = 0.0,
     width: int = WIDTH,
     scale: float = 1.0,
     classification: Pair = (2000, 1000),
@@ -65,10 +67,14 @@ def multitask(
         An LVM, as in discovery index --encoder.
     strategy
         frozen: heads only. uniform: the encoder too, equal shares of the steps. active: weaker tasks get more steps.
+    start_from
+        Run or checkpoint of another multitask training whose weights are the start.
     steps, batch, learning_rate
         Schedule: warm-up over a twentieth of the steps, then a cosine to zero. Each step belongs to one task.
     encoder_rate
         The encoder's learning rate as a part of the heads'.
+    recolour
+        Largest relative change of a band's brightness in the picture tasks' training stamps, for use on other surveys.
     width
         Channels inside the picture heads.
     scale
@@ -100,13 +106,13 @@ def multitask(
     )
     how = Degradation(scale=scale)
     config = MultitaskConfig(
-        strategy=strategy, loop=loop, batch=batch, encoder_rate=encoder_rate, width=width, degradation=how
+        strategy=strategy, loop=loop, batch=batch, encoder_rate=encoder_rate, recolour=recolour, width=width, degradation=how
     )  # fmt: skip
     sizes = Sizes(classification=classification, restoration=restoration, reconstruction=reconstruction, validation=validation)
     data = task_data(load_stamps(survey, cache), sizes, seed, _groups(group))
     loaded = load_encoder(encoder)
     with processes(device) as place:
-        model = run_multitask(config, data, loaded, out, show=lambda figures: _show(strategy, figures), place=place)
+        model = run_multitask(config, data, loaded, out, start_from=start_from, show=lambda figures: _show(strategy, figures), place=place)
     rows = data.test["reconstruction"][:PATCH_STAMPS]
     tables: dict[str, Any] = {
         "strategy": strategy,
@@ -121,7 +127,8 @@ def multitask(
     (out / RESULT).write_text(json.dumps(tables, indent=1) + "\n")
     if export is not None:
         about = {key: tables[key] for key in ("strategy", "survey", "stamps", "steps")}
-        card = {"name": f"{loaded.card.name}-{strategy}", "encoder": loaded.checksum, "training": about | {"batch": batch, "seed": seed}}
+        settings = {"batch": batch, "recolour": recolour, "seed": seed, "start_from": str(start_from) if start_from else None}
+        card = {"name": f"{loaded.card.name}-{strategy}", "encoder": loaded.checksum, "training": about | settings}
         save_multitask(export, model, card | {"measured": {"test": tables["test"], "patches": tables["patches"]}})
     print(json.dumps(tables) if json_output else table(strategy, tables["test"], tables["patches"]))
 
