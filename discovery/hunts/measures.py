@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.stats import rankdata
 
 
 def found_curve(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -92,7 +91,9 @@ def area_under_roc(scores: np.ndarray, truth: np.ndarray) -> float:
     targets, others = int(truth.sum()), int((~truth).sum())
     if not targets or not others:
         return math.nan
-    above = rankdata(scores)[truth].sum() - targets * (targets + 1) / 2
+    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(counts) - (counts - 1) / 2  # from 1, equal scores share the mean of theirs
+    above = ranks[places][truth].sum() - targets * (targets + 1) / 2
     return float(above / (targets * others))
 
 

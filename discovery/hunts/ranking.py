@@ -147,6 +147,12 @@ class SimilarityScorer:
         return vectors @ self._direction
 
 
+def use_threads(most: int) -> None:
+    """Score on at most so many threads in this process; several hunts beside one another share the cores."""
+    global MOST_WORKERS
+    MOST_WORKERS = max(1, most)
+
+
 def round_seed(seed: int, number: int) -> int:
     """Derive the seed of one round from the hunt's, so that rounds differ and each can be replayed."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])

@@ -21,6 +21,7 @@ from discovery.errors import HuntError
 from discovery.hunts import measures
 from discovery.hunts.checks import MAX_PAGE_SIZE
 from discovery.hunts.hunt_sets import HuntSet
+from discovery.hunts.ranking import use_threads
 from discovery.hunts.rounds import check_alpha
 from discovery.hunts.simulate import ArrayEmbeddings, PlayedHunt, check_noise, play_hunt
 from discovery.hunts.strategies import parse_strategy
@@ -145,7 +146,7 @@ def simulate(hunt_set: HuntSet, config: SimulationConfig, *, jobs: int | None = 
     HuntError
         Fewer targets than examples plus one, fewer others than negative examples, or less than one job.
     """
-    jobs = len(os.sched_getaffinity(0)) if jobs is None else jobs
+    jobs = _cores() if jobs is None else jobs
     if jobs < 1:
         raise HuntError(f"jobs is {jobs}; give at least 1")
     check_size(hunt_set, config)
@@ -237,6 +238,11 @@ def _result(
     )
 
 
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _spread(values: list[float]) -> Spread:
     known = np.sort([value for value in values if not math.isnan(value)])
     if not len(known):
@@ -279,7 +285,7 @@ def _players(hunt_set: HuntSet, config: SimulationConfig, jobs: int) -> Iterator
             jobs,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start,
-            initargs=(Path(folder), hunt_set.name, hunt_set.source, config),
+            initargs=(Path(folder), hunt_set.name, hunt_set.source, config, _cores() // jobs),
         ) as pool:
             try:
                 yield partial(pool.map, _play_here)
@@ -288,7 +294,8 @@ def _players(hunt_set: HuntSet, config: SimulationConfig, jobs: int) -> Iterator
                 raise
 
 
-def _start(folder: Path, name: str, source: str, config: SimulationConfig) -> None:
+def _start(folder: Path, name: str, source: str, config: SimulationConfig, threads: int) -> None:
+    use_threads(threads)
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
     with np.load(folder / "rest.npz") as rest:
         arrays = {key: rest[key] for key in rest.files}
