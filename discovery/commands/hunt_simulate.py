@@ -128,6 +128,7 @@ def bench(
     /,
     *,
     out: Annotated[Path, Parameter(name=["-o", "--out"])],
+    page: Path | None = None,
     jobs: int | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -138,9 +139,11 @@ def bench(
     file
         TOML file with settings and [[sets]]: name, release and truth (or npz), and optionally where, kind, lookalikes,
         prevalence, objects, draw; strategies, alpha, examples, negative_examples, rounds, page_size, noise and seeds for
-        all sets or for one. Paths are relative to the file.
+        all sets or for one; title and introduction of the page. Paths are relative to the file.
     out
         Folder for bench.json, bench.md and the pictures.
+    page
+        Markdown page to write instead of bench.md.
     jobs
         Processes; as many as cores by default.
     json
@@ -148,7 +151,7 @@ def bench(
     """
     from discovery.hunts.bench import run_bench
 
-    simulations = run_bench(file, out, jobs=jobs, command=_origin()["command"])
+    simulations = run_bench(file, out, page_path=page, jobs=jobs, command=_origin()["command"])
     if json:
         print_json({**_origin(), "simulations": simulations})
         return

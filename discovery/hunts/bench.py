@@ -18,6 +18,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ import msgspec
 
 from discovery.errors import HuntError
 from discovery.hunts.hunt_sets import HuntSet, read_set, resampled, set_of_release
-from discovery.hunts.simulation_report import draw_curves, joined
+from discovery.hunts.simulation_report import check_folder, draw_curves, page
 from discovery.hunts.simulator import Simulation, SimulationConfig, check_size, simulate
 
 _NAME = re.compile(r"[\w][\w.-]*")
@@ -66,10 +67,11 @@ class BenchSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Bench(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A bench file: settings of all sets, as `SimulationConfig` has them, and the sets."""
+    """A bench file: settings of all sets, as `SimulationConfig` has them, the sets, and words for the page."""
 
     sets: tuple[BenchSet, ...]
     title: str = "Simulated hunts"
+    introduction: str = ""
     strategies: tuple[str, ...] | None = None
     alpha: float | None = None
     examples: tuple[int, ...] | None = None
@@ -140,10 +142,21 @@ def open_set(one: BenchSet, folder: Path) -> HuntSet:
     return found if one.prevalence is None else resampled(found, one.prevalence, objects=one.objects, seed=one.draw)
 
 
-def run_bench(path: Path, out: Path, *, jobs: int | None = None, command: str = "") -> list[Simulation]:
-    """Play a bench file and write ``bench.json``, ``bench.md`` and a picture a set into a folder.
+def run_bench(
+    path: Path, out: Path, *, page_path: Path | None = None, jobs: int | None = None, command: str = ""
+) -> list[Simulation]:
+    """Play a bench file and write ``bench.json``, a Markdown page and a picture a set.
 
     Every file is written anew after each set, so that an interrupted bench keeps what it has.
+
+    Parameters
+    ----------
+    path : Path
+        Bench file.
+    out : Path
+        Folder, made when it is missing.
+    page_path : Path, optional
+        Markdown page; by default ``bench.md`` in ``out``.
 
     Raises
     ------
@@ -151,6 +164,8 @@ def run_bench(path: Path, out: Path, *, jobs: int | None = None, command: str = 
         See `read_bench`, `open_set` and `simulate`; the sets are all opened before the first is played.
     """
     bench = read_bench(path)
+    if page_path is not None:
+        check_folder(page_path)
     for one in bench.sets:
         check_size(open_set(one, path.parent), config_of(bench, one))
     out.mkdir(parents=True, exist_ok=True)
@@ -158,16 +173,17 @@ def run_bench(path: Path, out: Path, *, jobs: int | None = None, command: str = 
     for one in bench.sets:
         simulations.append(simulate(open_set(one, path.parent), config_of(bench, one), jobs=jobs))
         draw_curves(simulations[-1], out / f"{one.name}.png")
-        write_bench(out, bench.title, command, simulations)
+        _write(bench, out, page_path or out / "bench.md", simulations, command)
     return simulations
 
 
-def write_bench(out: Path, title: str, command: str, simulations: Sequence[Simulation]) -> None:
-    """Write the JSON and the Markdown page of what was played."""
-    document = {"title": title, "command": command, "simulations": simulations}
+def _write(bench: Bench, out: Path, path: Path, simulations: Sequence[Simulation], command: str) -> None:
+    """Write the JSON and the page of what was played so far."""
+    document = {"title": bench.title, "command": command, "simulations": simulations}
     (out / "bench.json").write_bytes(msgspec.json.encode(document))
-    plots = [f"{one.name}.png" for one in simulations]
-    (out / "bench.md").write_text(joined(simulations, plots, title, command), encoding="utf-8")
+    plots = [Path(os.path.relpath(out / f"{one.name}.png", path.parent)).as_posix() for one in simulations]
+    text = page(simulations, plots, title=bench.title, introduction=bench.introduction, command=command)
+    path.write_text(text, encoding="utf-8")
 
 
 def _check_source(path: Path, one: BenchSet) -> None:

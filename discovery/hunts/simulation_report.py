@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from discovery.errors import HuntError
-from discovery.hunts.simulator import Result, Simulation
+from discovery.hunts.simulator import CHECKPOINTS, Result, Simulation
 
 PICTURES = (".png", ".pdf", ".svg")
 COLUMNS = {
@@ -69,8 +69,38 @@ def text_table(simulation: Simulation) -> str:
 def markdown_table(simulation: Simulation) -> str:
     """Return the table as Markdown."""
     head, *rest = _lines(simulation)
-    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rest]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return _markdown([head, ["---"] + ["--:"] * (len(head) - 1), *rest])
+
+
+def summary_table(simulations: Sequence[Simulation]) -> str:
+    """Return sets x strategies as Markdown: the share of the ideal at the last checkpoint that each set reaches."""
+    strategies = list(dict.fromkeys(result.strategy for one in simulations for result in one.results))
+    lines = [
+        ["set", "objects", "prevalence", "examples", "labels", *strategies],
+        ["---", *["--:"] * (4 + len(strategies))],
+    ]
+    for one in simulations:
+        reached = [n for n in CHECKPOINTS if n < len(one.results[0].curve["labels"])]
+        for examples in one.config.examples:
+            shares = {
+                result.strategy: _number(result.measures[f"share_of_ideal_{reached[-1]}"].median)
+                for result in one.results
+                if reached and result.examples == examples
+            }
+            facts = [str(one.objects), f"{100 * one.prevalence:.3g} %", str(examples), str(reached[-1]) if reached else "-"]
+            lines.append([one.name, *facts, *(shares.get(strategy, "-") for strategy in strategies)])
+    return _markdown(lines)
+
+
+def page(
+    simulations: Sequence[Simulation], plots: Sequence[str], *, title: str, introduction: str, command: str
+) -> str:
+    """Return one Markdown page of several simulations with their pictures (paths as the page shall name them)."""
+    parts = [f"# {title}", *([introduction.strip()] if introduction else []), f"Made by `{command}`."]
+    parts += ["## All sets", "Share of the ideal (median over the seeds):", summary_table(simulations)]
+    for one, plot in zip(simulations, plots, strict=True):
+        parts += [f"## {one.name}", headline(one) + ".", markdown_table(one), f"![{one.name}]({plot})"]
+    return "\n\n".join([*parts, "## What the columns mean", LEGEND]) + "\n"
 
 
 def check_picture(path: Path) -> None:
@@ -152,12 +182,12 @@ def _cell(result: Result, key: str, labels: int) -> str:
         return f"{spread.median:g} ({spread.low:g}-{spread.high:g})"
     if key in _COUNTS:
         return f"{spread.median:.0f}" if math.isfinite(spread.median) else f">{labels}"
-    return f"{spread.median:.3f}"
+    return _number(spread.median)
 
 
-def joined(simulations: Sequence[Simulation], plots: Sequence[str], title: str, command: str) -> str:
-    """Return one Markdown page of several simulations with their pictures."""
-    parts = [f"# {title}", f"`{command}`", LEGEND]
-    for simulation, plot in zip(simulations, plots, strict=True):
-        parts += [f"## {simulation.name}", headline(simulation) + ".", markdown_table(simulation), f"![{simulation.name}]({plot})"]
-    return "\n\n".join(parts) + "\n"
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -285,6 +285,7 @@ def test_what_cannot_be_simulated_is_one_line(run: Callable, words: list[str], m
 
 BENCH = """
 title = "Small"
+introduction = "Play it again."
 strategies = ["similarity", "random"]
 rounds = 2
 seeds = 2
@@ -330,7 +331,10 @@ def test_a_bench_plays_its_sets_with_their_own_settings(bench: Callable, tmp_pat
     assert (kept["objects"], kept["targets"], drawn["objects"], drawn["targets"]) == (400, 40, 377, 19)
     assert kept["config"]["page_size"] == 10 and drawn["results"][0]["curve"]["labels"][-1] == 10
     page = (tmp_path / "out" / "bench.md").read_text()
-    for one in ("# Small", "## kept", "## drawn", "a prevalence of 5.04 %", "![drawn](drawn.png)", "| similarity |"):
+    shares = [result["measures"]["share_of_ideal_50"]["median"] for result in kept["results"]]
+    assert shares == [None, None]  # only 20 labels were given
+    assert "| kept | 400 | 10 % | 5 | - | - | - |" in page
+    for one in ("# Small", "Play it again.", "## kept", "## drawn", "a prevalence of 5.04 %", "![drawn](drawn.png)", "| similarity |"):
         assert one in page
     assert (tmp_path / "out" / "kept.png").is_file() and (tmp_path / "out" / "drawn.png").is_file()
     assert "kept: 40 targets among 400" in text and "drawn: 19 targets among 377" in text
@@ -351,7 +355,7 @@ def test_a_bench_plays_its_sets_with_their_own_settings(bench: Callable, tmp_pat
         ('name = "drawn"', 'name = "kept"', "a name of its own"),
         ('name = "drawn"', 'name = "../drawn"', "a name of its own"),
         ("examples = [2, 3]", "examples = [19]", "19 targets and 358 others are too few"),
-        ("title", "= title", "invalid"),
+        ("title =", "= title", "invalid"),
     ],
 )
 def test_a_wrong_bench_file_is_one_line_and_plays_nothing(
@@ -359,3 +363,12 @@ def test_a_wrong_bench_file_is_one_line_and_plays_nothing(
 ) -> None:
     assert old in BENCH and match.lower() in bench(BENCH.replace(old, new), status=1).lower()
     assert not (tmp_path / "out").exists()
+
+
+def test_the_page_of_a_bench_may_stand_elsewhere(bench: Callable, tmp_path: Path) -> None:
+    bench(BENCH.replace("rounds = 2", "rounds = 5"), "--page", "page.md")
+    page = (tmp_path / "page.md").read_text()
+    simulations = json.loads((tmp_path / "out" / "bench.json").read_bytes())["simulations"]
+    shares = [result["measures"]["share_of_ideal_50"]["median"] for result in simulations[0]["results"]]
+    assert f"| kept | 400 | 10 % | 5 | 50 | {shares[0]:.3f} | {shares[1]:.3f} |" in page
+    assert "![kept](out/kept.png)" in page and not (tmp_path / "out" / "bench.md").exists()
