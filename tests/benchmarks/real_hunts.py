@@ -18,7 +18,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -162,10 +162,15 @@ def task(
     names = np.concatenate([part.names for part in parts])
     chosen = np.ones(len(names), bool) if kept is None else kept
     if held_out:
-        chosen = chosen & np.array([hashlib.sha1(one.encode()).digest()[0] >= 205 for one in names])
+        chosen = chosen & np.array([is_held_out(one) for one in names])
     vectors = np.concatenate([part.vectors for part in parts])[chosen]
     pixels = np.concatenate([part.pixels for part in parts])[chosen]
     return Task(name=name, vectors=vectors, pixels=pixels, truth=truth[chosen])
+
+
+def is_held_out(object_id: str) -> bool:
+    """Whether no encoder was trained on a stamp, by the rule of `training.data.is_training`."""
+    return max(hashlib.sha1(object_id.encode()).digest()[:2]) >= 205
 
 
 def played(
@@ -243,15 +248,27 @@ def embedded(options: argparse.Namespace, encoder: Encoder, name: str) -> Embedd
     return result
 
 
-def embed(folder: Path, table: str, encoder: Encoder, most: int | None = None) -> EmbeddedSet:
-    """Read, prepare and embed the stamps of a set, at most the first ``most`` of them."""
+def embed(
+    folder: Path,
+    table: str,
+    encoder: Encoder,
+    most: int | None = None,
+    keep: Callable[[str], bool] = lambda object_id: True,
+) -> EmbeddedSet:
+    """Read, prepare and embed the stamps of a set, of the first ``most`` those whose object_id is to be kept."""
     survey = open_survey([folder / "stamps.zip"], table=folder / table)
     lines = survey.table()
     names, vectors, pixels, places = [], [], [], []
     total = len(survey) if most is None else min(most, len(survey))
     for start in tqdm(range(0, total, BATCH), desc=folder.name, unit="batch", disable=None):
         read = survey.read(start, min(start + BATCH, total))
-        good = [(start + place, stamp) for place, stamp in enumerate(read) if not isinstance(stamp, Damaged)]
+        good = [
+            (start + place, stamp)
+            for place, stamp in enumerate(read)
+            if not isinstance(stamp, Damaged) and keep(stamp.object_id)
+        ]
+        if not good:
+            continue
         inputs = np.stack([encoder.prepare(stamp).inputs for _, stamp in good])  # (B, K, 3, S, S)
         vectors.append(encoder.embed_inputs(inputs))
         pixels.append(np.stack([shrunk(views) for views in inputs]))
