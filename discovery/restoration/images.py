@@ -15,6 +15,7 @@ from discovery import __version__
 from discovery.errors import ConfigError, StampError
 from discovery.restoration.flux import conserve_flux
 from discovery.restoration.masks import Selection, selected
+from discovery.restoration.mending import fill, mend
 from discovery.restoration.mosaic import Mosaic, Written, check_out, open_mosaic, write_like
 from discovery.restoration.network import ImageNetwork
 from discovery.restoration.stretch import stretch, unstretch
@@ -24,7 +25,6 @@ from discovery.surveys import SURVEYS, SurveyStyle
 FIELD_PIXELS = 1024
 """Images are worked on in fields of this side, so that memory does not grow with the image."""
 FIELD_OVERLAP_PIXELS = 192
-FILL_SIGMA_PIXELS = 2.0
 SHOWN = (-0.2, 1.0)
 """Range of the stretched image that the restoring network sees: colours, and noise below the sky."""
 FADE = 0.25
@@ -179,25 +179,17 @@ def restored_change(flux: np.ndarray, missing: np.ndarray, network: ImageNetwork
 
 
 def mended(flux: np.ndarray, missing: np.ndarray, network: ImageNetwork, style: SurveyStyle) -> np.ndarray:
-    """Return the fluxes (3, H, W) that a network puts at missing pixels; of no meaning elsewhere.
+    """Return the fluxes (3, H, W) that belong at missing pixels; of no meaning elsewhere.
 
-    What lies deeper in a hole than a quarter of the network's side is mended first, in the image at half the
-    resolution (and so on), where the hole is small enough to be seen whole.
+    See `discovery.restoration.mending.mend`. What lies deeper in a hole than a quarter of the network's side is mended
+    first, in the image at half the resolution (and so on), where the hole is small enough to be seen whole.
     """
     if missing.all():
         return np.zeros(flux.shape)
     deep = ndimage.distance_transform_edt(missing) > network.side / 4
     if deep.any():
         flux = np.where(deep, _mended_at_half(flux, missing, network, style), flux)
-    near = missing & ~deep
-    stretched = stretch(fill(flux, near), style)
-
-    def answer(tiles: np.ndarray) -> np.ndarray:
-        return network.reconstruct(np.clip(tiles[:, :3], 0, 1), tiles[:, 3:])
-
-    planes = np.concatenate([stretched, near[None].astype(np.float64)])
-    made = unstretch(apply_tiles(answer, planes, network.side, network.side // 2, only=near), style)
-    return np.where(deep, flux, made)
+    return np.where(deep, flux, mend(flux, missing & ~deep, ~missing, network, style))
 
 
 def _mended_at_half(flux: np.ndarray, missing: np.ndarray, network: ImageNetwork, style: SurveyStyle) -> np.ndarray:
@@ -210,24 +202,6 @@ def _mended_at_half(flux: np.ndarray, missing: np.ndarray, network: ImageNetwork
     means = values.sum(axis=(2, 4)) / np.maximum(number, 1)
     filled = np.where(number == 0, mended(means, number == 0, network, style), means)
     return np.stack([ndimage.zoom(plane, 2, order=1, mode="nearest", grid_mode=True) for plane in filled])[:, :height, :width]
-
-
-def fill(flux: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Return an image (float64) whose missing pixels are the weighted mean of the known ones around.
-
-    The weights are Gaussian, with a sigma that grows from 2 pixels by factors of two until every pixel has neighbours.
-    """
-    known = ~missing & np.isfinite(flux).all(axis=0)
-    filled = np.where(known, flux, 0.0).astype(np.float64)
-    left, sigma = ~known, FILL_SIGMA_PIXELS
-    while left.any() and known.any():
-        weight = ndimage.gaussian_filter(known.astype(np.float64), sigma)
-        near = left & (weight > 1e-3)
-        for plane in filled:
-            total = ndimage.gaussian_filter(np.where(known, plane, 0.0), sigma)
-            plane[near] = total[near] / weight[near]
-        left, sigma = left & ~near, 2 * sigma
-    return filled
 
 
 def _work(

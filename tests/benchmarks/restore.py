@@ -23,7 +23,8 @@ from astropy.io import fits
 from scipy import fft
 
 from discovery.restoration import ImageNetwork, load_network, restore_image
-from discovery.restoration.images import fill, mended, restored_change
+from discovery.restoration.images import mended, restored_change
+from discovery.restoration.mending import fill
 from discovery.restoration.stretch import stretch
 from discovery.simulation.config import SurveyPlan
 from discovery.simulation.draw import draw_target

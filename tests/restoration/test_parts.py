@@ -9,7 +9,8 @@ from scipy import ndimage
 
 from discovery.preprocess import dr2_rgb
 from discovery.restoration.flux import conserve_flux, pixel_noise
-from discovery.restoration.images import fill, mended, restored_change
+from discovery.restoration.images import mended, restored_change
+from discovery.restoration.mending import fill
 from discovery.restoration.stretch import stretch, unstretch
 from discovery.restoration.tiles import apply_tiles, cover
 from discovery.surveys import SURVEYS
