@@ -155,14 +155,14 @@ def bench(
     if json:
         print_json({**_origin(), "simulations": simulations})
         return
-    for simulation in simulations:
-        _print(simulation)
+    _print(*simulations)
 
 
-def _print(simulation: Simulation) -> None:
+def _print(*simulations: Simulation) -> None:
     from discovery.hunts.simulation_report import LEGEND, headline, text_table
 
-    sys.stdout.write(f"{headline(simulation)}\n\n{text_table(simulation)}\n\n{LEGEND}\n")
+    tables = [f"{headline(simulation)}\n\n{text_table(simulation)}\n" for simulation in simulations]
+    sys.stdout.write("\n".join([*tables, LEGEND]) + "\n")
 
 
 def _origin() -> dict[str, Any]:
