@@ -51,7 +51,7 @@ def headline(simulation: Simulation) -> str:
     return (
         f"{simulation.name}: {simulation.targets} targets among {simulation.objects} objects, a prevalence of"
         f" {100 * simulation.prevalence:.3g} % ({simulation.source}){kinds}{alike}; from"
-        f" {' or '.join(map(str, config.examples))} positive{negative} examples, {config.rounds} rounds of"
+        f" {' or '.join(map(str, config.examples))} positive{negative} examples, {config.rounds} {'round' if config.rounds == 1 else 'rounds'} of"
         f" {config.page_size}, {100 * config.noise:g} % wrong clicks, {config.seeds} seeds"
     )
 
@@ -73,22 +73,25 @@ def markdown_table(simulation: Simulation) -> str:
 
 
 def summary_table(simulations: Sequence[Simulation]) -> str:
-    """Return sets x strategies as Markdown: the share of the ideal at the last checkpoint that each set reaches."""
+    """Return sets x strategies as Markdown: the share of the ideal at the last checkpoint reached / AUPR at the end."""
     strategies = list(dict.fromkeys(result.strategy for one in simulations for result in one.results))
     lines = [
-        ["set", "objects", "prevalence", "examples", "labels", *strategies],
+        ["set", "objects", "prevalence", "examples", "at label", *strategies],
         ["---", *["--:"] * (4 + len(strategies))],
     ]
     for one in simulations:
-        reached = [n for n in CHECKPOINTS if n < len(one.results[0].curve["labels"])]
+        reached = max([n for n in CHECKPOINTS if n < len(one.results[0].curve["labels"])], default=None)
         for examples in one.config.examples:
-            shares = {
-                result.strategy: _number(result.measures[f"share_of_ideal_{reached[-1]}"].median)
+            cells = {
+                result.strategy: " / ".join(
+                    _number(result.measures[key].median) if key in result.measures else "-"
+                    for key in (f"share_of_ideal_{reached}", "aupr")
+                )
                 for result in one.results
-                if reached and result.examples == examples
+                if result.examples == examples
             }
-            facts = [str(one.objects), f"{100 * one.prevalence:.3g} %", str(examples), str(reached[-1]) if reached else "-"]
-            lines.append([one.name, *facts, *(shares.get(strategy, "-") for strategy in strategies)])
+            facts = [str(one.objects), f"{100 * one.prevalence:.3g} %", str(examples), str(reached or "-")]
+            lines.append([one.name, *facts, *(cells.get(strategy, "") for strategy in strategies)])
     return _markdown(lines)
 
 
@@ -97,7 +100,7 @@ def page(
 ) -> str:
     """Return one Markdown page of several simulations with their pictures (paths as the page shall name them)."""
     parts = [f"# {title}", *([introduction.strip()] if introduction else []), f"Made by `{command}`."]
-    parts += ["## All sets", "Share of the ideal (median over the seeds):", summary_table(simulations)]
+    parts += ["## All sets", "Medians over the seeds: the share of the ideal after so many labels / AUPR of the final ranking over all that has no label.", summary_table(simulations)]
     for one, plot in zip(simulations, plots, strict=True):
         parts += [f"## {one.name}", headline(one) + ".", markdown_table(one), f"![{one.name}]({plot})"]
     return "\n\n".join([*parts, "## What the columns mean", LEGEND]) + "\n"

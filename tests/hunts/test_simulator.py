@@ -331,9 +331,9 @@ def test_a_bench_plays_its_sets_with_their_own_settings(bench: Callable, tmp_pat
     assert (kept["objects"], kept["targets"], drawn["objects"], drawn["targets"]) == (400, 40, 377, 19)
     assert kept["config"]["page_size"] == 10 and drawn["results"][0]["curve"]["labels"][-1] == 10
     page = (tmp_path / "out" / "bench.md").read_text()
-    shares = [result["measures"]["share_of_ideal_50"]["median"] for result in kept["results"]]
-    assert shares == [None, None]  # only 20 labels were given
-    assert "| kept | 400 | 10 % | 5 | - | - | - |" in page
+    assert {result["measures"]["share_of_ideal_50"]["median"] for result in kept["results"]} == {None}  # 20 labels
+    areas = [result["measures"]["aupr"]["median"] for result in kept["results"]]
+    assert f"| kept | 400 | 10 % | 5 | - | - / {areas[0]:.3f} | - / {areas[1]:.3f} |" in page
     for one in ("# Small", "Play it again.", "## kept", "## drawn", "a prevalence of 5.04 %", "![drawn](drawn.png)", "| similarity |"):
         assert one in page
     assert (tmp_path / "out" / "kept.png").is_file() and (tmp_path / "out" / "drawn.png").is_file()
@@ -369,6 +369,9 @@ def test_the_page_of_a_bench_may_stand_elsewhere(bench: Callable, tmp_path: Path
     bench(BENCH.replace("rounds = 2", "rounds = 5"), "--page", "page.md")
     page = (tmp_path / "page.md").read_text()
     simulations = json.loads((tmp_path / "out" / "bench.json").read_bytes())["simulations"]
-    shares = [result["measures"]["share_of_ideal_50"]["median"] for result in simulations[0]["results"]]
-    assert f"| kept | 400 | 10 % | 5 | 50 | {shares[0]:.3f} | {shares[1]:.3f} |" in page
+    found, chance = (result["measures"] for result in simulations[0]["results"])
+    assert found["aupr"]["median"] is None  # similarity has found every target
+    assert chance["aupr"]["median"] is not None
+    cells = f"{found['share_of_ideal_50']['median']:.3f} / - | {chance['share_of_ideal_50']['median']:.3f} / {chance['aupr']['median']:.3f}"
+    assert f"| kept | 400 | 10 % | 5 | 50 | {cells} |" in page
     assert "![kept](out/kept.png)" in page and not (tmp_path / "out" / "bench.md").exists()
