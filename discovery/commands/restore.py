@@ -27,7 +27,7 @@ def restore(
     """Sharpen and denoise a FITS image of three bands; the flux in apertures is kept.
 
     The output has the input's WCS, header and number type, in nanomaggies; its extension RESIDUAL is output minus
-    input. Apertures of at least 8 pixels' radius keep their flux within 2 % (or half their sky noise). Pixels that
+    input. Apertures of at least 8 pixels' radius keep their flux within 2 % (or within their sky noise, where that is more). Pixels that
     are not finite, or exactly 0 (not observed), stay as they are. Other extensions of the input are not copied.
 
     Parameters

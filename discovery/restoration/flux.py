@@ -14,30 +14,31 @@ from functools import lru_cache
 import numpy as np
 from scipy import fft, ndimage
 
-SMOOTHING_PIXELS = 4.0
-"""Sigma of the Gaussian that is taken out of a change: about the widest PSF that the network was taught to sharpen."""
+SMOOTHING_PIXELS = 3.0
+"""Sigma of the Gaussian that is taken out of a change: about the widest PSF (FWHM 8) that the network was taught to sharpen."""
 RADII_PIXELS = (8.0, 11.3, 16.0, 22.6, 32.0, 45.3, 64.0)
 """Apertures that are watched, about every second pixel."""
-TOLERANCE = 0.015
+TOLERANCE = 0.0175
 """Largest change of the flux in an aperture; leaves a margin to 2 % for the apertures in between."""
 CENTRED = 0.25
 """An aperture is centred where the centroid of its light lies within this share of its radius from the middle."""
-TOLERANCE_ELSEWHERE = 0.06
+TOLERANCE_ELSEWHERE = 0.1
 """For an aperture whose edge cuts through a source: sharpening must move light across it."""
-NOISE_SHARE = 0.5
-"""...or this share of the aperture's own sky noise, where that is more: on empty sky a percentage means nothing."""
+NOISE_SHARE = 1.0
+"""...or this many times the aperture's own sky noise, where that is more: on empty sky a percentage means nothing."""
 ROUNDS = 12
 HASTE = 0.95
 """A change that is too large is made this much smaller than it need be, so that few rounds suffice."""
 BINNING = 2
-BLEND_PIXELS = 8.0
+BLEND_PIXELS = 4.0
 
 
 def conserve_flux(change: np.ndarray, flux: np.ndarray) -> np.ndarray:
     """Return a change of an image that leaves the flux in apertures as it was.
 
-    For every circular aperture of at least 8 pixels' radius the change's sum is at most 1.5 % of the aperture's flux, or
-    half its sky noise. The change is multiplied with a smooth map (1 nearly everywhere) and its own Gaussian-smoothed
+    For every circular aperture of at least 8 pixels' radius that is centred on its light the change's sum is at most
+    1.75 % of the aperture's flux, or its sky noise (of one sigma) where that is more; for others, whose edge cuts through a
+    source, 10 %. The change is multiplied with a smooth map (1 nearly everywhere) and its own Gaussian-smoothed
     version is subtracted, which conserves the image's total exactly; the map is lowered around the apertures that
     change too much until none does. If twelve rounds do not suffice the whole change is scaled, which always does.
 
