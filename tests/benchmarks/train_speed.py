@@ -20,7 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -169,25 +169,23 @@ class Measured:
         self.config, self.options = dataclasses.replace(config, loop=loop), options
         self.stamps, self.device, self.loop = stamps, device, loop
 
-    def lines(self, embedding_flops: int) -> list[dict[str, Any]]:
-        """Return what was measured, without MFU."""
-        made = []
+    def lines(self, embedding_flops: int) -> Iterator[dict[str, Any]]:
+        """Give what is measured, without MFU."""
         if "embed" in self.options.work:
             network = LVM(self.config.model).to(self.device).eval()
             forward = torch.compile(network.features, dynamic=False) if self.loop.compile else network.features
             about = {"work": "embed", "batch": self.config.batch, "gflop": embedding_flops / 1e9}
             if "model" in self.options.path:
-                made.append({**about, "path": "model", "stamps_per_s": self.embed_model(forward)})
+                yield {**about, "path": "model", "stamps_per_s": self.embed_model(forward)}
             if "end to end" in self.options.path:
-                made.append({**about, "path": "end to end", "stamps_per_s": self.embed_shards(forward)})
+                yield {**about, "path": "end to end", "stamps_per_s": self.embed_shards(forward)}
         if "pretrain" in self.options.work:
             flops, rate = self.pretrain_model()
             about = {"work": "pretrain", "batch": self.config.batch, "gflop": flops / 1e9}
             if "model" in self.options.path:
-                made.append({**about, "path": "model", "stamps_per_s": rate})
+                yield {**about, "path": "model", "stamps_per_s": rate}
             if "end to end" in self.options.path:
-                made.append({**about, "path": "end to end", **self.pretrain_shards()})
-        return made
+                yield {**about, "path": "end to end", **self.pretrain_shards()}
 
     def embed_model(self, forward: Callable[[Tensor], Tensor]) -> float:
         """Return stamps a second of the network on stamps that lie on the device."""
