@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,6 @@ class ParameterRun:
         ConfigError
             If a target is known for too few objects, or the folder holds another run.
         """
-        began = time.monotonic()
         check_counts(self.objects, self.targets)
         rows = [*self._baselines(), *self._heads()]
         parts = self.objects.parts()
@@ -87,7 +85,6 @@ class ParameterRun:
             "head": rows[-1].name,
             "definitions": DEFINITIONS,
             "targets": table(rows, self.targets, parts),
-            "seconds": round(time.monotonic() - began),
         }
         (self.out / REPORT).write_text(json.dumps(report, indent=1) + "\n")
         draw(rows[-1], self.targets, parts[2], f"{self.name}: {rows[-1].name}, held out", self.out / PLOT)
