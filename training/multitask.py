@@ -31,13 +31,11 @@ from training.evaluation.spaces import network_input
 from training.loop import Batch, LoopConfig, train
 from training.measures import class_figures, picture_figures
 from training.processes import Place
-from training.tasks import TASKS, TaskData, pictures, task_batch
+from training.tasks import TASKS, TaskData, lifted, pictures, recoloured, task_batch, turned
 
 Strategy = Literal["frozen", "uniform", "active"]
 Figures = dict[str, dict[str, float]]
 MEASURE_BATCH = 50
-SKY = 0.15
-"""Highest sky level, of 0..1, to which the picture tasks' training stamps are raised."""
 VALIDATION_SEED, TEST_SEED = 1, 2
 
 
@@ -273,33 +271,11 @@ def _batches(module: Multitask, data: TaskData, config: MultitaskConfig, step: i
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         task = task_of_step(module.shares, config.loop.seed, step)
         rows = rng.choice(data.train[task], min(config.batch, len(data.train[task])), replace=False)
-        clean = _turned(pictures(data.stamps, rows, size), generator)
+        clean = turned(pictures(data.stamps, rows, size), generator)
         if task != "classification":
-            clean = _lifted(_recoloured(clean, config.recolour, generator), generator)
+            clean = lifted(recoloured(clean, config.recolour, generator), generator)
         yield task_batch(task, clean, torch.from_numpy(data.labels[rows]), config.degradation, generator)
         step += 1
-
-
-def _turned(stamps: Tensor, generator: torch.Generator) -> Tensor:
-    """Turn each stamp by a multiple of 90 degrees and mirror half of them."""
-    turns = torch.randint(8, (len(stamps),), generator=generator).tolist()
-    turned = [torch.rot90(stamp, turn % 4, (1, 2)) for stamp, turn in zip(stamps, turns, strict=True)]
-    return torch.stack([stamp.flip(2) if turn > 3 else stamp for stamp, turn in zip(turned, turns, strict=True)])
-
-
-def _recoloured(stamps: Tensor, most: float, generator: torch.Generator) -> Tensor:
-    """Change the brightness of each band of each stamp by a factor of its own."""
-    if most == 0:
-        return stamps
-    factors = 1 + most * (2 * torch.rand(len(stamps), 3, 1, 1, generator=generator) - 1)
-    return (stamps * factors).clamp(max=1)
-
-
-def _lifted(stamps: Tensor, generator: torch.Generator) -> Tensor:
-    """Raise the sky of half of the stamps: it is black in SDSS pictures, and 0.13 in dr2_rgb's."""
-    level = torch.rand(len(stamps), 1, 1, 1, generator=generator) * SKY
-    level = level * (torch.rand(len(stamps), 1, 1, 1, generator=generator) < 0.5)
-    return level + (1 - level) * stamps
 
 
 def _in_batches(method: Any, model: MultitaskModel, *inputs: Tensor) -> Tensor:

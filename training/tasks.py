@@ -22,6 +22,8 @@ GZ2_GROUPS = {
     "other": ("cigar_smooth",),
 }
 """The paper's four classes from Galaxy Zoo 2's five clean ones, which have no irregular or merging galaxies for ``other``."""
+SKY = 0.15
+"""Highest sky level, of 0..1, to which the picture tasks' training stamps are raised."""
 
 Groups = Mapping[str, Sequence[str]]
 
@@ -131,6 +133,28 @@ def balanced(rows: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
 def pictures(stamps: Stamps, rows: np.ndarray, size: int) -> Tensor:
     """Return stored stamps as (n, 3, size, size) float in 0..1."""
     return network_input(np.stack([stamps.pixels[row] for row in rows]), size)
+
+
+def turned(stamps: Tensor, generator: torch.Generator) -> Tensor:
+    """Turn each stamp by a multiple of 90 degrees and mirror half of them."""
+    turns = torch.randint(8, (len(stamps),), generator=generator).tolist()
+    quarters = [torch.rot90(stamp, turn % 4, (1, 2)) for stamp, turn in zip(stamps, turns, strict=True)]
+    return torch.stack([stamp.flip(2) if turn > 3 else stamp for stamp, turn in zip(quarters, turns, strict=True)])
+
+
+def recoloured(stamps: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Change the brightness of each band of each stamp by a factor of its own."""
+    if most == 0:
+        return stamps
+    factors = 1 + most * (2 * torch.rand(len(stamps), 3, 1, 1, generator=generator) - 1)
+    return (stamps * factors).clamp(max=1)
+
+
+def lifted(stamps: Tensor, generator: torch.Generator) -> Tensor:
+    """Raise the sky of half of the stamps: it is black in SDSS pictures, and 0.13 in dr2_rgb's."""
+    level = torch.rand(len(stamps), 1, 1, 1, generator=generator) * SKY
+    level = level * (torch.rand(len(stamps), 1, 1, 1, generator=generator) < 0.5)
+    return level + (1 - level) * stamps
 
 
 def task_batch(task: str, clean: Tensor, labels: Tensor, how: Degradation, generator: torch.Generator) -> dict[str, Tensor]:

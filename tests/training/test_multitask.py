@@ -23,14 +23,13 @@ from training.measures import class_figures, picture_figures
 from training.multitask import (
     Multitask,
     MultitaskConfig,
-    _recoloured,
     measured,
     multitask,
     patch_table,
     qualities,
     task_of_step,
 )
-from training.tasks import GZ2_GROUPS, TASKS, Sizes, balanced, pictures, task_batch, task_data
+from training.tasks import GZ2_GROUPS, TASKS, Sizes, balanced, pictures, recoloured, task_batch, task_data
 
 TINY = LVMConfig(embed_dim=16, depths=(1, 1, 1, 1), heads=(2, 2, 2, 2), image_size=64)
 SIZES = Sizes(classification=(40, 20), restoration=(30, 10), reconstruction=(30, 10), validation=(8, 4))
@@ -217,7 +216,7 @@ def test_a_run_goes_on_from_another(encoder, data, tmp_path):
 
 def test_recoloured_stamps_differ_by_a_factor_a_band():
     stamps = torch.rand(20, 3, 8, 8) * 0.7 + 0.05
-    factors = _recoloured(stamps, 0.3, torch.Generator().manual_seed(0)) / stamps
+    factors = recoloured(stamps, 0.3, torch.Generator().manual_seed(0)) / stamps
     torch.testing.assert_close(factors.amax((2, 3)), factors.amin((2, 3)))
     assert 0.7 <= factors.min() < 0.75 and 1.25 < factors.max() <= 1.3 and factors[0].std() > 0.01
     with pytest.raises(ConfigError, match="recolour"):
