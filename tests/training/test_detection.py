@@ -24,7 +24,7 @@ from training.data import is_training
 from training.detection.fields import FieldPlan, make_field
 from training.detection.network import Detection, DetectorPlan, lvm_detector, resnet_detector
 from training.detection.precision import Found, average_precision, by_survey
-from training.detection.run import DetectionPlan, Fields, field_batches, find_lenses, pack
+from training.detection.run import DetectionPlan, Fields, field_batches, find_lenses, pack, undecided_ap
 from training.detection.sources import LensRule, load_sources, parse_rule
 
 STAMP = 72
@@ -223,6 +223,11 @@ def test_average_precision_is_that_of_the_ranking(sources):
     assert by_survey(fields, [mixed], ["made"]) == {
         "made": {"lenses": 2, "lenses_found": 1.0, "others": 2, "others_taken_for_lenses": 0.5}
     }
+
+
+def test_chance_is_the_share_of_lenses_among_the_objects(sources):
+    fields = [make_field(FieldPlan(size=256, per_field=2), sources[0], index) for index in range(12)]
+    assert undecided_ap(fields) == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.parametrize("backbone", ["lvm", "resnet50"])

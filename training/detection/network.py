@@ -62,16 +62,16 @@ class LVMBackbone(nn.Module):
 
     def __init__(self, lvm: LVM, plan: DetectorPlan) -> None:
         super().__init__()
-        self.lvm = lvm.resized(plan.size).requires_grad_(True)
-        for name in [name for name, _ in self.lvm.named_children() if f"{name}." not in ENCODER_PREFIXES]:
-            delattr(self.lvm, name)  # the decoder
+        self.trunk = lvm.resized(plan.size).requires_grad_(True)
+        for name in [name for name, _ in self.trunk.named_children() if f"{name}." not in ENCODER_PREFIXES]:
+            delattr(self.trunk, name)  # the decoder
         channels = [lvm.config.channels(level) for level in range(len(lvm.config.depths))]
         self.norms = nn.ModuleList(nn.LayerNorm(count) for count in channels)
         self.fpn = FeaturePyramidNetwork(channels, plan.width)
         self.out_channels = plan.width
 
     def forward(self, image: Tensor) -> OrderedDict[str, Tensor]:
-        maps = zip(LEVELS, self.lvm.pyramid(image), self.norms, strict=True)
+        maps = zip(LEVELS, self.trunk.pyramid(image), self.norms, strict=True)
         return self.fpn(OrderedDict((name, norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)) for name, x, norm in maps))
 
 
@@ -96,11 +96,15 @@ class ResNetBackbone(nn.Module):
 
 
 class Detection(nn.Module):
-    """A Mask R-CNN as `training.loop.train` takes it: a batch in, the loss and its parts out."""
+    """A Mask R-CNN as `training.loop.train` takes it: a batch in, the loss and its parts out.
 
-    def __init__(self, detector: MaskRCNN) -> None:
+    ``trunk_rate`` scales the learning rate of the backbone without its feature pyramid, which may be trained already.
+    """
+
+    def __init__(self, detector: MaskRCNN, trunk_rate: float = 1.0) -> None:
         super().__init__()
         self.detector = detector
+        self.rate_shares = {"detector.backbone.trunk.": trunk_rate}
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the sum of the five losses.

@@ -79,7 +79,14 @@ class Fields:
 
 
 def train_detector(
-    detector: MaskRCNN, fields: Fields, plan: DetectionPlan, run: Path, *, record: dict[str, Any], place: Place | None = None
+    detector: MaskRCNN,
+    fields: Fields,
+    plan: DetectionPlan,
+    run: Path,
+    *,
+    record: dict[str, Any],
+    trunk_rate: float = 1.0,
+    place: Place | None = None,
 ) -> float:
     """Train, or go on where the run stopped, and leave the trained weights in ``detector``.
 
@@ -95,11 +102,21 @@ def train_detector(
     config = LoopConfig(
         steps=plan.steps, learning_rate=plan.learning_rate, warmup=warmup, clip=5.0, precision="float32", seed=plan.seed
     )
-    module = Detection(detector)
+    module = Detection(detector, trunk_rate)
     path = train(module, lambda step: field_batches(fields, plan, step, place), config, run, record=record, place=place)
     load_into(module, load_checkpoint(path).best, str(path))
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return float(np.median([line["seconds"] for line in lines])) / plan.batch
+
+
+def undecided_ap(fields: Sequence[Field] | Fields, draws: int = 5) -> float:
+    """Return the AP of finding every object exactly and scoring it by chance, which a detector has to exceed.
+
+    It is the same at every IoU, for boxes and masks.
+    """
+    rng, listed = np.random.default_rng(0), [fields[i] for i in range(len(fields))]
+    guesses = [[Found(boxes=f.boxes, scores=rng.random(len(f.lens)), masks=f.masks) for f in listed] for _ in range(draws)]
+    return float(np.mean([average_precision(listed, guess)["box_ap50"] for guess in guesses]))
 
 
 def measure_detector(detector: MaskRCNN, fields: Sequence[Field] | Fields, names: Sequence[str]) -> dict[str, Any]:
