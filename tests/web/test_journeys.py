@@ -155,9 +155,9 @@ def test_fast_labels_are_all_kept_in_order(page, server, small_hunt):
 
 
 def test_a_label_that_was_not_saved_says_so_and_stays(page, server, small_hunt):
+    page.route("**/labels", lambda route: route.abort())  # before the page: a route may take effect late in a busy browser
     open_page(page, server, small_hunt)
     rows = candidates(page)
-    page.route("**/labels", lambda route: route.abort())
     page.keyboard.press("p")
     expect(page.locator(f"#card-{rows[0]}")).to_have_class(re.compile("failed"))
     expect(page.locator("#notices")).to_contain_text("did not answer")
