@@ -181,8 +181,7 @@ class _State:
     def save(self) -> None:
         if self.place.first:
             taken = optimizer_state(self.optimizer, self.names)
-            state = {name: value for name, value in self.module.state_dict().items()}
-            save_checkpoint(self.path, Checkpoint(model=state, ema=self.ema, optimizer=taken, record={"step": self.step}))
+            save_checkpoint(self.path, Checkpoint(model=self.module.state_dict(), ema=self.ema, optimizer=taken, record={"step": self.step}))
 
 
 def _run(state: _State, batches: Any, prepare: Any, evaluate: Any, log: RunLog, stopping: Callable[[], bool]) -> None:
@@ -234,7 +233,7 @@ def _update(state: _State, forward: nn.Module, feed: Iterator[Batch], prepare: A
         for name, value in {"loss": loss, **parts}.items():
             sums[name] = sums.get(name, 0) + value.detach().float() / config.accumulate
     norm = nn.utils.clip_grad_norm_(state.module.parameters(), config.clip)
-    told = total(torch.stack([*sums.values(), norm.float() / 1, sums["loss"].new_tensor(float(stop))])) / place.world
+    told = total(torch.stack([*sums.values(), norm.float(), sums["loss"].new_tensor(float(stop))])) / place.world
     values = dict(zip([*sums, "grad_norm", "stop"], told.tolist(), strict=True))
     if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
         raise TrainingError(

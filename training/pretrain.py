@@ -70,10 +70,9 @@ class Pretraining(nn.Module):
     def _leave_out_unused(self) -> None:
         """Freeze what no objective reaches, so that neither optimizer nor DDP waits for it."""
         config = self.config
-        decoder = (n for n, _ in self.lvm.named_children() if n in ("layers_up", "concat_back_dim", "norm_up", "up", "low_conv"))
         if not any(config.weight(name) for name in PICTURES):
-            for name in decoder:
-                getattr(self.lvm, name).requires_grad_(False)
+            for name, parameter in self.lvm.named_parameters():
+                parameter.requires_grad_(name.startswith(ENCODER_PREFIXES))
         self.projector.requires_grad_(config.weight("contrast") > 0)
         self.classifiers.requires_grad_(config.weight("classify") > 0)
 
