@@ -35,17 +35,37 @@ class Embeddings(Protocol):
 
 
 class Scorer(Protocol):
-    """Anything that scores vectors one by one: (n, D) float32 -> (n,) float32."""
+    """Anything that scores vectors one by one: (n, D) float32 -> (n,) float32.
+
+    Attributes
+    ----------
+    parameters : list of numpy.ndarray
+        What was fitted.
+    """
+
+    parameters: list[np.ndarray]
 
     def scores(self, vectors: np.ndarray) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSet:
-    """The labelled vectors: (n, D) float32 each, sorted by row, so that who labelled first does not matter."""
+    """The labelled vectors: (n, D) float32 each, sorted by row, so that who labelled first does not matter.
+
+    Attributes
+    ----------
+    negative_classes : tuple of str
+        What each negative is, ``""`` where nobody said so; empty when no negative has a class.
+    """
 
     positives: np.ndarray
     negatives: np.ndarray
+    negative_classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse classes that do not belong to the negatives."""
+        if self.negative_classes and len(self.negative_classes) != len(self.negatives):
+            raise HuntError(f"{len(self.negative_classes)} negative classes for {len(self.negatives)} negatives")
 
     @property
     def trainable(self) -> bool:
@@ -121,10 +141,17 @@ def rank(
 def rank_by(
     embeddings: Embeddings, fit: Callable[[], Scorer], *, trained: bool, model: dict[str, Any]
 ) -> Ranking:
-    """Score every object by what ``fit`` gives; it is fitted and asked on one BLAS thread, so that it repeats itself."""
+    """Score every object by what ``fit`` gives; it is fitted and asked on one BLAS thread, so that it repeats itself.
+
+    The model's record gets ``weights``, the SHA-256 over the fitted parameters.
+    """
     with _one_blas_thread():
-        scores = _score_all(embeddings, fit())
-    return Ranking(order_scores=scores, trained=trained, model=model)
+        scorer = fit()
+        scores = _score_all(embeddings, scorer)
+    weights = hashlib.sha256()
+    for array in scorer.parameters:
+        weights.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
+    return Ranking(order_scores=scores, trained=trained, model={**model, "weights": weights.hexdigest()})
 
 
 class SimilarityScorer:
@@ -141,6 +168,7 @@ class SimilarityScorer:
         if len(training.negatives):
             direction -= training.negatives.astype(np.float64).mean(axis=0)
         self._direction = direction.astype(np.float32)
+        self.parameters = [self._direction]
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
         """Score (n, D) unit vectors, (n,) float32."""

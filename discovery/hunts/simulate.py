@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -126,15 +125,15 @@ def play_hunt(
         if not candidates.any():
             break
         started, turn_seed = time.perf_counter(), round_seed(seed, number)
-        page = parts.chooser.choose(
+        page = parts.play(
             Turn(
-                ranking=partial(parts.model.rank, embeddings, _training(embeddings, clicks, labelled), turn_seed),
+                embeddings=embeddings,
+                training=_training(embeddings, clicks, labelled),
                 candidates=candidates,
                 positives=int(clicks[pages[-1]].sum()),
                 negatives=int((~clicks[pages[-1]]).sum()),
                 page_size=page_size,
                 seed=turn_seed,
-                embeddings=embeddings,
             )
         )
         seconds.append(time.perf_counter() - started)
@@ -142,9 +141,7 @@ def play_hunt(
         did.append(page.did)
         labelled = np.sort(np.concatenate([labelled, page.rows]))
     shown = np.concatenate(pages)
-    last = parts.model.rank(
-        embeddings, _training(embeddings, clicks, labelled), round_seed(seed, len(pages))
-    )
+    last = parts.rank(embeddings, _training(embeddings, clicks, labelled), round_seed(seed, len(pages)))
     return PlayedHunt(
         shown=shown,
         found=truth[shown] & clicks[shown],
