@@ -1,0 +1,299 @@
+"""Objects that are known already, such as published lenses: found in a release by position, and flagged."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from discovery.errors import QueryError, SurveyError
+from discovery.prompts import DEC_COLUMNS, RA_COLUMNS, parse_position
+from discovery.readers.columns import find_name
+from discovery.readers.tables import read_table
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
+
+    from discovery.release import Release
+
+RADIUS_ARCSEC = 2.0
+WIDEST_ARCSEC = 3600.0
+NAME_COLUMNS = ("name", "designation", "object_id", "objid", "objectid", "id")
+"""Columns that name an object, best first."""
+ROWS_AT_ONCE = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What an object is known as.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the table, or its position there when the table has no names.
+    separation_arcsec : float
+        From the object of the release (or the nearest of its duplicates) to the table's position.
+    file : str
+        Name of the table's file.
+    """
+
+    name: str
+    separation_arcsec: float
+    file: str
+
+    def __str__(self) -> str:
+        return f"known as {self.name} ({self.file})"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KnownObjects:
+    """A table of known objects.
+
+    Attributes
+    ----------
+    file, sha256 : str
+        Name and checksum of the file.
+    names : tuple of str
+        One an object.
+    ra_deg, dec_deg : numpy.ndarray
+        (n,) float64 ICRS.
+    """
+
+    file: str
+    sha256: str
+    names: tuple[str, ...]
+    ra_deg: np.ndarray
+    dec_deg: np.ndarray
+
+    def match(self, release: Release, radius_arcsec: float = RADIUS_ARCSEC) -> dict[int, Known]:
+        """Find the known objects in a release, by position.
+
+        Each object of the release that lies within the radius of a known one is taken for the nearest of them. A
+        duplicate stands for its primary row.
+
+        Parameters
+        ----------
+        release : Release
+            Where to look; objects without a position are never known.
+        radius_arcsec : float
+            More than 0, at most a degree.
+
+        Returns
+        -------
+        dict
+            What each known primary row is known as, by row.
+
+        Raises
+        ------
+        QueryError
+            The radius makes no sense.
+        """
+        check_radius(radius_arcsec)
+        found: dict[int, Known] = {}
+        for rows, ra, dec in _positions(release):
+            separations, nearest = self._nearest(ra, dec, radius_arcsec)
+            for at in np.flatnonzero(separations <= radius_arcsec).tolist():
+                row, separation = int(rows[at]), float(separations[at])
+                if row not in found or separation < found[row].separation_arcsec:
+                    found[row] = Known(
+                        name=self.names[nearest[at]], separation_arcsec=separation, file=self.file
+                    )
+        return dict(sorted(found.items()))
+
+    def _nearest(
+        self, ra: np.ndarray, dec: np.ndarray, radius_arcsec: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Separation in arcsec, (n,) float64 (infinite beyond the radius), and number of the nearest known object."""
+        widest = 2 * math.sin(math.radians(radius_arcsec / 3600) / 2)
+        chords, nearest = self._tree.query(_unit_vectors(ra, dec), distance_upper_bound=widest * (1 + 1e-9))
+        angles = 2 * np.arcsin(np.minimum(chords / 2, 1))
+        return np.where(np.isfinite(chords), np.degrees(angles) * 3600, np.inf), nearest
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        from scipy.spatial import cKDTree
+
+        return cKDTree(_unit_vectors(self.ra_deg, self.dec_deg))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KnownRows:
+    """The rows of a release that some tables know.
+
+    Attributes
+    ----------
+    by_row : dict
+        `Known` by primary row: the nearest over all tables.
+    radius_arcsec : float
+        Within which they were matched.
+    files, sha256 : tuple of str
+        The tables, and the checksums of their files.
+    count : int
+        Rows of the release.
+    """
+
+    by_row: dict[int, Known]
+    radius_arcsec: float
+    files: tuple[str, ...]
+    sha256: tuple[str, ...]
+    count: int
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """Which rows are known, (N,) bool."""
+        mask = np.zeros(self.count, dtype=bool)
+        mask[list(self.by_row)] = True
+        return mask
+
+    @property
+    def without(self) -> dict[str, Any]:
+        """What a round records that left these rows out: in words, and the checksums of the files."""
+        return {
+            "without": f"known in {' and '.join(self.files)} within {self.radius_arcsec:g} arcsec",
+            "sha256": list(self.sha256),
+        }
+
+    def flag(self, row: int) -> str:
+        """Return "known as NAME (file)", or nothing for an object that is new."""
+        return str(self.by_row[row]) if row in self.by_row else ""
+
+
+def read_known(path: Path | str) -> KnownObjects:
+    """Read a table of known objects: csv, tsv, Parquet, FITS or VOTable, with ra and dec (ICRS).
+
+    Positions are degrees, or texts as prompts take them (hours and degrees, ``10:00:24`` and ``+02:12:00``).
+
+    Raises
+    ------
+    QueryError
+        The table cannot be read, is empty, has no ra and dec, or a line without a position.
+    """
+    path = Path(path)
+    try:
+        table = read_table(path)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    except (SurveyError, OSError) as problem:
+        raise QueryError(f"Known objects: {problem}.") from problem
+    ra, dec = find_name(table.column_names, RA_COLUMNS), find_name(table.column_names, DEC_COLUMNS)
+    if ra is None or dec is None:
+        raise QueryError(
+            f"{path.name} has no columns ra and dec; its columns are {', '.join(table.column_names)}."
+        )
+    if table.num_rows == 0:
+        raise QueryError(f"{path.name} has no lines; give a table with at least one known object.")
+    places = _degrees(path.name, table[ra], table[dec])  # (n, 2)
+    return KnownObjects(
+        file=path.name,
+        sha256=sha256,
+        names=_names(table, places),
+        ra_deg=places[:, 0],
+        dec_deg=places[:, 1],
+    )
+
+
+def find_known(
+    release: Release, tables: Sequence[KnownObjects], radius_arcsec: float = RADIUS_ARCSEC
+) -> KnownRows:
+    """Find the objects of several tables in a release; an object in two of them is taken for the nearer one.
+
+    Raises
+    ------
+    QueryError
+        The radius makes no sense.
+    """
+    check_radius(radius_arcsec)
+    by_row: dict[int, Known] = {}
+    for table in tables:
+        for row, known in table.match(release, radius_arcsec).items():
+            if row not in by_row or known.separation_arcsec < by_row[row].separation_arcsec:
+                by_row[row] = known
+    return KnownRows(
+        by_row=by_row,
+        radius_arcsec=radius_arcsec,
+        files=tuple(table.file for table in tables),
+        sha256=tuple(table.sha256 for table in tables),
+        count=release.count,
+    )
+
+
+def check_radius(radius_arcsec: float) -> None:
+    """Raise QueryError unless a radius is more than 0 and at most a degree."""
+    if not 0 < radius_arcsec <= WIDEST_ARCSEC:
+        raise QueryError(
+            f"A radius of {radius_arcsec:g} arcsec cannot match positions; give more than 0 and at most {WIDEST_ARCSEC:g}."
+        )
+
+
+def _positions(release: Release) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Primary row, ra and dec in degrees of everything that has a position, duplicates at last."""
+    catalogue = release.catalogue
+    for start in range(0, release.count, ROWS_AT_ONCE):
+        condition = f'"row" >= {start} AND "row" < {start + ROWS_AT_ONCE}'
+        table = catalogue.select(condition, columns=["row", "ra", "dec"])
+        yield _placed(table["row"].to_numpy(), table)
+    duplicates = np.flatnonzero(~release.primary)
+    if len(duplicates):
+        yield _placed(catalogue.primary_rows[duplicates], catalogue.rows(duplicates, ["ra", "dec"]))
+
+
+def _placed(rows: np.ndarray, table: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ra, dec = (table[name].cast(pa.float64()).to_numpy() for name in ("ra", "dec"))
+    placed = np.isfinite(ra) & np.isfinite(dec)
+    return rows[placed], ra[placed], dec[placed]
+
+
+def _unit_vectors(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
+    """Directions on the sphere, (n, 3): neither ra 0 nor a pole is special to them."""
+    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
+    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
+
+
+def _degrees(file: str, ra: pa.ChunkedArray, dec: pa.ChunkedArray) -> np.ndarray:
+    """Positions in degrees, (n, 2) float64."""
+    if all(pa.types.is_floating(column.type) or pa.types.is_integer(column.type) for column in (ra, dec)):
+        places = np.stack([column.cast(pa.float64()).to_numpy() for column in (ra, dec)], axis=-1)
+        wrong = ~((np.abs(places) <= (360, 90)).all(axis=1))
+        if wrong.any():
+            line = int(np.argmax(wrong))
+            raise _no_position(file, line, *places[line].tolist())
+        places[:, 0] %= 360
+        return places
+    return np.array(
+        [
+            _parsed(file, line, *pair)
+            for line, pair in enumerate(zip(ra.to_pylist(), dec.to_pylist(), strict=True))
+        ]
+    )
+
+
+def _parsed(file: str, line: int, ra: Any, dec: Any) -> tuple[float, float]:
+    try:
+        position = None if ra is None or dec is None else parse_position(f"{ra},{dec}")
+    except QueryError:
+        position = None
+    if position is None:
+        raise _no_position(file, line, ra, dec)
+    return position
+
+
+def _no_position(file: str, line: int, ra: Any, dec: Any) -> QueryError:
+    return QueryError(
+        f"Line {line + 1} of {file} is no position (ra {ra}, dec {dec}): give degrees, or hours and degrees as 10:00:24 and +02:12:00."
+    )
+
+
+def _names(table: pa.Table, places: np.ndarray) -> tuple[str, ...]:
+    """The objects' names; where there is none, the position in degrees."""
+    column = find_name(table.column_names, NAME_COLUMNS)
+    given = [None] * len(places) if column is None else table[column].to_pylist()
+    texts = ["" if name is None else str(name).strip() for name in given]
+    return tuple(
+        text or f"{ra:.5f}{dec:+.5f}" for text, (ra, dec) in zip(texts, places.tolist(), strict=True)
+    )
