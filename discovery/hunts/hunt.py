@@ -395,6 +395,7 @@ class Hunt:
             rows=proposal.rows,
             object_ids=tuple(line["object_id"] for line in object_lines(self.release, proposal.rows)),
             scores=proposal.scores,
+            reasons=("",) * len(proposal.rows),
             digest=ranking.digest,
             positives=positives,
             negatives=negatives,

@@ -99,13 +99,14 @@ class Round:
     """
 
     number: int
-    strategy: Strategy
+    strategy: str
     parts: dict[str, Any]
     seed: int
     alpha: float
     rows: np.ndarray
     object_ids: tuple[str, ...]
     scores: np.ndarray
+    reasons: tuple[str, ...]
     digest: str
     positives: int
     negatives: int

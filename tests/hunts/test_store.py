@@ -196,14 +196,13 @@ def test_other_files_are_one_clear_error(tmp_path: Path, hunt: Hunt) -> None:
 def test_a_folder_lists_its_hunts_only(hunt: Hunt, tmp_path: Path) -> None:
     shutil.copy(hunt.path, tmp_path / "copy")
     (tmp_path / "notes.txt").write_text("x")
-    sql(tmp_path / "copy", "PRAGMA user_version = 1")
     assert [info.path.name for info in list_hunts(tmp_path)] == ["a.hunt", "copy"]
     with pytest.raises(HuntError, match="cannot be read"):
         list_hunts(tmp_path / "nowhere")
 
 
 def test_a_busy_file_is_one_clear_error(hunt: Hunt, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("discovery.hunts.store.BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("discovery.hunts.hunt_file.BUSY_TIMEOUT_S", 0.1)
     connection = sqlite3.connect(hunt.path, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
     with pytest.raises(HuntError, match="in use"):
