@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,10 @@ import pyarrow as pa
 from discovery.errors import QueryError
 
 if TYPE_CHECKING:
+    from astropy.io.votable.tree import Param, VOTableFile
     from astropy.table import Table
 
+SIDECAR_SUFFIX = ".provenance.json"
 FORMULA_STARTS = "=+-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
 """A spreadsheet may take a cell that starts with one of these for a formula."""
 
@@ -55,11 +57,40 @@ MEANINGS: tuple[tuple[str, Meaning], ...] = (
 """Neither FITS nor VOUnit knows the nanomaggy: it stands in the description, which no reader stumbles over."""
 
 
-def write_table(table: pa.Table, path: Path | str) -> Path:
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """One line of what a file says about its table.
+
+    Attributes
+    ----------
+    name : str
+        Of the VOTable's PARAM and the Parquet file's metadata.
+    keyword : str
+        Of the FITS card: at most 8 capital letters, digits, ``-`` and ``_``.
+    value : str, int, float, bool, list, dict or None
+        Lists and dicts are written as JSON where the format has none; None is left out of VOTables.
+    description : str
+        What it is.
+    """
+
+    name: str
+    keyword: str
+    value: Any
+    description: str
+
+
+def write_table(table: pa.Table, path: Path | str, about: Sequence[Fact] = ()) -> Path:
     """Write a table as its file name's suffix says: .csv, .fits, .vot or .parquet; an existing file is replaced.
 
     Missing values are empty in csv, NaN or empty in FITS, NULL in the others. No cell of a csv can start
     a spreadsheet formula: such texts get a ``'`` before them.
+
+    Parameters
+    ----------
+    about : sequence of Fact, optional
+        What the file is to say about the table: cards of the FITS extension, PARAMs of the VOTable, metadata of the
+        Parquet schema. A csv has no place that every reader skips: for it they stand in a file of their own beside it,
+        see `sidecar_path`.
 
     Raises
     ------
@@ -70,8 +101,11 @@ def write_table(table: pa.Table, path: Path | str) -> Path:
     writer = check_table_path(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        writer(table, beside)
+        writer(table, beside, about)
         beside.replace(path)
+        if about and path.suffix.lower() == ".csv":
+            document = {fact.name: _plain(fact.value) for fact in about}
+            sidecar_path(path).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as problem:
         raise QueryError(f"{path} cannot be written: {problem.strerror or problem}.") from problem
     finally:
@@ -79,7 +113,12 @@ def write_table(table: pa.Table, path: Path | str) -> Path:
     return path
 
 
-def check_table_path(path: Path | str) -> Callable[[pa.Table, Path], None]:
+def sidecar_path(path: Path | str) -> Path:
+    """Return the file beside a csv that says what the table is: mergers.csv has mergers.provenance.json."""
+    return Path(path).with_suffix(SIDECAR_SUFFIX)
+
+
+def check_table_path(path: Path | str) -> Callable[[pa.Table, Path, Sequence[Fact]], None]:
     """Return the writer for a file name; QueryError for a suffix that is not known."""
     writers = {".csv": _write_csv, ".fits": _write_fits, ".vot": _write_votable, ".parquet": _write_parquet}
     suffix = Path(path).suffix.lower()
@@ -104,7 +143,7 @@ def meaning(name: str) -> Meaning:
     return next((known for pattern, known in MEANINGS if re.fullmatch(pattern, name, re.I)), Meaning())
 
 
-def _write_csv(table: pa.Table, path: Path) -> None:
+def _write_csv(table: pa.Table, path: Path, _about: Sequence[Fact]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([formula_safe(name) for name in table.column_names])
@@ -132,17 +171,18 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
-def _write_parquet(table: pa.Table, path: Path) -> None:
+def _write_parquet(table: pa.Table, path: Path, about: Sequence[Fact]) -> None:
     import pyarrow.parquet
 
     fields = []
     for field in table.schema:
         known = {key: value for key, value in vars(meaning(field.name)).items() if value is not None}
         fields.append(field.with_metadata(known) if known else field)
-    pyarrow.parquet.write_table(table.cast(pa.schema(fields)), path)
+    told = {fact.name: _about_text(fact.value) for fact in about}
+    pyarrow.parquet.write_table(table.cast(pa.schema(fields, metadata=told or None)), path)
 
 
-def _write_fits(table: pa.Table, path: Path) -> None:
+def _write_fits(table: pa.Table, path: Path, about: Sequence[Fact]) -> None:
     from astropy.io import fits
 
     columns = _astropy(table)
@@ -155,10 +195,23 @@ def _write_fits(table: pa.Table, path: Path) -> None:
         for key, value in (("TUNIT", known.unit), ("TUCD", known.ucd), ("TCOMM", known.description)):
             if value is not None:
                 hdu.header[f"{key}{number}"] = value
+    for fact in about:
+        hdu.header[fact.keyword] = (_card_value(fact.value), fact.description)
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path, overwrite=True)
 
 
-def _write_votable(table: pa.Table, path: Path) -> None:
+def _card_value(value: Any) -> str | int | float | None:
+    value = _plain(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return _about_text(value).encode("ascii", "backslashreplace").decode()
+
+
+def _about_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(_plain(value), ensure_ascii=False)
+
+
+def _write_votable(table: pa.Table, path: Path, about: Sequence[Fact]) -> None:
     from astropy.io.votable import from_table
 
     document = from_table(_astropy(table))
@@ -167,7 +220,20 @@ def _write_votable(table: pa.Table, path: Path) -> None:
         field.unit = known.unit
         field.ucd = known.ucd
         field.description = known.description
+    document.resources[0].params.extend(_param(document, fact) for fact in about if fact.value is not None)
     document.to_xml(str(path))
+
+
+def _param(document: VOTableFile, fact: Fact) -> Param:
+    from astropy.io.votable.tree import Param
+
+    value, kind, size = _about_text(fact.value), "unicodeChar", {"arraysize": "*"}
+    if isinstance(fact.value, bool | int | float):
+        value, size = str(fact.value), {}
+        kind = "boolean" if isinstance(fact.value, bool) else "long" if isinstance(fact.value, int) else "double"
+    param = Param(document, name=fact.name, value=value, datatype=kind, **size)
+    param.description = fact.description
+    return param
 
 
 def _astropy(table: pa.Table) -> Table:
