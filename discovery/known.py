@@ -215,7 +215,7 @@ def find_known(
             if row not in by_row or known.separation_arcsec < by_row[row].separation_arcsec:
                 by_row[row] = known
     return KnownRows(
-        by_row=by_row,
+        by_row=dict(sorted(by_row.items())),
         radius_arcsec=radius_arcsec,
         files=tuple(table.file for table in tables),
         sha256=tuple(table.sha256 for table in tables),
