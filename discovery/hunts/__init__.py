@@ -1,26 +1,33 @@
 """Hunts: a person labels, round by round, until enough galaxies of a kind are found."""
 
-from discovery.hunts.hunt import Hunt, new_hunt, open_hunt
+from discovery.hunts.hunt import Hunt
 from discovery.hunts.labels import Example, LabelRequest
 from discovery.hunts.move import move_hunt
 from discovery.hunts.records import (
     VERDICTS,
     Counts,
+    Disagreement,
+    HistoryLine,
     HuntInfo,
     LabelEvent,
     LabelState,
     MovedObject,
     MoveReport,
+    Note,
     Round,
     Undone,
     Verdict,
 )
 from discovery.hunts.shelf import list_hunts, peek_hunt, remembered_release
+from discovery.hunts.standing import Prepared
+from discovery.hunts.start import new_hunt, open_hunt
 
 __all__ = [
     "VERDICTS",
     "Counts",
+    "Disagreement",
     "Example",
+    "HistoryLine",
     "Hunt",
     "HuntInfo",
     "LabelEvent",
@@ -28,6 +35,8 @@ __all__ = [
     "LabelState",
     "MoveReport",
     "MovedObject",
+    "Note",
+    "Prepared",
     "Round",
     "Undone",
     "Verdict",

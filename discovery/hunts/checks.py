@@ -8,17 +8,19 @@ from typing import Annotated, Any
 import msgspec
 
 from discovery.errors import HuntError
+from discovery.hunts.consensus import arbiter_of
 from discovery.hunts.records import VERDICTS
 
 APPLICATION_ID = 0x47444854  # "GDHT"
 MAX_FILE_BYTES = 2**30
 MAX_NAME = 100
 MAX_REASON = 1000
+MAX_NOTE = 4000
 MAX_PAGE_SIZE = 1000
 
 
 class HuntSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """The settings of a hunt, as its file holds them."""
+    """The settings of a hunt, as its file holds them; what files of version 1 lack has a default."""
 
     name: str
     alpha: Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -26,14 +28,24 @@ class HuntSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**62)]
     where: str | None
     flagged: bool
+    strategy: Annotated[str, msgspec.Meta(min_length=1, max_length=2 * MAX_NAME)] = "alpha"
+    consensus: Annotated[str, msgspec.Meta(max_length=2 * MAX_NAME)] = "latest"
 
 
 def checked_settings(values: dict[str, Any]) -> HuntSettings:
     """Return settings; HuntError when one is missing, unknown, of the wrong kind or out of range."""
     try:
-        return msgspec.convert(values, HuntSettings)
+        settings = msgspec.convert(values, HuntSettings)
     except msgspec.ValidationError as problem:
         raise HuntError(f"a setting of the hunt is not valid: {problem}") from None
+    arbiter_of(settings.consensus)
+    return settings
+
+
+def changed_settings(settings: HuntSettings, **changes: Any) -> HuntSettings:
+    """Return settings with some of them changed, all but those that are None; HuntError as `checked_settings`."""
+    given = {key: value for key, value in changes.items() if value is not None}
+    return checked_settings({**msgspec.structs.asdict(settings), **given})
 
 
 def check_header(path: Path, newest: int) -> int:
@@ -88,7 +100,16 @@ def checked_label(line: dict[str, Any]) -> dict[str, Any]:
     for key, limit in (("negative_class", MAX_NAME), ("reason", MAX_REASON)):
         if line[key] is not None and (not line[key].strip() or len(line[key]) > limit):
             raise HuntError(f"{key.replace('_', ' ')} must have 1 to {limit} characters")
-    return line
+    named = line["negative_class"]
+    return line if named is None else {**line, "negative_class": " ".join(named.split())}
+
+
+def checked_note(text: str) -> str:
+    """Return a note without surrounding blanks; HuntError when nothing is left or it is too long."""
+    text = text.strip()
+    if not text or len(text) > MAX_NOTE:
+        raise HuntError(f"a note must have 1 to {MAX_NOTE} characters")
+    return text
 
 
 def _is_hunt_header(header: bytes) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from discovery.hunts.ranking import Embeddings, TrainingSet
-from discovery.hunts.records import LabelState, Verdict
+from discovery.hunts.records import HistoryLine, LabelEvent, LabelState, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +52,21 @@ def training_set(
     """
     verdicts = {example.row: example.verdict for example in examples if example.row is not None}
     verdicts |= {state.row: state.verdict for state in states if state.row is not None}
+    classes = {state.row: state.negative_class for state in states if state.verdict == "negative"}
 
-    def vectors(verdict: Verdict) -> np.ndarray:
-        rows = np.array(sorted(row for row, given in verdicts.items() if given == verdict), dtype=np.int64)
-        foreign = [one.vector for one in examples if one.row is None and one.verdict == verdict]
-        return np.concatenate([embeddings.take(rows), *(vector[None] for vector in foreign)])
+    def rows(verdict: Verdict) -> np.ndarray:
+        return np.array(sorted(row for row, given in verdicts.items() if given == verdict), dtype=np.int64)
 
-    return TrainingSet(positives=vectors("positive"), negatives=vectors("negative"))
+    def foreign(verdict: Verdict) -> list[np.ndarray]:
+        return [one.vector[None] for one in examples if one.row is None and one.verdict == verdict]
+
+    elsewhere = foreign("negative")
+    named = [classes.get(row) or "" for row in rows("negative").tolist()] + [""] * len(elsewhere)
+    return TrainingSet(
+        positives=np.concatenate([embeddings.take(rows("positive")), *foreign("positive")]),
+        negatives=np.concatenate([embeddings.take(rows("negative")), *elsewhere]),
+        negative_classes=tuple(named) if any(named) else (),
+    )
 
 
 def labelled_rows(examples: Sequence[Example], states: Sequence[LabelState]) -> np.ndarray:
@@ -73,3 +81,15 @@ def decided(states: Sequence[LabelState], shown: Collection[str]) -> tuple[int, 
     page = set(shown)
     verdicts = [state.verdict for state in states if state.object_id in page]
     return verdicts.count("positive"), verdicts.count("negative")
+
+
+def history_lines(log: Sequence[LabelEvent]) -> list[HistoryLine]:
+    """Return the log as people read it, the newest line first, each with what became of it."""
+    undone = {event.undoes: event.event for event in log if event.undoes is not None}
+    return [
+        HistoryLine(**{name: getattr(event, name) for name in _LOGGED}, undone_by=undone.get(event.event))
+        for event in reversed(log)
+    ]
+
+
+_LOGGED = tuple(field.name for field in fields(LabelEvent))

@@ -11,8 +11,9 @@ import numpy as np
 from discovery.errors import HuntError, QueryError
 from discovery.hunts.binding import example_lines, object_lines, release_line
 from discovery.hunts.checks import checked_person
-from discovery.hunts.hunt import Hunt, open_hunt
+from discovery.hunts.hunt import Hunt
 from discovery.hunts.records import MovedObject, MoveReport
+from discovery.hunts.start import open_hunt
 from discovery.hunts.store import HuntStore, now
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def move_hunt(
 ) -> tuple[Hunt, MoveReport]:
     """Copy a hunt into a new file that belongs to another release; the old file stays as it is.
 
-    The whole log goes along: labels with who, when and why, rounds, settings, examples. An object is the same
+    The whole log goes along: labels with who, when and why, notes, rounds, settings, examples. Audits go along as a
+    record: they were drawn from the old release and say nothing of the new one, so that their labels teach there. An object is the same
     when its object_id is, unless both positions are known and lie more than 1 arcsec apart; else when it is the
     nearest within 1 arcsec. What is not found stays in the log without a row, and the report names it.
 
@@ -58,8 +60,9 @@ def move_hunt(
         for line in object_lines(release, sorted({m.row for m in moved.values() if m.row is not None}))
     }
     tables["objects"] = _objects(tables["objects"], moved, lines)
-    for table in ("labels", "shown"):
+    for table in ("labels", "shown", "notes"):
         tables[table] = [_renamed(line, moved) for line in tables[table]]
+    tables["audit_objects"] = [{**line, "row": None} for line in tables["audit_objects"]]
     tables["examples"] = [_example(line, moved, release) for line in tables["examples"]]
     added, objects = example_lines(release, [("positive", prompt) for prompt in positives])
     known = {line["object_id"] for line in tables["objects"]}
@@ -78,6 +81,7 @@ def move_hunt(
             for line in tables["examples"]
             if line["encoder_checksum"] != release.encoder_checksum
         ),
+        audits_left=len(tables["audits"]),
     )
     return open_hunt(out, release), report
 

@@ -76,6 +76,85 @@ class Undone:
     negative_class: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class HistoryLine:
+    """One line of the log as people read it.
+
+    Attributes
+    ----------
+    round : int or None
+        The latest round that showed the object before the label.
+    reason : str or None
+        What the person gave as reason; ``undo`` for an undo.
+    undone_by : int or None
+        The event that took this one back; such a line does not count any more.
+    undoes : int or None
+        The event that this one took back.
+    """
+
+    event: int
+    object_id: str
+    row: int | None
+    verdict: Verdict
+    negative_class: str | None
+    who: str
+    when: str
+    round: int | None
+    reason: str | None
+    undone_by: int | None
+    undoes: int | None
+
+    @property
+    def is_undo(self) -> bool:
+        """Whether the line takes another one back."""
+        return self.undoes is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """What a person wrote about an object; notes are added, never changed."""
+
+    event: int
+    object_id: str
+    row: int | None
+    text: str
+    who: str
+    when: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disagreement:
+    """An object of which people say different things: who says what, and what the hunt's consensus makes of it."""
+
+    object_id: str
+    row: int | None
+    verdicts: dict[str, Verdict]
+    agreed: Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """Objects that a round was asked not to show, such as known ones.
+
+    Attributes
+    ----------
+    rows : tuple of int
+        Rows of the release.
+    what : str
+        In words, such as "known in lenses.csv within 2 arcsec".
+    sha256 : tuple of str
+        Of the files that they come from.
+    """
+
+    rows: tuple[int, ...]
+    what: str
+    sha256: tuple[str, ...]
+
+
+AUDIT = "audit"
+"""The reason of a stamp that an audit drew."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Round:
     """What one round showed, and why.
@@ -86,8 +165,16 @@ class Round:
         (n,) int64, in the order shown; -1 for an object that a move did not find.
     object_ids : tuple of str
         The same objects by name.
+    strategy : str
+        What was done, in a word, such as ``rescorer-highest``; ``parts["strategy"]`` is the strategy's name.
+    parts : dict
+        Candidates, ranker (with the checksum of what was fitted), chooser, strategy, consensus, versions: all that a
+        replay needs.
     scores : numpy.ndarray
-        (n,) float32: cosine-like similarity, or the rescorer's probability.
+        (n,) float32: cosine-like similarity, or the rescorer's probability; NaN for audit stamps.
+    reasons : tuple of str
+        Why each stamp is there, in a word: likely, unlikely, uncertain, diverse, random or audit; ``""`` in rounds of
+        files of version 1.
     digest : str
         SHA-256 over the float32 scores of every object of the release (little-endian, by row).
     positives, negatives : int
@@ -135,7 +222,7 @@ class Round:
         return (
             all(getattr(self, name) == getattr(other, name) for name in plain)
             and np.array_equal(self.rows, other.rows)
-            and np.array_equal(self.scores, other.scores)
+            and np.array_equal(self.scores, other.scores, equal_nan=True)
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -161,9 +248,14 @@ class HuntInfo:
     seed: int
     where: str | None
     flagged: bool
+    strategy: str
+    consensus: str
     examples_positive: int
     examples_negative: int
     counts: Counts
+    negative_classes: dict[str, int]
+    """Negatives by the class that people gave, the most frequent first; those without one are not among them."""
+    notes: int
     rounds: int
     last_label: str | None
     """Time of the latest label event (UTC, ISO 8601)."""
@@ -195,6 +287,8 @@ class MoveReport:
     objects: tuple[MovedObject, ...]
     examples_left: tuple[str, ...] = field(default=())
     """Examples that cannot be used with the new release (a stamp file seen by another encoder)."""
+    audits_left: int = 0
+    """Audits of the old release: kept in the file, but they say nothing of the new one."""
 
     @property
     def not_found(self) -> tuple[MovedObject, ...]:

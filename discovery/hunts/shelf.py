@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -82,10 +83,18 @@ def describe(store: HuntStore) -> HuntInfo:
         examples_positive=kinds.count("positive"),
         examples_negative=kinds.count("negative"),
         counts=count_verdicts(taken.states),
+        negative_classes=count_classes(taken.states),
+        notes=len(store.notes()),
         rounds=len(taken.rounds),
         last_label=log[-1].when if log else None,
         **msgspec.structs.asdict(taken.settings),
     )
+
+
+def count_classes(states: Sequence[LabelState]) -> dict[str, int]:
+    """Return how many negatives have each class, the most frequent first."""
+    named = Counter(state.negative_class for state in states if state.negative_class is not None)
+    return dict(sorted(named.items(), key=lambda item: (-item[1], item[0])))
 
 
 def count_verdicts(states: Sequence[LabelState]) -> Counts:

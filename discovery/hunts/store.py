@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from discovery.errors import HuntError
-from discovery.hunts.checks import HuntSettings, checked_label, checked_person
+from discovery.hunts.checks import HuntSettings, checked_label, checked_note, checked_person
+from discovery.hunts.consensus import agreed
 from discovery.hunts.hunt_file import HuntFile, insert
-from discovery.hunts.lines import add_object, read_rounds, read_settings, read_vector
-from discovery.hunts.records import LabelEvent, LabelState, Round, Undone
+from discovery.hunts.lines import (
+    EVER,
+    Mark,
+    add_object,
+    newest,
+    page_lines,
+    read_active,
+    read_mark,
+    read_rounds,
+    read_settings,
+    read_vector,
+    undoable_line,
+)
+from discovery.hunts.records import LabelEvent, LabelState, Note, Round, Undone
 from discovery.hunts.schema import TABLES
-
-ACTIVE = """SELECT * FROM labels WHERE undoes IS NULL AND event <= :until
-    AND event NOT IN (SELECT undoes FROM labels WHERE undoes IS NOT NULL AND event <= :until)"""
-"""The events that hold at one moment: neither undone nor an undo."""
-EVER = 2**62
 
 
 class HuntStore(HuntFile):
-    """The lines of one hunt's file, as values."""
+    """The lines of one hunt's file, as values; SQL is here and in the modules that this one imports."""
 
     # -- settings, releases, objects, examples
 
@@ -75,7 +81,7 @@ class HuntStore(HuntFile):
         return [{**line, "vector": read_vector(line["vector"], self.path)} for line in map(dict, lines)]
 
     def contradicts_itself(self) -> bool:
-        """Whether labels, pages and examples name objects that the table of objects lacks or places elsewhere."""
+        """Whether labels, notes, pages, audits and examples name objects that the table of objects lacks or places elsewhere."""
         with self.reading() as connection:
             numbers = [
                 line["number"] for line in connection.execute("SELECT number FROM rounds ORDER BY number")
@@ -85,6 +91,10 @@ class HuntStore(HuntFile):
                            WHERE o.object_id IS NULL OR o.row IS NOT l.row)
                         + (SELECT count(*) FROM shown s LEFT JOIN objects o USING (object_id)
                            WHERE o.object_id IS NULL OR o.row IS NOT s.row)
+                        + (SELECT count(*) FROM notes n LEFT JOIN objects o USING (object_id)
+                           WHERE o.object_id IS NULL OR o.row IS NOT n.row)
+                        + (SELECT count(*) FROM audit_objects a LEFT JOIN objects o USING (object_id)
+                           WHERE a.row IS NOT NULL AND o.row IS NOT a.row)
                         + (SELECT count(*) FROM examples e LEFT JOIN objects o USING (object_id)
                            WHERE e.object_id IS NOT NULL AND o.object_id IS NULL) AS number"""
             ).fetchone()["number"]
@@ -120,25 +130,33 @@ class HuntStore(HuntFile):
                 events.append(insert(connection, "labels", **fields, round=shown["latest"], **stamped))
         return events
 
-    def undo(self, who: str) -> Undone | None:
-        """Revert the latest event of this person that is not undone yet, by a new event; None when there is none."""
+    def undo(self, who: str, event: int | None = None) -> Undone | None:
+        """Revert an event by a new one: the given one, else this person's latest that is not undone yet.
+
+        Returns
+        -------
+        Undone or None
+            What was done; None when this person has no event left to revert.
+
+        Raises
+        ------
+        HuntError
+            The given event is none, is an undo itself, or was undone already.
+        """
         who = checked_person(who)
         with self.writing() as connection:
-            target = connection.execute(
-                f"SELECT * FROM ({ACTIVE}) WHERE who = :who ORDER BY event DESC LIMIT 1",
-                {"until": EVER, "who": who},
-            ).fetchone()
+            target = undoable_line(connection, who, event)
             if target is None:
                 return None
-            before = connection.execute(
-                f"SELECT * FROM ({ACTIVE}) WHERE object_id = :object_id AND event <> :event ORDER BY event DESC LIMIT 1",
-                {"until": EVER, "object_id": target["object_id"], "event": target["event"]},
-            ).fetchone()
+            others = read_active(connection, EVER, target["object_id"])
+            left = agreed(
+                [one for one in others if one.event != target["event"]], read_settings(connection).consensus
+            )
             restored: dict[str, Any] = {
-                "verdict": before["verdict"] if before else "cleared",
-                "negative_class": before["negative_class"] if before else None,
+                "verdict": left[0].verdict if left else "cleared",
+                "negative_class": left[0].negative_class if left else None,
             }
-            event = insert(
+            made = insert(
                 connection,
                 "labels",
                 **{key: target[key] for key in ("object_id", "row", "round")},
@@ -149,7 +167,7 @@ class HuntStore(HuntFile):
                 undoes=target["event"],
             )
         return Undone(
-            event=event,
+            event=made,
             undid=target["event"],
             row=target["row"],
             object_id=target["object_id"],
@@ -161,19 +179,40 @@ class HuntStore(HuntFile):
         with self.reading() as connection:
             return [LabelEvent(**line) for line in connection.execute("SELECT * FROM labels ORDER BY event")]
 
-    def states(self, last_event: int | None = None) -> list[LabelState]:
-        """Return the verdicts (``cleared`` too) that hold after ``last_event`` (default: now), by object_id."""
+    def active(self) -> list[LabelEvent]:
+        """Return the events that hold now, oldest first: neither undone nor an undo."""
+        with self.reading() as connection:
+            return read_active(connection, EVER)
+
+    def states(self, last_event: int | None = None, consensus: str | None = None) -> list[LabelState]:
+        """Return the verdicts (``cleared`` too) after ``last_event`` (default: now) by a rule (default: the hunt's)."""
         until = EVER if last_event is None else last_event
         with self.reading() as connection:
-            return _states(connection, until)
+            rule = consensus or read_settings(connection).consensus
+            return agreed(read_active(connection, until), rule)
+
+    # -- notes
+
+    def add_note(self, place: dict[str, Any], text: str, who: str) -> int:
+        """Append a note on an object (object_id, row, ra_deg, dec_deg) and return its number."""
+        line = {"text": checked_note(text), "who": checked_person(who), "when": now()}
+        with self.writing() as connection:
+            add_object(connection, place)
+            return insert(connection, "notes", object_id=place["object_id"], row=place["row"], **line)
+
+    def notes(self) -> list[Note]:
+        """Return all notes, oldest first."""
+        with self.reading() as connection:
+            return [Note(**line) for line in connection.execute("SELECT * FROM notes ORDER BY event")]
 
     # -- rounds
 
     def add_round(self, played: Round, objects: Iterable[dict[str, Any]]) -> bool:
-        """Record a round unless another process recorded one of this number first; say whether it was recorded."""
+        """Record a round and say so, unless another process recorded one of this number or drew an audit meanwhile."""
         with self.writing() as connection:
-            latest = connection.execute("SELECT coalesce(max(number), 0) AS n FROM rounds").fetchone()["n"]
-            if latest >= played.number:
+            if newest(connection, "rounds", "number") >= played.number:
+                return False
+            if newest(connection, "audits", "id") != played.parts.get("audits", 0):
                 return False
             fields = ("release_id", "strategy", "seed", "alpha", "digest", "positives", "negatives", "why")
             insert(
@@ -188,12 +227,8 @@ class HuntStore(HuntFile):
             )
             for line in objects:
                 add_object(connection, line)
-            page = zip(
-                played.object_ids, played.rows.tolist(), played.scores.tolist(), played.reasons, strict=True
-            )
-            for position, (object_id, row, score, reason) in enumerate(page):
-                line = {"object_id": object_id, "row": row, "score": score, "reason": reason}
-                insert(connection, "shown", round=played.number, position=position, **line)
+            for line in page_lines(played):
+                insert(connection, "shown", **line)
         return True
 
     def rounds(self) -> list[Round]:
@@ -202,15 +237,20 @@ class HuntStore(HuntFile):
             return read_rounds(connection)
 
     def snapshot(self) -> Snapshot:
-        """Return the verdicts, the last event, the rounds and the settings as they stand at one moment."""
+        """Return the verdicts, the rounds and the settings as they stand at one moment."""
         with self.reading() as connection:
-            last = connection.execute("SELECT coalesce(max(event), 0) AS n FROM labels").fetchone()["n"]
+            settings, mark = read_settings(connection), read_mark(connection)
             return Snapshot(
-                states=_states(connection, last),
-                last_event=last,
+                mark=mark,
+                states=agreed(read_active(connection, mark.last_event), settings.consensus),
                 rounds=read_rounds(connection),
-                settings=read_settings(connection),
+                settings=settings,
             )
+
+    def mark(self) -> Mark:
+        """Return how far the file has come; what a round follows from is the same while this is."""
+        with self.reading() as connection:
+            return read_mark(connection)
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Return every line of every table as it stands, for a copy of the hunt."""
@@ -225,21 +265,17 @@ class HuntStore(HuntFile):
 class Snapshot:
     """What a hunt holds at one moment."""
 
+    mark: Mark
     states: list[LabelState]
-    last_event: int
     rounds: list[Round]
     settings: HuntSettings
+
+    @property
+    def last_event(self) -> int:
+        """The last label event; 0 before the first."""
+        return self.mark.last_event
 
 
 def now() -> str:
     """Return the present time, UTC, ISO 8601 to the microsecond."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def _states(connection: sqlite3.Connection, until: int) -> list[LabelState]:
-    lines = connection.execute(
-        f"SELECT * FROM ({ACTIVE}) GROUP BY object_id HAVING event = max(event) ORDER BY object_id",
-        {"until": until},
-    )
-    fields = [field.name for field in dataclasses.fields(LabelState)]
-    return [LabelState(**{name: line[name] for name in fields}) for line in lines]

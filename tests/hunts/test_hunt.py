@@ -60,7 +60,7 @@ def test_a_hunt_finds_the_targets_and_every_round_replays(start: Callable, relea
 
 
 def test_three_negatives_start_the_rescorer_at_once(start: Callable) -> None:
-    hunt = start(negatives=(100, 200, 300))
+    hunt = start(negatives=(100, 200, 300), alpha=0.5)
     played = hunt.next_round("ann")
     assert played.strategy == "rescorer-highest" and played.parts["ranker"]["hidden"] == 2048
     assert (played.positives, played.negatives, played.ratio) == (0, 0, None)

@@ -1,0 +1,118 @@
+"""Start a hunt in a new file, or open one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from discovery.errors import HuntError
+from discovery.hunts.binding import example_lines, release_line
+from discovery.hunts.checks import checked_person, checked_settings
+from discovery.hunts.consensus import LATEST
+from discovery.hunts.hunt import Hunt
+from discovery.hunts.store import HuntStore, now
+from discovery.hunts.strategies import parse_strategy
+
+if TYPE_CHECKING:
+    from discovery.prompts import Prompt
+    from discovery.release import Release
+
+ALPHA = 0.5
+
+
+def new_hunt(
+    path: Path | str,
+    release: Release,
+    *,
+    positives: Sequence[Prompt],
+    negatives: Sequence[Prompt] = (),
+    strategy: str | None = None,
+    alpha: float | None = None,
+    page_size: int = 20,
+    seed: int = 0,
+    where: str | None = None,
+    flagged: bool = True,
+    consensus: str = LATEST,
+    who: str,
+) -> Hunt:
+    """Start a hunt in a new file.
+
+    Parameters
+    ----------
+    path : Path or str
+        The hunt's file; it must not exist.
+    release : Release
+        What to hunt in.
+    positives, negatives : sequence of Prompt
+        Examples; at least one positive. With both, the rescorer ranks from the first round on.
+    strategy : str, optional
+        How rounds rank and choose (see `discovery.hunts.strategies`); ``auto`` by default, or ``alpha``, the published
+        rule, when an alpha is given.
+    alpha : float, optional
+        Threshold of the alpha rule, 0..1; 0.5 by default. Other strategies do without it.
+    page_size : int
+        Objects a round.
+    seed : int
+        Of everything drawn at random.
+    where : str, optional
+        SQL condition on the catalogue that candidates must meet.
+    flagged : bool
+        Whether stars and flagged objects may be shown.
+    consensus : str
+        What holds when several people label: ``latest``, ``majority`` or ``arbiter:NAME``.
+    who : str
+        Who starts it.
+
+    Raises
+    ------
+    HuntError
+        No positive example, an object that is an example of both kinds, or a setting out of range.
+    EncoderMismatch
+        An example of another dimension than the release's.
+    QueryError
+        The condition cannot be understood.
+    """
+    path = Path(path)
+    settings = {
+        "name": path.stem,
+        "alpha": ALPHA if alpha is None else alpha,
+        "page_size": page_size,
+        "seed": seed,
+        "where": where,
+        "flagged": flagged,
+        "strategy": strategy or ("auto" if alpha is None else "alpha"),
+        "consensus": consensus,
+    }
+    checked = checked_settings(settings)
+    parse_strategy(checked.strategy, alpha=checked.alpha)
+    if not positives:
+        raise HuntError("a hunt starts from at least one positive example")
+    if where is not None:
+        release.catalogue.where(where)
+    given = [*(("positive", prompt) for prompt in positives), *(("negative", prompt) for prompt in negatives)]
+    examples, objects = example_lines(release, given)
+    stamped = {"who": checked_person(who), "when": now()}
+    HuntStore.create(
+        path,
+        {
+            "settings": HuntStore.setting_lines(settings, stamped),
+            "releases": [{**release_line(release, path), **stamped}],
+            "objects": objects,
+            "examples": [{**line, **stamped} for line in examples],
+        },
+    )
+    return open_hunt(path, release)
+
+
+def open_hunt(path: Path | str, release: Release) -> Hunt:
+    """Open a hunt file, checked as if a stranger had made it, on its release.
+
+    Raises
+    ------
+    HuntError
+        The file is no hunt or damaged, or the release is not the one it was played on.
+    EncoderMismatch
+        The release was made with another encoder.
+    """
+    return Hunt(HuntStore.open(Path(path)), release)
