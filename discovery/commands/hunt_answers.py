@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_format
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from discovery.errors import DiscoveryError
 
 if TYPE_CHECKING:
     from discovery.hunts import Counts, HuntInfo, Round
+    from discovery.known import KnownRows
 
 
 def answer(json: bool, document: dict[str, Any], text: str) -> None:
@@ -26,8 +28,8 @@ def info_document(info: HuntInfo) -> dict[str, Any]:
     return {**dataclasses.asdict(info), "path": str(info.path)}
 
 
-def round_document(played: Round) -> dict[str, Any]:
-    """Return a round with its candidates as JSON knows them."""
+def round_document(played: Round, known: KnownRows | None = None) -> dict[str, Any]:
+    """Return a round with its candidates as JSON knows them; with ``known``, what each is known as."""
     return {
         "round": played.number,
         "strategy": played.strategy,
@@ -42,12 +44,29 @@ def round_document(played: Round) -> dict[str, Any]:
         "when": played.when,
         "exhausted": played.exhausted,
         "candidates": [
-            {"object_id": name, "row": None if row < 0 else row, "score": score}
-            for name, row, score in zip(
-                played.object_ids, played.rows.tolist(), played.scores.tolist(), strict=True
+            {
+                "object_id": name,
+                "row": None if row < 0 else row,
+                "score": None if math.isnan(score) else score,
+                "reason": reason,
+                **({} if known is None else {"known": known.flag(row)}),
+            }
+            for name, row, score, reason in zip(
+                played.object_ids, played.rows.tolist(), played.scores.tolist(), played.reasons, strict=True
             )
         ],
     }
+
+
+def round_text(played: Round, known: KnownRows | None = None) -> str:
+    """Return a round for people: each object with its score, why it is shown, and what it is known as."""
+    if played.exhausted:
+        return f"nothing is left to show: {played.why}"
+    lines = [f"round {played.number}: {played.why}"]
+    for line in round_document(played, known)["candidates"]:
+        score = " " * 8 if line["score"] is None else f"{line['score']:8.4f}"
+        lines.append(f"{line['object_id']:<32} {score} {line['reason']:<9} {line.get('known', '')}".rstrip())
+    return "\n".join(lines)
 
 
 def counted(counts: Counts) -> str:

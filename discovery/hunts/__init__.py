@@ -20,7 +20,7 @@ from discovery.hunts.records import (
 )
 from discovery.hunts.shelf import list_hunts, peek_hunt, remembered_release
 from discovery.hunts.standing import Prepared
-from discovery.hunts.start import new_hunt, open_hunt
+from discovery.hunts.start import chosen_strategy, new_hunt, open_hunt
 
 __all__ = [
     "VERDICTS",
@@ -40,6 +40,7 @@ __all__ = [
     "Round",
     "Undone",
     "Verdict",
+    "chosen_strategy",
     "list_hunts",
     "move_hunt",
     "new_hunt",

@@ -81,11 +81,10 @@ def new_hunt(
         "seed": seed,
         "where": where,
         "flagged": flagged,
-        "strategy": strategy or ("auto" if alpha is None else "alpha"),
+        "strategy": chosen_strategy(strategy, alpha),
         "consensus": consensus,
     }
-    checked = checked_settings(settings)
-    parse_strategy(checked.strategy, alpha=checked.alpha)
+    checked_settings(settings)
     if not positives:
         raise HuntError("a hunt starts from at least one positive example")
     if where is not None:
@@ -116,3 +115,18 @@ def open_hunt(path: Path | str, release: Release) -> Hunt:
         The release was made with another encoder.
     """
     return Hunt(HuntStore.open(Path(path)), release)
+
+
+def chosen_strategy(strategy: str | None, alpha: float | None) -> str:
+    """Return the strategy asked for: when none is named ``alpha`` with an alpha, else ``auto``.
+
+    Raises
+    ------
+    HuntError
+        There is no such strategy, or it does not go by the alpha that is given.
+    """
+    name = ("auto" if alpha is None else "alpha") if strategy is None else strategy.strip()
+    chooser = parse_strategy(name, alpha=ALPHA if alpha is None else alpha).chooser
+    if alpha is not None and getattr(chooser, "alpha", None) != alpha:
+        raise HuntError(f"strategy {name} does not go by an alpha of {alpha:g}; use the strategy alpha:{alpha:g}")
+    return name
