@@ -17,6 +17,7 @@ import pyarrow as pa
 from discovery.errors import QueryError
 
 if TYPE_CHECKING:
+    from astropy.io.fits import Card
     from astropy.io.votable.tree import Param, VOTableFile
     from astropy.table import Table
 
@@ -196,15 +197,20 @@ def _write_fits(table: pa.Table, path: Path, about: Sequence[Fact]) -> None:
             if value is not None:
                 hdu.header[f"{key}{number}"] = value
     for fact in about:
-        hdu.header[fact.keyword] = (_card_value(fact.value), fact.description)
+        hdu.header.append(_card(fact))
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path, overwrite=True)
 
 
-def _card_value(value: Any) -> str | int | float | None:
-    value = _plain(value)
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    return _about_text(value).encode("ascii", "backslashreplace").decode()
+def _card(fact: Fact) -> Card:
+    """Return a fact as a FITS card; its description stands behind the value where there is room."""
+    from astropy.io.fits import Card
+
+    value = _plain(fact.value)
+    if value is not None and not isinstance(value, bool | int | float):
+        value = _about_text(value).encode("ascii", "backslashreplace").decode()
+    used = len(Card(fact.keyword, value).image.rstrip())  # a long text goes on in further cards, which have room
+    roomy = used > 80 or max(used, 30) + len(" / ") + len(fact.description) <= 80
+    return Card(fact.keyword, value, fact.description if roomy else "")
 
 
 def _about_text(value: Any) -> str:

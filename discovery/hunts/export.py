@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from discovery.errors import HuntError
+from discovery.hunts.provenance import provenance
 from discovery.hunts.ranking import Ranking
+from discovery.tables import check_table_path, write_table
 
 if TYPE_CHECKING:
     from discovery.hunts.hunt import Hunt
+    from discovery.hunts.records import Round
+    from discovery.known import KnownRows
 
 MAX_STAMPS = 2000
 
@@ -27,6 +31,8 @@ def export_hunt(
     columns: Sequence[str] | None = None,
     stamps: Path | str | None = None,
     unfiltered: bool = False,
+    known: KnownRows | None = None,
+    new_only: bool = False,
 ) -> pa.Table:
     """Return, and write, the labelled objects and the ranked rest of the whole release.
 
@@ -44,50 +50,58 @@ def export_hunt(
         Folder for a picture of each object and one contact sheet.
     unfiltered : bool
         Rank objects that the hunt's own filter leaves out as well.
+    known : KnownRows, optional
+        Known objects (`discovery.known.find_known`) to flag, in the columns known_as, known_sep_arcsec and known_file
+        and on the contact sheet.
+    new_only : bool
+        Leave known objects out, labelled ones too.
 
     Returns
     -------
     pyarrow.Table
         rank (from 1, over all ranked objects, labelled ones included), row, object_id, ra, dec, label,
         negative_class, probability (NULL while nothing is trained), score, round (NULL when no round showed it), seen
-        (shown, labelled or an example), example, who, when, then the catalogue's columns. Labelled objects
-        first, then the rest, each by rank.
+        (shown, labelled or an example), example, who, when, reason (what the person gave), notes, shown_as (why the
+        round showed it), the known columns, then the catalogue's. Labelled objects first, then the rest, each by rank.
+        A written file states where it comes from (`discovery.hunts.provenance`); for a csv that stands beside it.
 
     Raises
     ------
     HuntError
-        ``top`` or ``min_score`` makes no sense, or more stamps are asked for than can be written.
+        ``top`` or ``min_score`` makes no sense, more stamps are asked for than can be written, or ``new_only`` without
+        known objects.
     """
+    if new_only and known is None:
+        raise HuntError("new objects only: give the known ones")
     if top is not None and top < 0:
         raise HuntError(f"top is {top}; ask for 0 or more objects")
     if min_score is not None and not np.isfinite(min_score):
         raise HuntError(f"the least score is {min_score}; give a finite number")
     if path is not None:
-        from discovery.tables import check_table_path
-
         check_table_path(path)
     ranking = hunt.ranking()
     pool = (hunt.release.primary if unfiltered else hunt.allowed).copy()
     marked = _marked(hunt)
-    known = np.array(sorted(marked), dtype=np.int64)
-    pool[known] = True
+    given = np.array(sorted(marked), dtype=np.int64)
+    pool[given] = True
     ranks = _ranks(ranking.order_scores, pool)
-    labelled = known[np.argsort(ranks[known])]
-    pool[known] = False
+    labelled = given[np.argsort(ranks[given])]
+    pool[given] = False
+    if new_only and known is not None:
+        labelled, pool = labelled[~known.mask[labelled]], pool & ~known.mask
     rows = np.concatenate([labelled, _rest(ranking, pool, top, min_score)])
     if stamps is not None and len(rows) > MAX_STAMPS:
         raise HuntError(f"{len(rows)} stamps are too many for one folder; at most {MAX_STAMPS}: lower --top")
-    table = _table(hunt, rows, marked, ranking, ranks, columns)
+    table = _table(hunt, rows, marked, ranking, ranks, columns, known)
     if path is not None:
-        from discovery.tables import write_table
-
-        write_table(table, path)
+        selection = {"top": top, "min_score": min_score, "unfiltered": unfiltered, "new_only": new_only}
+        write_table(table, path, provenance(hunt, ranking, selection=selection, known=known))
     if stamps is not None:
         from discovery.stamp_folder import write_stamp_folder
 
         titles = [
-            f"{rank}  {name}"
-            for rank, name in zip(ranks[rows].tolist(), table["object_id"].to_pylist(), strict=False)
+            "  ".join(filter(None, (str(rank), name, "" if known is None else known.flag(row))))
+            for rank, name, row in zip(ranks[rows].tolist(), table["object_id"].to_pylist(), rows.tolist(), strict=False)
         ]
         write_stamp_folder(hunt.release, rows, titles, stamps)
     return table
@@ -106,6 +120,7 @@ def _marked(hunt: Hunt) -> dict[int, dict[str, Any]]:
             "negative_class": state.negative_class,
             "who": state.who,
             "when": state.when,
+            "reason": state.reason,
             "example": row in marked,
         }
     return marked
@@ -137,29 +152,62 @@ def _table(
     ranking: Ranking,
     ranks: np.ndarray,
     columns: Sequence[str] | None,
+    known: KnownRows | None,
 ) -> pa.Table:
-    rounds = {row: played.number for played in hunt.rounds() for row in played.rows.tolist()}
-    notes = [marked.get(row, {}) for row in rows.tolist()]
+    shown = {row: (played.number, why) for played in hunt.rounds() for row, why in _reasons(played)}
+    said = [marked.get(row, {}) for row in rows.tolist()]
     scores = ranking.shown(rows).astype(np.float64)
     catalogue = hunt.release.catalogue.rows(rows, _wanted(hunt, columns))
+    notes = _notes(hunt)
+    names = catalogue["object_id"].to_pylist()
     ours: dict[str, pa.Array] = {
         "rank": pa.array(ranks[rows]),
         "row": pa.array(rows),
         **{name: catalogue[name].combine_chunks() for name in ("object_id", "ra", "dec")},
-        "label": pa.array([note.get("label") for note in notes], pa.string()),
-        "negative_class": pa.array([note.get("negative_class") for note in notes], pa.string()),
+        "label": _texts(one.get("label") for one in said),
+        "negative_class": _texts(one.get("negative_class") for one in said),
         "probability": pa.array(scores if ranking.trained else [None] * len(rows), pa.float64()),
         "score": pa.array(scores),
-        "round": pa.array([rounds.get(row) for row in rows.tolist()], pa.int64()),
-        "seen": pa.array([row in rounds or row in marked for row in rows.tolist()], pa.bool_()),
-        "example": pa.array([bool(note.get("example")) for note in notes], pa.bool_()),
-        "who": pa.array([note.get("who") for note in notes], pa.string()),
-        "when": pa.array([note.get("when") for note in notes], pa.string()),
+        "round": pa.array([shown.get(row, (None, ""))[0] for row in rows.tolist()], pa.int64()),
+        "seen": pa.array([row in shown or row in marked for row in rows.tolist()], pa.bool_()),
+        "example": pa.array([bool(one.get("example")) for one in said], pa.bool_()),
+        "who": _texts(one.get("who") for one in said),
+        "when": _texts(one.get("when") for one in said),
+        "reason": _texts(one.get("reason") for one in said),
+        "notes": _texts(notes.get(name) for name in names),
+        "shown_as": _texts(shown.get(row, (None, ""))[1] or None for row in rows.tolist()),
+        **({} if known is None else _known_columns(known, rows)),
     }
     for name in catalogue.column_names:
         if name not in ("row", "object_id", "ra", "dec"):
             ours[f"catalogue_{name}" if name in ours else name] = catalogue[name].combine_chunks()
-    return pa.concat_tables([pa.table(ours), _lost(hunt)], promote_options="default")
+    return pa.concat_tables([pa.table(ours), _lost(hunt, notes)], promote_options="default")
+
+
+def _reasons(played: Round) -> Iterator[tuple[int, str]]:
+    return zip(played.rows.tolist(), played.reasons, strict=True)
+
+
+def _notes(hunt: Hunt) -> dict[str, str]:
+    """What people wrote about each object, by object_id: one text, who and when with each note."""
+    texts: dict[str, list[str]] = {}
+    for note in hunt.notes():
+        texts.setdefault(note.object_id, []).append(f"{note.who} {note.when[:10]}: {note.text}")
+    return {name: " | ".join(written) for name, written in texts.items()}
+
+
+def _known_columns(known: KnownRows, rows: np.ndarray) -> dict[str, pa.Array]:
+    found = [known.by_row.get(row) for row in rows.tolist()]
+    separations = [None if one is None else one.separation_arcsec for one in found]
+    return {
+        "known_as": _texts(None if one is None else one.name for one in found),
+        "known_sep_arcsec": pa.array(separations, pa.float64()),
+        "known_file": _texts(None if one is None else one.file for one in found),
+    }
+
+
+def _texts(values: Iterable[str | None]) -> pa.Array:
+    return pa.array(list(values), pa.string())
 
 
 def _wanted(hunt: Hunt, columns: Sequence[str] | None) -> list[str] | None:
@@ -169,7 +217,7 @@ def _wanted(hunt: Hunt, columns: Sequence[str] | None) -> list[str] | None:
     return list(dict.fromkeys(["object_id", "ra", "dec", *chosen]))
 
 
-def _lost(hunt: Hunt) -> pa.Table:
+def _lost(hunt: Hunt, notes: dict[str, str]) -> pa.Table:
     """The labels on objects that a move did not find: named, placed, but neither ranked nor in the catalogue."""
     places = {line["object_id"]: line for line in hunt.known_objects()}
     states = hunt.lost_labels()
@@ -183,5 +231,7 @@ def _lost(hunt: Hunt) -> pa.Table:
             "seen": pa.array([True] * len(states), pa.bool_()),
             "who": pa.array([state.who for state in states], pa.string()),
             "when": pa.array([state.when for state in states], pa.string()),
+            "reason": _texts(state.reason for state in states),
+            "notes": _texts(notes.get(state.object_id) for state in states),
         }
     )

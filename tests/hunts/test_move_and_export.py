@@ -206,7 +206,7 @@ def test_an_export_keeps_to_the_filter_unless_asked(release: Any, prompts: Calla
     hunt = new_hunt(tmp_path / "f.hunt", release, positives=prompts(0), where="mag_r < 17", who="ann")
     table = hunt.export(tmp_path / "f.csv", top=COUNT, columns=["mag_r"])
     assert max(table["mag_r"].to_pylist()) < 17 and table["probability"].null_count == table.num_rows
-    assert table.column_names[-2:] == ["when", "mag_r"]
+    assert table.column_names[-2:] == ["shown_as", "mag_r"]
     assert hunt.export(tmp_path / "f.csv", top=COUNT, unfiltered=True).num_rows == COUNT - 1
 
 

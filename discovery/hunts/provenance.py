@@ -1,0 +1,123 @@
+"""What an export states of itself, so that the selection can be published and repeated."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from discovery import __version__
+from discovery.hunts.audit_log import audit_lines
+from discovery.hunts.play import present_versions
+from discovery.hunts.ranking import Ranking
+from discovery.hunts.store import now
+from discovery.provenance import git_commit
+from discovery.tables import Fact
+
+if TYPE_CHECKING:
+    from discovery.hunts.hunt import Hunt
+    from discovery.known import KnownRows
+
+
+def provenance(
+    hunt: Hunt,
+    ranking: Ranking,
+    *,
+    selection: Mapping[str, Any],
+    known: KnownRows | None = None,
+) -> list[Fact]:
+    """Return what is to be said of an export: release, encoder, labels, rounds, strategy, consensus, audit, versions.
+
+    Parameters
+    ----------
+    ranking : Ranking
+        That the export's scores and ranks come from.
+    selection : mapping
+        What of the release was asked for: top, min_score, unfiltered, new_only.
+    known : KnownRows, optional
+        The known objects that the export flags.
+    """
+    info = hunt.info()
+    people = Counter(state.who for state in [*hunt.labels().values(), *hunt.lost_labels()])
+    started = f"{info.created} by {info.who}"
+    return [
+        Fact(name="creator", keyword="CREATOR", value=f"discovery {__version__}", description="program that wrote this"),
+        Fact(name="date", keyword="DATE", value=now()[:19], description="UTC"),
+        Fact(name="hunt", keyword="HUNT", value=info.name, description="hunt that the selection comes from"),
+        Fact(name="hunt_started", keyword="HUNTBEG", value=started, description="when and by whom"),
+        Fact(name="release", keyword="RELEASE", value=info.release_name, description="release that was searched"),
+        Fact(name="release_objects", keyword="NRELEASE", value=info.count, description="rows of the release"),
+        Fact(name="encoder_checksum", keyword="ENCODER", value=info.encoder_checksum, description="of the embeddings"),
+        Fact(name="filter", keyword="FILTER", value=_filter(hunt), description="what the hunt may show"),
+        Fact(name="ranked", keyword="NRANKED", value=int(hunt.allowed.sum()), description="objects that fulfil it"),
+        Fact(name="selection", keyword="SELECT", value=dict(selection), description="what this export was to hold"),
+        Fact(name="examples_positive", keyword="NEXAPOS", value=info.examples_positive, description="to start from"),
+        Fact(name="examples_negative", keyword="NEXANEG", value=info.examples_negative, description="to start from"),
+        Fact(name="labels", keyword="NLABEL", value=info.counts.total, description="objects with a label"),
+        Fact(name="labels_positive", keyword="NPOS", value=info.counts.positive, description="of them"),
+        Fact(name="labels_negative", keyword="NNEG", value=info.counts.negative, description="of them"),
+        Fact(name="labels_unsure", keyword="NUNSURE", value=info.counts.unsure, description="of them"),
+        Fact(name="labels_skipped", keyword="NSKIPPED", value=info.counts.skipped, description="of them"),
+        Fact(name="negative_classes", keyword="NEGCLASS", value=info.negative_classes, description="negatives by class"),
+        Fact(name="labelled_by", keyword="LABELBY", value=dict(people.most_common()), description="objects by person"),
+        Fact(name="consensus", keyword="CONSENS", value=info.consensus, description="rule between people"),
+        Fact(name="rounds", keyword="NROUNDS", value=info.rounds, description="rounds played"),
+        Fact(name="strategy", keyword="STRATEGY", value=info.strategy, description="of the rounds to come"),
+        Fact(name="strategies", keyword="STRATS", value=_strategies(hunt), description="rounds by strategy and parts"),
+        Fact(name="model", keyword="MODEL", value=ranking.model, description="that made the scores"),
+        Fact(name="scores_sha256", keyword="SCORESUM", value=ranking.digest, description="of the scores of all rows"),
+        *_audit(hunt),
+        *_known(known),
+        Fact(name="software", keyword="SOFTWARE", value=_software(), description="versions"),
+    ]
+
+
+def _filter(hunt: Hunt) -> str:
+    settings = hunt.settings()
+    parts = ["each object once", *([] if settings.flagged else ["no stars, no flags"])]
+    return "; ".join([*parts, *([] if settings.where is None else [settings.where])])
+
+
+def _strategies(hunt: Hunt) -> list[dict[str, Any]]:
+    """The strategies that rounds were played by, with their parts, and in which rounds."""
+    played: list[dict[str, Any]] = []
+    for one in hunt.rounds():
+        parts = {
+            "strategy": one.parts.get("strategy", "alpha"),
+            "model": one.parts.get("ranker", {}).get("name"),
+            "chooser": one.parts.get("chooser"),
+            "candidates": {key: value for key, value in one.parts.get("candidates", {}).items() if key != "without_rows"},
+        }
+        if played and {key: value for key, value in played[-1].items() if key != "rounds"} == parts:
+            played[-1]["rounds"][1] = one.number
+        else:
+            played.append({**parts, "rounds": [one.number, one.number]})
+    return played
+
+
+def _audit(hunt: Hunt) -> list[Fact]:
+    """What the audit says of the list, with 95 % intervals; nothing without an audit."""
+    if not audit_lines(hunt.store):
+        return []
+    return []
+
+
+def _known(known: KnownRows | None) -> list[Fact]:
+    if known is None:
+        return []
+    files = dict(zip(known.files, known.sha256, strict=True))
+    return [
+        Fact(name="known_files", keyword="KNOWN", value=files, description="tables of known objects, sha256"),
+        Fact(name="known_radius_arcsec", keyword="KNOWNRAD", value=known.radius_arcsec, description="match radius"),
+    ]
+
+
+def _software() -> dict[str, str]:
+    """Versions of what the selection was made with."""
+    commit = git_commit()
+    return {
+        **present_versions(),
+        **({} if commit is None else {"commit": commit}),
+        "system": f"{platform.system()} {platform.release()}",
+    }
