@@ -48,23 +48,30 @@ def training_set(
 ) -> TrainingSet:
     """Gather the vectors that teach: labels, and examples that no label overrides.
 
-    Ordered by row, stamps from elsewhere last, so that the order of labelling leaves no trace.
+    Ordered by row, stamps from elsewhere last, so that the order of labelling leaves no trace. The label of an object
+    that the release does not hold teaches by the vector of the example of that name, where there is one.
     """
     verdicts = {example.row: example.verdict for example in examples if example.row is not None}
     verdicts |= {state.row: state.verdict for state in states if state.row is not None}
     classes = {state.row: state.negative_class for state in states if state.verdict == "negative"}
+    lost = {state.object_id: state for state in states if state.row is None}
 
     def rows(verdict: Verdict) -> np.ndarray:
         return np.array(sorted(row for row, given in verdicts.items() if given == verdict), dtype=np.int64)
 
-    def foreign(verdict: Verdict) -> list[np.ndarray]:
-        return [one.vector[None] for one in examples if one.row is None and one.verdict == verdict]
+    def foreign(verdict: Verdict) -> list[Example]:
+        strangers = [one for one in examples if one.row is None]
+        return [one for one in strangers if _said(one, lost) == verdict]
 
-    elsewhere = foreign("negative")
-    named = [classes.get(row) or "" for row in rows("negative").tolist()] + [""] * len(elsewhere)
+    def vectors(verdict: Verdict) -> np.ndarray:
+        return np.concatenate([embeddings.take(rows(verdict)), *(one.vector[None] for one in foreign(verdict))])
+
+    elsewhere = [lost.get(one.object_id or "") for one in foreign("negative")]
+    named = [classes.get(row) or "" for row in rows("negative").tolist()]
+    named += ["" if state is None else state.negative_class or "" for state in elsewhere]
     return TrainingSet(
-        positives=np.concatenate([embeddings.take(rows("positive")), *foreign("positive")]),
-        negatives=np.concatenate([embeddings.take(rows("negative")), *elsewhere]),
+        positives=vectors("positive"),
+        negatives=vectors("negative"),
         negative_classes=tuple(named) if any(named) else (),
     )
 
@@ -90,6 +97,12 @@ def history_lines(log: Sequence[LabelEvent]) -> list[HistoryLine]:
         HistoryLine(**{name: getattr(event, name) for name in _LOGGED}, undone_by=undone.get(event.event))
         for event in reversed(log)
     ]
+
+
+def _said(example: Example, lost: dict[str, LabelState]) -> Verdict:
+    """The verdict on an example that the release does not hold: its label's, where it has one."""
+    state = lost.get(example.object_id or "")
+    return example.verdict if state is None else state.verdict
 
 
 _LOGGED = tuple(field.name for field in fields(LabelEvent))
