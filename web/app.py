@@ -22,15 +22,18 @@ from litestar_htmx import HTMXPlugin
 from markupsafe import Markup
 
 from discovery.errors import DiscoveryError
-from web import api, hunts, login, objects, search, stamps
-from web.asked import Uploads, provide_asked
+from web import api, audits, hunt_api, hunt_settings, hunts, labels, login, objects, search, stamps, uploads
+from web.asked import provide_asked
 from web.config import LOCAL_HOST, WebConfig
 from web.gate import CSRF_FIELD, Gate, check_csrf
+from web.known_objects import KnownShelf
+from web.next_pages import NextPages
 from web.problems import answer_discovery_error, answer_http_error, answer_unexpected
 from web.sessions import Sessions
 from web.shelf import Shelf
 from web.stamps import PictureCache
-from web.wording import count
+from web.uploads import Uploads
+from web.wording import count, plural
 
 HERE = Path(__file__).parent
 MEGABYTE = 1_000_000
@@ -38,15 +41,19 @@ LOCAL_NAMES = (LOCAL_HOST, "localhost", "[::1]")
 ANY_ADDRESS = ("0.0.0.0", "::")
 
 PAGES = [
-    search.releases_page, search.search_page, search.save_hits, search.take_upload, search.upload_picture,
+    search.releases_page, search.search_page, search.save_hits, uploads.take_upload, uploads.upload_picture,
     objects.object_page, stamps.stamp_picture,
-    hunts.hunts_page, hunts.start_hunt, hunts.hunt_page, hunts.next_round, hunts.give_label, hunts.undo_label,
-    hunts.set_alpha, hunts.export_hunt,
+    hunts.hunts_page, hunts.start_hunt, hunts.hunt_page, hunts.next_round, hunts.export_hunt,
+    labels.give_label, labels.undo_label, labels.write_note, labels.history_page, labels.disagreements_page,
+    hunt_settings.set_alpha, hunt_settings.set_strategy, hunt_settings.set_consensus,
+    audits.audit_page, audits.draw,
     login.login_page, login.sign_in, login.sign_out,
 ]  # fmt: skip
 CALLS = [
-    api.read_session, api.list_releases, api.search_release, api.list_hunts, api.read_hunt, api.make_round,
-    api.add_label,
+    api.read_session, api.list_releases, api.search_release,
+    hunt_api.list_hunts, hunt_api.read_hunt, hunt_api.make_round, hunt_api.add_label, hunt_api.take_back,
+    hunt_api.read_history, hunt_api.read_notes, hunt_api.add_note, hunt_api.read_disagreements,
+    hunt_api.change_settings,
 ]  # fmt: skip
 
 
@@ -58,9 +65,11 @@ def create_app(config: WebConfig) -> Litestar:
     ConfigError
         If a release folder does not exist or holds no release.
     """
-    shelf = Shelf(releases=config.releases, hunts=config.hunts, survey_roots=config.survey_roots)
+    known = KnownShelf(config.known, config.known_radius_arcsec)
+    shelf = Shelf(releases=config.releases, hunts=config.hunts, survey_roots=config.survey_roots, known=known)
     sessions = Sessions.create(token=config.token, port=config.port, who=config.who)
-    uploads, pictures = Uploads(), PictureCache(int(config.stamp_cache_megabytes * MEGABYTE))
+    held, pictures = Uploads(), PictureCache(int(config.stamp_cache_megabytes * MEGABYTE))
+    next_pages = NextPages(pictures, ahead=config.ahead)
     environment = template_environment()
     app = Litestar(
         route_handlers=[
@@ -70,12 +79,14 @@ def create_app(config: WebConfig) -> Litestar:
         dependencies={
             "shelf": Provide(lambda: shelf, sync_to_thread=False),
             "sessions": Provide(lambda: sessions, sync_to_thread=False),
-            "uploads": Provide(lambda: uploads, sync_to_thread=False),
+            "uploads": Provide(lambda: held, sync_to_thread=False),
             "pictures": Provide(lambda: pictures, sync_to_thread=False),
+            "next_pages": Provide(lambda: next_pages, sync_to_thread=False),
             "asked": Provide(provide_asked, sync_to_thread=False),
         },
         state=State({"sessions": sessions}),
         before_request=check_csrf,
+        on_shutdown=[next_pages.close],
         exception_handlers={
             DiscoveryError: answer_discovery_error,
             HTTPException: answer_http_error,
@@ -117,7 +128,7 @@ def template_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["count"] = count
+    environment.filters |= {"count": count, "plural": plural}
     environment.globals["static"] = static_address
     environment.globals["csrf_field"] = csrf_field
     return environment

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlencode
@@ -17,6 +14,7 @@ from discovery.errors import QueryError
 from discovery.prompts import Prompt, parse_position, prompt_from_row
 from discovery.release import Release
 from discovery.search import allowed_rows, search
+from web.uploads import Uploads
 
 DEFAULT_K = 48
 MAX_K = 1000
@@ -72,47 +70,6 @@ class Found:
     """row, object_id, ra, dec, similarity (with prompts only) and the columns asked for."""
     fitting: int
     """Objects that pass the filters."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Upload:
-    """A stamp or a table that a visitor sent, as prompts."""
-
-    name: str
-    release: str
-    prompts: tuple[Prompt, ...]
-    picture: bytes | None
-
-
-class Uploads:
-    """The latest uploads, by an id that cannot be guessed; safe to share between threads."""
-
-    def __init__(self, most: int = 256) -> None:
-        self._most = most
-        self._held: OrderedDict[str, Upload] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def add(self, upload: Upload) -> str:
-        """Keep an upload and return its id."""
-        name = secrets.token_urlsafe(12)
-        with self._lock:
-            self._held[name] = upload
-            while len(self._held) > self._most:
-                self._held.popitem(last=False)
-        return name
-
-    def get(self, name: str, release: str) -> Upload:
-        """Return an upload made for a release.
-
-        Raises
-        ------
-        QueryError
-            If it is not (or no longer) held.
-        """
-        upload = self._held.get(name)
-        if upload is None or upload.release != release:
-            raise QueryError("The uploaded file is no longer held by the server: upload it again.")
-        return upload
 
 
 def provide_asked(

@@ -28,6 +28,8 @@ def serve(
     token: str | None = None,
     allowed_host: Annotated[list[str] | None, Parameter(negative="")] = None,
     who: str | None = None,
+    known: Annotated[list[Path] | None, Parameter(negative="")] = None,
+    known_radius_arcsec: Annotated[float | None, Parameter(name="--known-radius")] = None,
     config: Path | None = None,
 ) -> None:
     """Serve releases and hunts to a browser, until interrupted.
@@ -53,6 +55,11 @@ def serve(
         Further name under which browsers reach the server; give it once for each name.
     who
         Name written beside labels when there is no login (default: the system's user).
+    known
+        Table of known objects (ra and dec; CSV, FITS, VOTable, Parquet) that are flagged on their stamps; give it once
+        for each table.
+    known_radius_arcsec
+        How near an object must be to a known one to be taken for it (default 2 arcsec).
     config
         Configuration file (default: discovery.toml, if there is one).
     """
@@ -66,6 +73,8 @@ def serve(
         token=token,
         allowed_hosts=allowed_host,
         who=who,
+        known=known,
+        known_radius_arcsec=known_radius_arcsec,
     )
     run_server(settings)
 

@@ -16,6 +16,7 @@ from discovery.errors import ConfigError
 
 LOCAL_HOST = "127.0.0.1"
 ENVIRONMENT_PREFIX = "DISCOVERY_"
+PATH_LISTS = ("releases", "survey_roots", "known")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,12 @@ class WebConfig:
     """Largest request body that an upload may have."""
     stamp_cache_megabytes: float = 192.0
     """Memory for rendered stamps."""
+    ahead: bool = True
+    """Whether the next page of a hunt is made while its present one is labelled."""
+    known: tuple[Path, ...] = ()
+    """Tables of known objects, flagged on every stamp: anything with ra and dec."""
+    known_radius_arcsec: float = 2.0
+    """How near an object must be to a known one to be taken for it."""
 
 
 class ServeTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -56,6 +63,9 @@ class ServeTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
     who: str | None = None
     upload_megabytes: float | None = None
     stamp_cache_megabytes: float | None = None
+    ahead: bool | None = None
+    known: list[str] | None = None
+    known_radius_arcsec: float | None = None
 
 
 class ConfigFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -113,7 +123,7 @@ def _from_file(file: Path | None) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"configuration {file}: {error}: correct that line") from error
     settings = {name: value for name, value in msgspec.structs.asdict(found.serve).items() if value is not None}
-    for name in ("releases", "survey_roots"):
+    for name in PATH_LISTS:
         if name in settings:
             settings[name] = [file.parent / path for path in settings[name]]
     if "hunts" in settings:
@@ -127,7 +137,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         text = environment.get(ENVIRONMENT_PREFIX + name.upper())
         if not text:
             continue
-        if name in ("releases", "survey_roots", "allowed_hosts"):
+        if name in (*PATH_LISTS, "allowed_hosts"):
             found[name] = [part for part in text.split(os.pathsep) if part]
         else:
             found[name] = text
@@ -137,18 +147,21 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 def _as_field(name: str, value: Any) -> Any:
     try:
         match name:
-            case "releases" | "survey_roots":
+            case "releases" | "survey_roots" | "known":
                 return tuple(Path(path) for path in value)
             case "allowed_hosts":
                 return tuple(str(host).lower() for host in value)
             case "hunts":
                 return Path(value)
+            case "ahead" if isinstance(value, str):
+                return {"1": True, "true": True, "0": False, "false": False}[value.lower()]
             case "port":
                 return int(value)
-            case "upload_megabytes" | "stamp_cache_megabytes":
+            case "upload_megabytes" | "stamp_cache_megabytes" | "known_radius_arcsec":
                 return float(value)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"setting {name} = {value!r} is no number: correct it") from error
+    except (TypeError, ValueError, KeyError) as error:
+        kind = "neither true nor false" if name == "ahead" else "no number"
+        raise ConfigError(f"setting {name} = {value!r} is {kind}: correct it") from error
     return value
 
 
@@ -164,5 +177,8 @@ def _check(config: WebConfig) -> None:
         )
     if not 0 <= config.port <= 65535:
         raise ConfigError(f"port {config.port} does not exist: choose one from 0 to 65535")
+    for path in config.known:
+        if not path.is_file():
+            raise ConfigError(f"the table of known objects {path} does not exist: check the path")
     if config.upload_megabytes <= 0 or config.stamp_cache_megabytes < 0:
         raise ConfigError("upload_megabytes must be above 0 and stamp_cache_megabytes at least 0")

@@ -1,55 +1,83 @@
-"""What the pages of hunts show."""
+"""What the page of a hunt shows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 from litestar import Request
 
 from discovery.errors import DiscoveryError
 from discovery.hunts import Hunt
-from discovery.hunts.records import Round
+from discovery.hunts.records import AUDIT, LabelState, Round
+from web.audit_views import audit_brief, audit_total
+from web.cards import stamp_cards
 from web.curves import draw_curve
-from web.pages import Candidate, Card, Curve, HuntPage, HuntRow, LabelFragment, RoundView, Tally, frame_of
+from web.hunt_pages import (
+    Candidate,
+    Curve,
+    HuntPage,
+    HuntRow,
+    LabelFragment,
+    NegativeClass,
+    NotesFragment,
+    NoteView,
+    RoundView,
+    Tally,
+)
+from web.hunt_tabs import hunt_address, hunt_tabs
+from web.next_pages import leaves_known_out
+from web.pages import Card, frame_of
 from web.problems import without_paths
-from web.search import stamp_cards
+from web.rules import reason_views, settings_view
 from web.shelf import OpenHunt, Shelf
 from web.stamps import GRID_SIZE, SMALL_SIZE
 from web.wording import day_and_time
 
 EXAMPLES_SHOWN = 24
+CLASS_KEYS = 9
 
 
 def hunt_view(request: Request[Any, Any, Any], opened: OpenHunt, round_: Round | None = None) -> HuntPage:
     """Return the page of a hunt: its latest round, or one that is not recorded since nothing is left."""
     hunt = opened.hunt
-    info, latest = hunt.info(), round_ or hunt.round()
-    verdicts = _verdicts(hunt)
+    latest, labels = round_ or hunt.round(), hunt.labels()
     return HuntPage(
         frame=frame_of(request, title=opened.name, section="hunts", release=opened.release),
+        head=hunt_tabs(opened, "label"),
         name=opened.name,
         release=opened.release,
-        alpha=info.alpha,
-        page_size=info.page_size,
-        round=None if latest is None else _round_view(opened, latest, verdicts),
-        tally=_tally(hunt, latest, verdicts),
-        curve=_curve(hunt),
-        examples=_examples(opened, verdicts),
+        round=None if latest is None else _round_view(opened, latest, labels),
+        tally=_tally(hunt, latest, labels),
+        curve=_curve(opened),
+        classes=_classes(hunt),
+        settings=settings_view(hunt),
+        audit=audit_brief(opened),
+        examples=_examples(opened, labels),
+        known_tables=opened.known.tables,
+        new_only=leaves_known_out(latest),
     )
 
 
-def label_view(opened: OpenHunt, row: int, verdict: str, *, undone: bool = False) -> LabelFragment:
-    """Return what changes on the page after a label or an undo."""
+def label_view(opened: OpenHunt, row: int, *, undone: bool = False) -> LabelFragment:
+    """Return what changes on the page after a label or an undo on the object of a row (-1: one that is not here)."""
     hunt = opened.hunt
+    labels = hunt.labels()
+    state = labels.get(row)
     return LabelFragment(
         row=row,
-        verdict="" if verdict == "cleared" else verdict,
+        verdict="" if state is None else state.verdict,
+        negative_class=(state and state.negative_class) or "",
         undone=undone,
-        tally=_tally(hunt, hunt.round(), _verdicts(hunt)),
-        curve=_curve(hunt),
+        tally=_tally(hunt, hunt.round(), labels),
+        curve=_curve(opened),
+        classes=_classes(hunt),
     )
+
+
+def notes_view(hunt: Hunt, row: int) -> NotesFragment:
+    """Return the notes on the object of a row."""
+    return NotesFragment(row=row, notes=_notes(hunt).get(row, ()))
 
 
 def hunt_line(shelf: Shelf, name: str) -> HuntRow:
@@ -73,55 +101,83 @@ def hunt_line(shelf: Shelf, name: str) -> HuntRow:
     )
 
 
-def hunt_address(hunt: str) -> str:
-    """Return the address of a hunt's page."""
-    return f"/hunts/{quote(hunt, safe='')}"
-
-
-def _round_view(opened: OpenHunt, latest: Round, verdicts: dict[int, str]) -> RoundView:
-    seen = [(int(row), float(score)) for row, score in zip(latest.rows, latest.scores, strict=True) if row >= 0]
-    cards = _cards(opened, [row for row, _ in seen])
+def _round_view(opened: OpenHunt, latest: Round, labels: Mapping[int, LabelState]) -> RoundView:
+    lines = zip(latest.rows.tolist(), latest.scores.tolist(), latest.reasons, strict=True)
+    seen = [line for line in lines if line[0] >= 0]
+    notes = _notes(opened.hunt)
+    cards = hunt_cards(opened, [row for row, _, _ in seen])
     return RoundView(
         number=latest.number,
         why=latest.why,
-        strategy=latest.strategy,
+        reasons=reason_views([reason for _, _, reason in seen]),
         candidates=tuple(
-            Candidate(card=card, rank=rank, score=f"{score:.3f}", verdict=verdicts.get(card.row, ""))
-            for rank, (card, (_, score)) in enumerate(zip(cards, seen, strict=True), 1)
+            _candidate(rank, card, score, reason, labels.get(card.row), notes.get(card.row, ()))
+            for rank, (card, (_, score, reason)) in enumerate(zip(cards, seen, strict=True), 1)
         ),
     )
 
 
-def _verdicts(hunt: Hunt) -> dict[int, str]:
-    return {row: state.verdict for row, state in hunt.labels().items()}
+def _candidate(
+    rank: int, card: Card, score: float, reason: str, state: LabelState | None, notes: tuple[NoteView, ...]
+) -> Candidate:
+    return Candidate(
+        card=card,
+        rank=rank,
+        score="" if reason == AUDIT else f"{score:.3f}",
+        verdict="" if state is None else state.verdict,
+        negative_class=(state and state.negative_class) or "",
+        reason=reason,
+        notes=NotesFragment(row=card.row, notes=notes),
+    )
 
 
-def _tally(hunt: Hunt, latest: Round | None, verdicts: dict[int, str]) -> Tally:
+def _tally(hunt: Hunt, latest: Round | None, labels: Mapping[int, LabelState]) -> Tally:
     counts = hunt.counts()
-    shown = [] if latest is None else [int(row) for row in latest.rows]
+    shown = [] if latest is None else latest.rows.tolist()
     return Tally(
         positive=counts.positive,
         negative=counts.negative,
         unsure=counts.unsure,
         skipped=counts.skipped,
-        left=sum(row not in verdicts for row in shown),
+        left=sum(row not in labels for row in shown),
     )
 
 
-def _curve(hunt: Hunt) -> Curve:
-    given, found = hunt.curve()
-    return draw_curve(given.tolist(), found.tolist())
+def _curve(opened: OpenHunt) -> Curve:
+    given, found = opened.hunt.curve()
+    return draw_curve(given.tolist(), found.tolist(), audit_total(opened))
 
 
-def _examples(opened: OpenHunt, verdicts: dict[int, str]) -> tuple[Card, ...]:
+def _classes(hunt: Hunt) -> tuple[NegativeClass, ...]:
+    """Return the kinds of negative in use by their first use, so that a key keeps its kind; the first nine have one."""
+    counts = hunt.negative_classes()
+    ever = dict.fromkeys(event.negative_class for event in hunt.log() if event.negative_class in counts)
+    return tuple(
+        NegativeClass(name=name, key=str(place) if place <= CLASS_KEYS else "", count=counts[name])
+        for place, name in enumerate(filter(None, ever), 1)
+    )
+
+
+def _notes(hunt: Hunt) -> dict[int, tuple[NoteView, ...]]:
+    notes: dict[int, tuple[NoteView, ...]] = {}
+    for note in hunt.notes():
+        if note.row is not None:
+            view = NoteView(text=note.text, who=note.who, when=day_and_time(note.when))
+            notes[note.row] = (*notes.get(note.row, ()), view)
+    return notes
+
+
+def _examples(opened: OpenHunt, labels: Mapping[int, LabelState]) -> tuple[Card, ...]:
     """Return the latest positives and then the examples that started the hunt."""
+    verdicts = {row: state.verdict for row, state in labels.items()}
     started = [one.row for one in opened.hunt.examples() if one.verdict == "positive" and one.row is not None]
     found = [row for row, verdict in verdicts.items() if verdict == "positive"][::-1]
     kept = [row for row in dict.fromkeys([*found, *started]) if verdicts.get(row, "positive") == "positive"]
-    return _cards(opened, kept[:EXAMPLES_SHOWN], size=SMALL_SIZE)
+    return hunt_cards(opened, kept[:EXAMPLES_SHOWN], size=SMALL_SIZE)
 
 
-def _cards(opened: OpenHunt, rows: Sequence[int], *, size: int = GRID_SIZE) -> tuple[Card, ...]:
+def hunt_cards(opened: OpenHunt, rows: Sequence[int], *, size: int = GRID_SIZE) -> tuple[Card, ...]:
+    """Return the cards of some rows, in their order."""
     release = opened.hunt.release
     table = release.catalogue.rows(list(rows), ["row", "object_id"])
-    return stamp_cards(opened.release, release, table, size=size)
+    return stamp_cards(opened.release, release, table, opened.known, size=size)

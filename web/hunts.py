@@ -15,18 +15,19 @@ from litestar.response import Redirect, Template
 
 from discovery.errors import HuntError, QueryError
 from discovery.hunts import new_hunt
-from discovery.hunts.records import Verdict
+from discovery.hunts.consensus import LATEST
 from discovery.prompts import prompt_from_row
 from discovery.release import Release
-from web.asked import Uploads, asked_from, column_types, prompts_of
+from web.asked import asked_from, column_types, prompts_of
 from web.files import TableFormat, file_to_save
-from web.hunt_views import hunt_address, hunt_line, hunt_view, label_view
-from web.pages import (
-    HuntsPage,
-    frame_of,
-)
-from web.sessions import Session
+from web.hunt_pages import HuntsPage
+from web.hunt_tabs import hunt_address
+from web.hunt_views import hunt_line, hunt_view
+from web.next_pages import NextPages
+from web.pages import frame_of
+from web.sessions import visitor_name
 from web.shelf import Shelf
+from web.uploads import Uploads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,16 +41,8 @@ class NewHuntForm:
     with_query: str = ""
     with_filter: str = ""
     page_size: int = 20
-    csrf: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelForm:
-    """A verdict on one object."""
-
-    row: int
-    verdict: Verdict
-    negative_class: str = ""
+    strategy: str = "auto"
+    consensus: str = LATEST
     csrf: str = ""
 
 
@@ -58,14 +51,7 @@ class RoundForm:
     """Asks for the round after the one that the page showed."""
 
     after: int = 0
-    csrf: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AlphaForm:
-    """A new alpha."""
-
-    alpha: float
+    new_only: str = ""
     csrf: str = ""
 
 
@@ -102,9 +88,11 @@ def start_hunt(
         page_size=data.page_size,
         where=asked.where or None if data.with_filter else None,
         flagged=asked.flagged,
-        who=_who(request),
+        strategy=data.strategy,
+        consensus=data.consensus,
+        who=visitor_name(request),
     )
-    hunt.next_round(_who(request))
+    hunt.next_round(visitor_name(request))
     return Redirect(hunt_address(path.stem), status_code=303)
 
 
@@ -118,6 +106,7 @@ def hunt_page(request: Request[Any, Any, Any], shelf: NamedDependency[Shelf], hu
 def next_round(
     request: Request[Any, Any, Any],
     shelf: NamedDependency[Shelf],
+    next_pages: NamedDependency[NextPages],
     hunt: FromPath[str],
     data: URLEncodedBody[RoundForm],
 ) -> Template | Redirect:
@@ -126,54 +115,9 @@ def next_round(
     with opened.lock:
         latest = opened.hunt.round()
         if (latest.number if latest else 0) == data.after:
-            made = opened.hunt.next_round(_who(request))
+            made = next_pages.next_round(opened, visitor_name(request), new_only=bool(data.new_only))
             if made.exhausted:
                 return Template("hunt.html", context={"page": hunt_view(request, opened, made)})
-    return Redirect(hunt_address(hunt), status_code=303)
-
-
-@post("/hunts/{hunt:str}/labels", sync_to_thread=True, status_code=200, include_in_schema=False)
-def give_label(
-    request: Request[Any, Any, Any],
-    shelf: NamedDependency[Shelf],
-    hunt: FromPath[str],
-    data: URLEncodedBody[LabelForm],
-) -> Template | Redirect:
-    """Log a verdict; the answer goes out once it is on the disk."""
-    opened = shelf.hunt(hunt)
-    negative_class = data.negative_class.strip() or None if data.verdict == "negative" else None
-    opened.hunt.label(data.row, data.verdict, who=_who(request), negative_class=negative_class)
-    if not request.headers.get("hx-request"):
-        return Redirect(f"{hunt_address(hunt)}#card-{data.row}", status_code=303)
-    return Template("label.html", context={"page": label_view(opened, data.row, data.verdict)})
-
-
-@post("/hunts/{hunt:str}/undo", sync_to_thread=True, status_code=200, include_in_schema=False)
-def undo_label(
-    request: Request[Any, Any, Any], shelf: NamedDependency[Shelf], hunt: FromPath[str]
-) -> Template | Redirect:
-    """Take back this visitor's latest label."""
-    opened = shelf.hunt(hunt)
-    undone = opened.hunt.undo(_who(request))
-    if undone is None:
-        raise HuntError("You have given no label here that could be undone.")
-    if not request.headers.get("hx-request"):
-        return Redirect(hunt_address(hunt), status_code=303)
-    row = -1 if undone.row is None else undone.row
-    return Template("label.html", context={"page": label_view(opened, row, undone.verdict, undone=True)})
-
-
-@post("/hunts/{hunt:str}/alpha", sync_to_thread=True, include_in_schema=False)
-def set_alpha(
-    request: Request[Any, Any, Any],
-    shelf: NamedDependency[Shelf],
-    hunt: FromPath[str],
-    data: URLEncodedBody[AlphaForm],
-) -> Response[None] | Redirect:
-    """Change alpha from the next round on."""
-    shelf.hunt(hunt).hunt.set_alpha(data.alpha, _who(request))
-    if request.headers.get("hx-request"):
-        return Response(None, status_code=204)
     return Redirect(hunt_address(hunt), status_code=303)
 
 
@@ -221,7 +165,3 @@ def _number(text: str, kind: type, name: str) -> Any:
     except ValueError as error:
         raise QueryError(f"{name} is '{text}': give a number, or leave it empty.") from error
 
-
-def _who(request: Request[Any, Any, Any]) -> str:
-    session: Session = request.scope["state"]["session"]
-    return session.who

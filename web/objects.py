@@ -20,9 +20,10 @@ from discovery.search import search
 from discovery.stamps import Stamp
 from discovery.surveys import SURVEYS
 from web.asked import is_truth
+from web.cards import object_address, stamp_cards
+from web.known_objects import KnownShelf
 from web.pages import Card, Choice, Fact, ObjectPage, Overlay, frame_of
 from web.problems import without_paths
-from web.search import object_address, stamp_cards
 from web.shelf import Shelf
 from web.stamps import (
     LARGE_SIZE,
@@ -83,7 +84,8 @@ def object_page(
         + (("duplicate",) if line["primary_row"] != row else ()),
         facts=_facts(line, truth),
         truth_switch=_truth_switch(here, line, truth),
-        neighbours=_neighbours(name, release, row),
+        neighbours=_neighbours(name, release, row, shelf.known),
+        known=shelf.known.flag(name, release, int(line["primary_row"])),
         links=_links(line, release),
         more_like=f"/releases/{name}/search?{urlencode({'like': line['object_id']})}",
         stamp_problem=trouble,
@@ -179,9 +181,9 @@ def _truth_switch(here: _Switches, line: Mapping[str, Any], truth: bool) -> Choi
     return Choice(label=label, href=here.with_value("truth", str(int(not truth))), chosen=truth)
 
 
-def _neighbours(name: str, release: Release, row: int) -> tuple[Card, ...]:
+def _neighbours(name: str, release: Release, row: int, known: KnownShelf) -> tuple[Card, ...]:
     found = search(release, like=[prompt_from_row(release, row)], k=NEIGHBOURS)
-    return stamp_cards(name, release, found.table)
+    return stamp_cards(name, release, found.table, known)
 
 
 def _links(line: Mapping[str, Any], release: Release) -> tuple[Choice, ...]:

@@ -97,6 +97,8 @@ class Card:
     href: str
     more_like: str
     similarity: str = ""
+    known: str = ""
+    """"known as NAME, 0.4 arcsec"; empty for an object that no table knows."""
     facts: tuple[Fact, ...] = ()
 
 
@@ -151,6 +153,15 @@ class HitsView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A strategy or a consensus rule to choose, and what it does in a sentence."""
+
+    name: str
+    meaning: str
+    chosen: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchPage:
     """The search form and, after a search, its hits."""
 
@@ -162,6 +173,8 @@ class SearchPage:
     problem: str = ""
     suggested_hunt: str = ""
     page_sizes: tuple[int, ...] = (10, 20, 30, 50, 100)
+    strategies: tuple[Rule, ...] = ()
+    consensus: tuple[Rule, ...] = ()
     query_string: str = ""
 
 
@@ -203,120 +216,13 @@ class ObjectPage:
     bands: tuple[Choice, ...]
     stretches: tuple[Choice, ...]
     flags: tuple[str, ...]
+    known: str
     facts: tuple[Fact, ...]
     truth_switch: Choice | None
     neighbours: tuple[Card, ...]
     links: tuple[Choice, ...]
     more_like: str
     stamp_problem: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HuntRow:
-    """A hunt in the list."""
-
-    name: str
-    release: str
-    href: str
-    positive: int
-    negative: int
-    unsure: int
-    rounds: int
-    started: str
-    problem: str = ""
-
-    @classmethod
-    def broken(cls, name: str, problem: str) -> HuntRow:
-        """Return the line of a hunt that cannot be opened here."""
-        return cls(
-            name=name, release="", href="", positive=0, negative=0, unsure=0, rounds=0, started="", problem=problem
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class HuntsPage:
-    """All hunts."""
-
-    frame: Frame
-    hunts: tuple[HuntRow, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tally:
-    """Counts of the labels of a hunt."""
-
-    positive: int
-    negative: int
-    unsure: int
-    skipped: int
-    left: int
-    """Candidates of the present round without a label."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """A card of the present round."""
-
-    card: Card
-    rank: int
-    score: str
-    verdict: str
-    """positive, negative, unsure, skipped or empty."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """Positives found against labels given, ready to draw: everything in the drawing's units."""
-
-    width: int
-    height: int
-    left: int
-    bottom: int
-    line: str
-    """Points of the polyline."""
-    diagonal: str
-    x_ticks: tuple[tuple[float, str], ...]
-    y_ticks: tuple[tuple[float, str], ...]
-    last: tuple[float, float] | None
-    summary: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class RoundView:
-    """The present round."""
-
-    number: int
-    why: str
-    strategy: str
-    candidates: tuple[Candidate, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class HuntPage:
-    """One hunt: the present round and where the hunt stands."""
-
-    frame: Frame
-    name: str
-    release: str
-    alpha: float
-    page_size: int
-    round: RoundView | None
-    tally: Tally
-    curve: Curve
-    examples: tuple[Card, ...]
-    """The latest positives."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelFragment:
-    """The answer to a label or an undo: the new state of its card and of the side panel."""
-
-    row: int
-    verdict: str
-    undone: bool
-    """Whether this answers an undo, whose card is found by its id."""
-    tally: Tally
-    curve: Curve
 
 
 def frame_of(request: Request[Any, Any, Any], *, title: str, section: str = "", release: str | None = None) -> Frame:

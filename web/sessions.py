@@ -13,8 +13,10 @@ import hmac
 import secrets
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
+from litestar import Request
 
 LIFETIME_SECONDS = 7 * 24 * 3600
 MAX_NAME_LENGTH = 64
@@ -93,6 +95,12 @@ class Sessions:
 
     def _sign(self, purpose: str, text: str) -> str:
         return hmac.new(self.key, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
+
+
+def visitor_name(request: Request[Any, Any, Any]) -> str:
+    """Return who is visiting, as labels are signed."""
+    session: Session = request.scope["state"]["session"]
+    return session.who
 
 
 def same(one: str, other: str) -> bool:

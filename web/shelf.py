@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from litestar.exceptions import NotFoundException
 
 from discovery.errors import ConfigError, DiscoveryError, HuntError
+from web.known_objects import KnownShelf
 
 if TYPE_CHECKING:
     from discovery.hunts import Hunt, HuntInfo
@@ -31,6 +32,7 @@ class OpenHunt:
     release: str
     file: tuple[int, int]
     """Device and inode: another file of the same name is opened, and checked, anew."""
+    known: KnownShelf
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -45,6 +47,8 @@ class Shelf:
         Folder of the hunt files.
     survey_roots : sequence of Path
         Survey files are read only below these.
+    known : KnownShelf
+        Known objects.
 
     Raises
     ------
@@ -52,7 +56,10 @@ class Shelf:
         If a folder does not exist or holds no release, or two releases have one name.
     """
 
-    def __init__(self, *, releases: Sequence[Path], hunts: Path, survey_roots: Sequence[Path]) -> None:
+    def __init__(
+        self, *, releases: Sequence[Path], hunts: Path, survey_roots: Sequence[Path], known: KnownShelf
+    ) -> None:
+        self.known = known
         self._folders = _release_folders(releases)
         self._hunts_folder = hunts
         self._survey_roots = tuple(survey_roots)
@@ -118,7 +125,8 @@ class Shelf:
         if known is not None and known.file == file:
             return known
         release = self._release_of(self.hunt_info(name))
-        opened = OpenHunt(name=name, hunt=open_hunt(path, self.release(release)), release=release, file=file)
+        hunt = open_hunt(path, self.release(release))
+        opened = OpenHunt(name=name, hunt=hunt, release=release, file=file, known=self.known)
         with self._lock:
             return self._open_hunts.setdefault(name, opened) if known is None else self._replaced(opened)
 

@@ -156,10 +156,14 @@ def render_picture(release: Release, picture: StampPicture) -> bytes:
     )
 
 
+def grid_stamp(name: str, release: Release, row: int, *, size: int = GRID_SIZE) -> StampPicture:
+    """Return the picture of a stamp for a grid: the crop with its scale bar."""
+    return StampPicture(release=name, version=release_version(release), row=row, view="crop", size=size, bar=True)
+
+
 def grid_picture(name: str, release: Release, row: int, *, size: int = GRID_SIZE) -> str:
-    """Return the address of a stamp for a grid: the crop with its scale bar."""
-    version = release_version(release)
-    return StampPicture(release=name, version=version, row=row, view="crop", size=size, bar=True).address
+    """Return the address of `grid_stamp`."""
+    return grid_stamp(name, release, row, size=size).address
 
 
 def release_version(release: Release) -> str:

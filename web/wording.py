@@ -14,6 +14,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def plural(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 label, 1,200 labels."""
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
 def figure(value: Any, digits: int = 6) -> str:
     """Return a catalogue value as people read it: so many significant digits, a dash for nothing."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):

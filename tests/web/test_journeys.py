@@ -135,11 +135,9 @@ def test_the_cursor_moves_by_arrows_and_letters_and_keys_are_silent_while_typing
     page.keyboard.type("spun zebra")
     expect(field).to_have_value("spun zebra")
     assert small_hunt.labels() == {}
-    page.locator("[data-candidate]").nth(2).focus()
-    page.keyboard.press("n")
-    settled(page)
-    (state,) = small_hunt.labels().values()
-    assert (state.verdict, state.negative_class) == ("negative", "spun zebra")
+    page.keyboard.press("Escape")
+    expect(cards.nth(1)).to_be_focused()
+    expect(field).to_have_value("")
 
 
 def test_fast_labels_are_all_kept_in_order(page, server, small_hunt):
@@ -182,12 +180,17 @@ def test_the_servers_refusal_of_a_label_is_shown(page, server, small_hunt):
     page.said[:] = [text for text in page.said if "Content Security" in text]
 
 
-def test_alpha_is_kept(page, server, small_hunt):
+def test_alpha_shows_with_its_strategy_and_is_kept(page, server, small_hunt):
     open_page(page, server, small_hunt)
+    expect(page.locator("#alpha")).to_be_hidden()
+    page.locator("#strategy").select_option("alpha")
+    expect(page.locator("#strategy-meaning")).to_contain_text("published rule")
+    expect(page.locator("#alpha")).to_be_visible()
     with page.expect_response("**/alpha"):
         page.locator("#alpha").fill("0.9")
     expect(page.locator("#alpha-value")).to_have_text("0.90")
     assert small_hunt.alpha == pytest.approx(0.9)
+    assert small_hunt.strategy == "alpha"
 
 
 def test_signing_in_by_the_page_puts_the_name_on_the_labels(page, guarded, release, small_hunt):

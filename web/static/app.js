@@ -37,8 +37,41 @@
   function label(verdict) {
     const card = cards()[cursor];
     if (!card) return;
-    card.querySelector(`button[value="${verdict}"]`).click();
+    card.querySelector(`[data-verdicts] button[value="${verdict}"]`).click();
     if (verdict !== "cleared") point(cursor + 1);
+  }
+
+  // --- a named kind of negative ---------------------------------------------------------------------
+
+  function sayNo(kind) {
+    const card = cards()[cursor];
+    if (!card || !kind) return;
+    const form = card.querySelector("[data-verdicts]");
+    onItsWay(card);
+    htmx.ajax("POST", form.getAttribute("action"), {
+      source: form,
+      target: form.getAttribute("hx-target"),
+      swap: "outerHTML",
+      values: { verdict: "negative", negative_class: kind },
+    });
+    point(cursor + 1);
+  }
+
+  function sayNoByKey(digit) {
+    const chip = document.querySelector(`[data-negative-class][data-key="${digit}"]`);
+    if (chip) sayNo(chip.dataset.negativeClass);
+  }
+
+  function openMore(field) {
+    const more = cards()[cursor] && cards()[cursor].querySelector("[data-more]");
+    if (!more) return;
+    more.open = true;
+    more.querySelector(`input[name=${field}]`).focus();
+  }
+
+  function onItsWay(card) {
+    card.classList.remove("failed"); // marked at once: the request may have to wait its turn
+    card.classList.add("saving");
   }
 
   // --- labels on their way ------------------------------------------------------------------------
@@ -117,7 +150,9 @@
   document.addEventListener("keydown", (event) => {
     if (!grid() || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    if (key === "Enter") {
+    if (/^Digit[1-9]$/.test(event.code)) {
+      if (!event.repeat) sayNoByKey(event.code.slice(-1)); // with shift too: digits need it on some keyboards
+    } else if (key === "Enter") {
       if (["A", "BUTTON", "SUMMARY"].includes(event.target.tagName)) return;
       nextRound();
     } else if (event.repeat && !(key in moves)) {
@@ -129,6 +164,10 @@
     } else if (key === "z") {
       const undo = document.querySelector("[data-undo]");
       if (undo) undo.click();
+    } else if (key === "b") {
+      document.querySelector("[data-class-field]").focus();
+    } else if (key === "w") {
+      openMore("text");
     } else if (key === "o") {
       const link = cards()[cursor] && cards()[cursor].querySelector("a.open");
       if (link) link.click();
@@ -141,16 +180,48 @@
   document.addEventListener("click", (event) => {
     const card = event.target.closest("[data-candidate]");
     if (!card) return;
-    if (event.target.closest("button[name=verdict]")) {
-      card.classList.remove("failed"); // marked at once: the request may have to wait its turn
-      card.classList.add("saving");
-    }
+    if (event.target.closest("button[name=verdict]")) onItsWay(card);
     if (event.target.closest("[data-cycle]")) {
       const now = card.querySelector("[data-verdict]").dataset.verdict;
       const next = { "": "positive", positive: "negative", negative: "unsure", unsure: "skipped", skipped: "cleared" }[now];
-      card.querySelector(`button[value="${next}"]`).click();
+      card.querySelector(`[data-verdicts] button[value="${next}"]`).click();
     }
-    point(cards().indexOf(card), false);
+    if (!event.target.closest("[data-more]")) point(cards().indexOf(card), false);
+  });
+
+  document.addEventListener("click", (event) => {
+    const chip = event.target.closest("[data-negative-class]");
+    if (chip) sayNo(chip.dataset.negativeClass);
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const more = event.target.closest ? event.target.closest("[data-more]") : null;
+    if (event.target.matches("[data-class-field]") && event.key === "Enter") {
+      event.preventDefault();
+      sayNo(event.target.value.trim());
+      event.target.value = "";
+    } else if (event.target.matches("[data-class-field]") && event.key === "Escape") {
+      event.target.value = "";
+      point(cursor);
+    } else if (more && event.key === "Escape") {
+      more.open = false;
+      point(cards().indexOf(more.closest("[data-candidate]")));
+    }
+  });
+
+  document.addEventListener("submit", (event) => {
+    const card = event.target.closest("[data-candidate]");
+    if (card && event.target.matches("[data-says-no]")) onItsWay(card);
+  });
+
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const form = event.detail.elt;
+    if (!event.detail.successful || !form.matches || !form.matches("[data-says-no], [data-writes-note]")) return;
+    const more = form.closest("[data-more]");
+    form.reset();
+    if (!more.contains(document.activeElement)) return;
+    more.open = false;
+    point(cards().indexOf(more.closest("[data-candidate]")));
   });
 
   document.addEventListener("focusin", (event) => {
@@ -168,6 +239,10 @@
       document.querySelector(event.target.dataset.showsValue).textContent = Number(event.target.value).toFixed(2);
     }
     if (event.target.matches("[data-tick]")) countTicks();
+    if (event.target.matches("[data-rules]")) {
+      const meaning = document.getElementById(event.target.getAttribute("aria-describedby"));
+      meaning.textContent = event.target.selectedOptions[0].dataset.meaning;
+    }
   });
 
   function countTicks() {
@@ -181,6 +256,8 @@
   function begin() {
     countTicks();
     if (!grid()) return;
+    document.querySelectorAll("[data-candidate] :is(button, a, summary)").forEach((control) => { control.tabIndex = -1; });
+    if (document.activeElement.closest(".side")) return; // a rule was changed: the hands are there
     const first = cards().findIndex((card) => !card.querySelector("[data-verdict]").dataset.verdict);
     const anchor = cards().findIndex((card) => `#${card.id}` === window.location.hash);
     point(anchor >= 0 ? anchor : Math.max(0, first), anchor >= 0);

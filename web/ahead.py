@@ -1,0 +1,141 @@
+"""Pages are made while the person labels: in the background, the newest wish of each hunt wins."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+log = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 2
+"""Pages that are made at the same time, over all hunts."""
+MOST_KEPT = 16
+"""Hunts whose finished page is kept; the one longest without a wish gives way."""
+
+Made = TypeVar("Made")
+
+
+@dataclass(eq=False)
+class _Task(Generic[Made]):
+    """What is known of one hunt's next page."""
+
+    make: Callable[[], Made]
+    wanted: int = 0
+    """Number of the newest wish."""
+    made: int = 0
+    """Number of the wish that ``page`` or ``error`` answers."""
+    queued: bool = False
+    running: bool = False
+    page: Made | None = None
+    error: Exception | None = None
+
+
+class Ahead(Generic[Made]):
+    """Makes pages before they are asked for: at most one at a time for each hunt, `MOST_AT_ONCE` in all.
+
+    A wish that comes while an older one is being answered is answered after it; wishes between the two never
+    are. Nothing here decides whether a page still fits its hunt: `Hunt.next_round` does.
+
+    Parameters
+    ----------
+    after : callable
+        Called with each page that is still the newest, once it can be taken; for what else can be got ready.
+    """
+
+    def __init__(self, after: Callable[[Made], None] = lambda page: None) -> None:
+        self._after = after
+        self._pool = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="ahead")
+        self._state = threading.Condition()
+        self._tasks: OrderedDict[str, _Task[Made]] = OrderedDict()
+        self._closed = False
+
+    def ask(self, hunt: str, make: Callable[[], Made]) -> None:
+        """Have the hunt's next page made by ``make()``; return at once."""
+        with self._state:
+            if self._closed:
+                return
+            task = self._tasks.setdefault(hunt, _Task(make=make))
+            self._tasks.move_to_end(hunt)
+            task.make = make
+            task.wanted += 1
+            self._queue(task)
+            self._forget_the_oldest()
+
+    def take(self, hunt: str) -> Made | None:
+        """Return the page of the newest wish and forget it; None when it has not been begun.
+
+        A page under way is waited for. A wish that no thread has taken up is dropped: the caller is quicker.
+
+        Raises
+        ------
+        Exception
+            Whatever making that page raised.
+        """
+        with self._state:
+            task = self._tasks.get(hunt)
+            if task is None:
+                return None
+            wanted = task.wanted
+            self._state.wait_for(lambda: not task.running)
+            task.queued = False
+            page, error = task.page, task.error
+            task.page = task.error = None
+            if task.made != wanted:
+                return None
+            if error is not None:
+                raise error
+            return page
+
+    def idle(self, seconds: float) -> bool:
+        """Wait until nothing is queued or under way, at most so long; say whether it came to that."""
+        with self._state:
+            return self._state.wait_for(lambda: not any(t.queued or t.running for t in self._tasks.values()), seconds)
+
+    def close(self) -> None:
+        """End: queued wishes are dropped, a page under way is waited for."""
+        with self._state:
+            self._closed = True
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _queue(self, task: _Task[Made]) -> None:
+        if not task.queued and not task.running:
+            task.queued = True
+            self._pool.submit(self._work, task)
+
+    def _work(self, task: _Task[Made]) -> None:
+        with self._state:
+            if not task.queued or task.running or self._closed:
+                return
+            task.queued, task.running = False, True
+            make, number = task.make, task.wanted
+        page, error = None, None
+        try:
+            page = make()
+        except Exception as problem:  # handed to whoever asks for the page
+            error = problem
+        with self._state:
+            task.page, task.error, task.made, task.running = page, error, number, False
+            newest = task.wanted == number
+            if not newest and not self._closed:
+                self._queue(task)
+            self._state.notify_all()
+        if newest and page is not None:
+            self._finish(task, page, number)
+
+    def _finish(self, task: _Task[Made], page: Made, number: int) -> None:
+        try:
+            self._after(page)
+        except Exception as problem:  # the same: it must not pass unnoticed
+            with self._state:
+                if task.made == number:
+                    task.error = problem
+
+    def _forget_the_oldest(self) -> None:
+        idle = [name for name, task in self._tasks.items() if not (task.queued or task.running)]
+        for name in idle[: max(0, len(self._tasks) - MOST_KEPT)]:
+            del self._tasks[name]

@@ -1,0 +1,237 @@
+"""Hunts as the pages show them, in JSON, for scripts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from discovery.errors import HuntError
+from discovery.hunts.records import Disagreement, HistoryLine, Note, Round, Undone, Verdict
+from web.next_pages import NextPages
+from web.sessions import visitor_name
+from web.shelf import OpenHunt, Shelf
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuntSummary:
+    """Where a hunt stands."""
+
+    name: str
+    release: str
+    strategy: str
+    consensus: str
+    alpha: float
+    rounds: int
+    counts: dict[str, int]
+    negative_classes: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateSummary:
+    """One stamp of a round; an audit's has no score."""
+
+    row: int
+    object_id: str
+    score: float | None
+    reason: str
+    known: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundSummary:
+    """What a round shows, and why."""
+
+    number: int
+    why: str
+    strategy: str
+    candidates: list[CandidateSummary]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundWish:
+    """What the next round is to leave out."""
+
+    new_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """A verdict on one object."""
+
+    row: int
+    verdict: Verdict
+    negative_class: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UndoWish:
+    """The event to take back; None takes back your latest label."""
+
+    event: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoteText:
+    """A note on one object."""
+
+    row: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is to change; None stays as it is."""
+
+    strategy: str | None = None
+    consensus: str | None = None
+    alpha: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """Sent once the change is on the disk."""
+
+    event: int
+    who: str
+
+
+@get("/api/hunts", sync_to_thread=True, tags=["hunts"])
+def list_hunts(shelf: NamedDependency[Shelf]) -> list[str]:
+    """List the names of the hunts."""
+    return list(shelf.hunt_names())
+
+
+@get("/api/hunts/{hunt:str}", sync_to_thread=True, tags=["hunts"])
+def read_hunt(shelf: NamedDependency[Shelf], hunt: FromPath[str]) -> HuntSummary:
+    """Say where a hunt stands."""
+    return _summary(shelf.hunt(hunt))
+
+
+@post("/api/hunts/{hunt:str}/rounds", sync_to_thread=True, tags=["hunts"])
+def make_round(
+    request: Request[Any, Any, Any],
+    shelf: NamedDependency[Shelf],
+    next_pages: NamedDependency[NextPages],
+    hunt: FromPath[str],
+    data: JSONBody[RoundWish | None] = None,
+) -> RoundSummary:
+    """Make the next round."""
+    opened = shelf.hunt(hunt)
+    with opened.lock:
+        made = next_pages.next_round(opened, visitor_name(request), new_only=data is not None and data.new_only)
+    return _round_summary(opened, made)
+
+
+@post("/api/hunts/{hunt:str}/labels", sync_to_thread=True, tags=["hunts"])
+def add_label(
+    request: Request[Any, Any, Any],
+    shelf: NamedDependency[Shelf],
+    next_pages: NamedDependency[NextPages],
+    hunt: FromPath[str],
+    data: JSONBody[Label],
+) -> Receipt:
+    """Log a verdict; the answer goes out once it is on the disk."""
+    who, opened = visitor_name(request), shelf.hunt(hunt)
+    event = opened.hunt.label(
+        data.row, data.verdict, who=who, negative_class=data.negative_class, reason=data.reason
+    )
+    next_pages.changed(opened)
+    return Receipt(event=event, who=who)
+
+
+@post("/api/hunts/{hunt:str}/undo", sync_to_thread=True, tags=["hunts"])
+def take_back(
+    request: Request[Any, Any, Any],
+    shelf: NamedDependency[Shelf],
+    next_pages: NamedDependency[NextPages],
+    hunt: FromPath[str],
+    data: JSONBody[UndoWish],
+) -> Undone:
+    """Take back a label, anybody's or your latest one, by a new line of the log."""
+    opened = shelf.hunt(hunt)
+    undone = opened.hunt.undo(visitor_name(request), event=data.event)
+    if undone is None:
+        raise HuntError("You have given no label here that could be undone.")
+    next_pages.changed(opened)
+    return undone
+
+
+@get("/api/hunts/{hunt:str}/history", sync_to_thread=True, tags=["hunts"])
+def read_history(shelf: NamedDependency[Shelf], hunt: FromPath[str]) -> list[HistoryLine]:
+    """Return every label ever given, the latest first."""
+    return shelf.hunt(hunt).hunt.history()
+
+
+@get("/api/hunts/{hunt:str}/notes", sync_to_thread=True, tags=["hunts"])
+def read_notes(shelf: NamedDependency[Shelf], hunt: FromPath[str]) -> list[Note]:
+    """Return the notes on all objects, the oldest first."""
+    return shelf.hunt(hunt).hunt.notes()
+
+
+@post("/api/hunts/{hunt:str}/notes", sync_to_thread=True, tags=["hunts"])
+def add_note(
+    request: Request[Any, Any, Any], shelf: NamedDependency[Shelf], hunt: FromPath[str], data: JSONBody[NoteText]
+) -> Receipt:
+    """Keep a note on an object."""
+    who = visitor_name(request)
+    return Receipt(event=shelf.hunt(hunt).hunt.note(data.row, data.text, who), who=who)
+
+
+@get("/api/hunts/{hunt:str}/disagreements", sync_to_thread=True, tags=["hunts"])
+def read_disagreements(shelf: NamedDependency[Shelf], hunt: FromPath[str]) -> list[Disagreement]:
+    """Return the objects of which people say different things, and what counts."""
+    return shelf.hunt(hunt).hunt.disagreements()
+
+
+@post("/api/hunts/{hunt:str}/settings", status_code=200, sync_to_thread=True, tags=["hunts"])
+def change_settings(
+    request: Request[Any, Any, Any],
+    shelf: NamedDependency[Shelf],
+    next_pages: NamedDependency[NextPages],
+    hunt: FromPath[str],
+    data: JSONBody[Settings],
+) -> HuntSummary:
+    """Change the rules from the next round on; a consensus rule counts at once."""
+    who, opened = visitor_name(request), shelf.hunt(hunt)
+    if data.strategy is not None:
+        opened.hunt.set_strategy(data.strategy, who)
+    if data.consensus is not None:
+        opened.hunt.set_consensus(data.consensus, who)
+    if data.alpha is not None:
+        opened.hunt.set_alpha(data.alpha, who)
+    next_pages.changed(opened)
+    return _summary(opened)
+
+
+def _summary(opened: OpenHunt) -> HuntSummary:
+    info = opened.hunt.info()
+    return HuntSummary(
+        name=opened.name,
+        release=opened.release,
+        strategy=info.strategy,
+        consensus=info.consensus,
+        alpha=info.alpha,
+        rounds=info.rounds,
+        counts=asdict(info.counts),
+        negative_classes=info.negative_classes,
+    )
+
+
+def _round_summary(opened: OpenHunt, made: Round) -> RoundSummary:
+    shown = zip(made.rows.tolist(), made.object_ids, made.scores.tolist(), made.reasons, strict=True)
+    candidates = [
+        CandidateSummary(
+            row=row,
+            object_id=object_id,
+            score=score if score == score else None,  # NaN: an audit's stamp
+            reason=reason,
+            known=opened.known.flag(opened.release, opened.hunt.release, row),
+        )
+        for row, object_id, score, reason in shown
+    ]
+    return RoundSummary(number=made.number, why=made.why, strategy=made.strategy, candidates=candidates)

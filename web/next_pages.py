@@ -1,0 +1,85 @@
+"""The next page of each hunt, ready before it is asked for where the background work is on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from discovery.errors import DiscoveryError
+from discovery.hunts.hunt import Prepared
+from discovery.hunts.records import Round
+from discovery.known import KnownRows
+from web.ahead import Ahead
+from web.shelf import OpenHunt
+from web.stamps import PictureCache, grid_stamp, render_picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A page that was made ahead, and the hunt that it was made of."""
+
+    opened: OpenHunt
+    prepared: Prepared
+
+
+class NextPages:
+    """Makes the pages of all hunts.
+
+    Parameters
+    ----------
+    pictures : PictureCache
+        Where the stamps of a page made ahead wait to be shown.
+    ahead : bool
+        Whether pages are made while people label; otherwise when they are asked for.
+    """
+
+    def __init__(self, pictures: PictureCache, *, ahead: bool) -> None:
+        self._pictures = pictures
+        self._ahead = Ahead(after=self._draw_stamps) if ahead else None
+
+    def changed(self, opened: OpenHunt) -> None:
+        """Make the hunt's next page anew in the background, since a label or a rule has changed."""
+        if self._ahead is not None:
+            self._ahead.ask(opened.name, lambda: _prepare(opened))
+
+    def next_round(self, opened: OpenHunt, who: str, *, new_only: bool) -> Round:
+        """Record the next page: the one made ahead when it still fits, else one made now.
+
+        Raises
+        ------
+        DiscoveryError
+            No page can be made; also where that came out in the background.
+        """
+        ready = self._ahead.take(opened.name) if self._ahead is not None else None
+        prepared = ready.prepared if ready is not None and ready.opened is opened else None
+        return opened.hunt.next_round(who, prepared=prepared, without=known_rows(opened) if new_only else None)
+
+    def close(self) -> None:
+        """End the background work."""
+        if self._ahead is not None:
+            self._ahead.close()
+
+    def _draw_stamps(self, ready: Ready) -> None:
+        release = ready.opened.hunt.release
+        for row in ready.prepared.round.rows.tolist():
+            picture = grid_stamp(ready.opened.release, release, row)
+            try:
+                self._pictures.get(picture, partial(render_picture, release, picture))
+            except DiscoveryError:
+                return  # its page shows that the stamp cannot be read, and so probably for the others
+
+
+def known_rows(opened: OpenHunt) -> KnownRows | None:
+    """Return the known rows of a hunt's release, None when no table is given."""
+    return opened.known.rows(opened.release, opened.hunt.release)
+
+
+def leaves_known_out(round_: Round | None) -> bool:
+    """Say whether a round left known objects out."""
+    return round_ is not None and bool(round_.parts.get("candidates", {}).get("without"))
+
+
+def _prepare(opened: OpenHunt) -> Ready:
+    """Make the page that follows, with or without known objects as the present one."""
+    without = known_rows(opened) if leaves_known_out(opened.hunt.round()) else None
+    return Ready(opened=opened, prepared=opened.hunt.prepare(without=without))
