@@ -13,6 +13,7 @@ from discovery.errors import EncoderMismatch, HuntError, QueryError
 from discovery.hunts.checks import checked_person
 from discovery.hunts.hunt import Hunt
 from discovery.hunts.hunt_file import insert
+from discovery.hunts.labels import REMEMBERED
 from discovery.hunts.move import move_hunt
 from discovery.hunts.records import LabelState, MoveReport
 from discovery.hunts.start import open_hunt
@@ -120,7 +121,7 @@ def _examples(hunt: Hunt, states: list[LabelState], names: dict[str, str]) -> It
     vectors = hunt.release.take(np.array([state.row for state in states], dtype=np.int64))  # (n, D)
     for state, vector in zip(states, vectors, strict=True):
         yield {
-            "label": f"{state.object_id} of {hunt.release.name}",
+            "label": f"{REMEMBERED}{state.object_id} in {hunt.release.name}",
             "object_id": names[state.object_id],
             "verdict": state.verdict,
             "vector": np.asarray(vector, dtype="<f4").tobytes(),

@@ -112,7 +112,7 @@ def _marked(hunt: Hunt) -> dict[int, dict[str, Any]]:
     marked: dict[int, dict[str, Any]] = {
         one.row: {"label": one.verdict, "example": True}
         for one in hunt.usable_examples
-        if one.row is not None
+        if one.row is not None and not one.remembered
     }
     for row, state in hunt.labels().items():
         marked[row] = {

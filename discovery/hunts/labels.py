@@ -21,9 +21,13 @@ class LabelRequest:
     reason: str | None = None
 
 
+REMEMBERED = "label of "
+"""How the label of an example begins that a label elsewhere left behind."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Example:
-    """A prompt that started the hunt.
+    """A prompt that started the hunt, or the vector of an object that was labelled in another release.
 
     Attributes
     ----------
@@ -42,6 +46,11 @@ class Example:
     vector: np.ndarray
     encoder_checksum: str
 
+    @property
+    def remembered(self) -> bool:
+        """Whether it only keeps the vector for a label: without that label it does not teach."""
+        return self.label.startswith(REMEMBERED)
+
 
 def training_set(
     embeddings: Embeddings, examples: Sequence[Example], states: Sequence[LabelState]
@@ -51,7 +60,8 @@ def training_set(
     Ordered by row, stamps from elsewhere last, so that the order of labelling leaves no trace. The label of an object
     that the release does not hold teaches by the vector of the example of that name, where there is one.
     """
-    verdicts = {example.row: example.verdict for example in examples if example.row is not None}
+    started = [example for example in examples if not example.remembered]
+    verdicts = {example.row: example.verdict for example in started if example.row is not None}
     verdicts |= {state.row: state.verdict for state in states if state.row is not None}
     classes = {state.row: state.negative_class for state in states if state.verdict == "negative"}
     lost = {state.object_id: state for state in states if state.row is None}
@@ -78,7 +88,7 @@ def training_set(
 
 def labelled_rows(examples: Sequence[Example], states: Sequence[LabelState]) -> np.ndarray:
     """Return the rows that are not shown again, (n,) int64: examples, and objects with any verdict."""
-    rows = {example.row for example in examples if example.row is not None}
+    rows = {example.row for example in examples if example.row is not None and not example.remembered}
     rows |= {state.row for state in states if state.row is not None and state.verdict != "cleared"}
     return np.array(sorted(rows), dtype=np.int64)
 
@@ -102,7 +112,9 @@ def history_lines(log: Sequence[LabelEvent]) -> list[HistoryLine]:
 def _said(example: Example, lost: dict[str, LabelState]) -> Verdict:
     """The verdict on an example that the release does not hold: its label's, where it has one."""
     state = lost.get(example.object_id or "")
-    return example.verdict if state is None else state.verdict
+    if state is None:
+        return "cleared" if example.remembered else example.verdict
+    return state.verdict
 
 
 _LOGGED = tuple(field.name for field in fields(LabelEvent))
