@@ -27,6 +27,8 @@ class _Task(Generic[Made]):
     make: Callable[[], Made]
     wanted: int = 0
     """Number of the newest wish."""
+    begun: int = 0
+    """Number of the wish that was last taken up."""
     made: int = 0
     """Number of the wish that ``page`` or ``error`` answers."""
     queued: bool = False
@@ -80,12 +82,12 @@ class Ahead(Generic[Made]):
             task = self._tasks.get(hunt)
             if task is None:
                 return None
-            wanted = task.wanted
+            begun = task.begun == task.wanted
+            task.queued, task.wanted = False, task.begun
             self._state.wait_for(lambda: not task.running)
-            task.queued = False
-            page, error = task.page, task.error
+            page, error, newest = task.page, task.error, task.made == task.wanted
             task.page = task.error = None
-            if task.made != wanted:
+            if not (begun and newest):
                 return None
             if error is not None:
                 raise error
@@ -111,8 +113,8 @@ class Ahead(Generic[Made]):
         with self._state:
             if not task.queued or task.running or self._closed:
                 return
-            task.queued, task.running = False, True
-            make, number = task.make, task.wanted
+            task.queued, task.running, task.begun = False, True, task.wanted
+            make, number = task.make, task.begun
         page, error = None, None
         try:
             page = make()

@@ -20,7 +20,7 @@ MEDIA_TYPES: Mapping[str, str] = {
     "vot": "application/x-votable+xml",
     "parquet": "application/vnd.apache.parquet",
 }
-ZIP = "application/zip"
+OTHER_TYPES: Mapping[str, str] = {"zip": "application/zip", "json": "application/json"}
 
 
 def table_file(table: pa.Table, stem: str, suffix: TableFormat) -> Response[bytes]:
@@ -32,6 +32,6 @@ def table_file(table: pa.Table, stem: str, suffix: TableFormat) -> Response[byte
 
 
 def file_to_save(path: Path) -> Response[bytes]:
-    """Return a table file or a zip of one, under its own name."""
+    """Return a table, a zip of one or its statement, under its own name."""
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(path.name)}"}
-    return Response(path.read_bytes(), media_type=MEDIA_TYPES.get(path.suffix[1:], ZIP), headers=headers)
+    return Response(path.read_bytes(), media_type={**MEDIA_TYPES, **OTHER_TYPES}[path.suffix[1:]], headers=headers)

@@ -18,12 +18,13 @@ from discovery.hunts import new_hunt
 from discovery.hunts.consensus import LATEST
 from discovery.prompts import prompt_from_row
 from discovery.release import Release
+from discovery.tables import sidecar_path
 from web.asked import asked_from, column_types, prompts_of
 from web.files import TableFormat, file_to_save
 from web.hunt_pages import HuntsPage
 from web.hunt_tabs import hunt_address
 from web.hunt_views import hunt_line, hunt_view
-from web.next_pages import NextPages
+from web.next_pages import NextPages, known_rows
 from web.pages import frame_of
 from web.sessions import visitor_name
 from web.shelf import Shelf
@@ -130,21 +131,30 @@ def export_hunt(
     min_score: FromQuery[str] = "",
     stamps: FromQuery[bool] = False,
     truth: FromQuery[bool] = False,
+    new_only: FromQuery[bool] = False,
+    statement: FromQuery[bool] = False,
 ) -> Response[bytes]:
-    """Return the labelled objects and, if asked for, the ranked rest: a table, or a zip of table and cutouts."""
+    """Return the labelled objects and, if asked for, the ranked rest: a table, or a zip of table and cutouts.
+
+    With ``statement`` only what the table states of itself, as JSON: a csv has no place for it.
+    """
     opened = shelf.hunt(hunt)
     columns = list(column_types(opened.hunt.release, truth=truth))
     with tempfile.TemporaryDirectory() as folder, opened.lock:
-        path = Path(folder) / opened.name / f"{opened.name}.{format}"
+        path = Path(folder) / opened.name / f"{opened.name}.{'csv' if statement else format}"
         path.parent.mkdir()
         opened.hunt.export(
             path,
             top=_number(top, int, "top"),
             min_score=_number(min_score, float, "min_score"),
             columns=columns,
-            stamps=path.parent / "stamps" if stamps else None,
+            stamps=path.parent / "stamps" if stamps and not statement else None,
+            known=known_rows(opened),
+            new_only=new_only,
         )
-        if stamps:
+        if statement:
+            path = sidecar_path(path)
+        elif stamps:
             path = Path(shutil.make_archive(str(Path(folder) / "all" / opened.name), "zip", folder, opened.name))
         return file_to_save(path)
 
