@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
 from discovery import __version__
 from discovery.hunts.binding import object_lines
@@ -134,8 +135,17 @@ def present_versions() -> dict[str, str]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scikit-learn": version("scikit-learn"),
+        "blas": _blas(),
         "machine": platform.machine(),
     }
+
+
+def _blas() -> str:
+    """The library that multiplies numpy's matrices: its version, and the kind of processor that it works for."""
+    loaded = [one for one in threadpool_info() if one["user_api"] == "blas"]
+    used = [one for one in loaded if "numpy" in one["filepath"]] or loaded
+    named = {f"{one['internal_api']} {one['version']} {one.get('architecture', '')}".strip() for one in used}
+    return ", ".join(sorted(named)) or "unknown"
 
 
 def _candidates(ground: Ground, start: Start) -> np.ndarray:
