@@ -148,9 +148,7 @@ def next_(
     """
     opened, person = opened_hunt(hunt, release), person_name(who)
     rows = matched_known(opened.release, known, known_radius, new_only)
-    _change(opened, strategy, alpha, person)
-    if consensus is not None:
-        opened.set_consensus(consensus, person)
+    _change(opened, strategy, alpha, consensus, person)
     played = opened.next_round(person, page_size, without=rows if new_only else None)
     if contact_sheet is not None and not played.exhausted:
         from discovery.render import contact_sheet as draw
@@ -177,13 +175,14 @@ for _name, _target, _help in (
     app.command(f"discovery.commands.{_target}", name=_name, help=_help)
 
 
-def _change(hunt: Hunt, strategy: str | None, alpha: float | None, who: str) -> None:
-    """Change strategy and alpha as far as they are given; nothing when they do not fit."""
-    if strategy is None and alpha is None:
-        return
-    from discovery.hunts import chosen_strategy
+def _change(hunt: Hunt, strategy: str | None, alpha: float | None, consensus: str | None, who: str) -> None:
+    """Change the settings that are given; nothing when strategy and alpha do not fit."""
+    if strategy is not None or alpha is not None:
+        from discovery.hunts import chosen_strategy
 
-    chosen_strategy(hunt.strategy if strategy is None else strategy, alpha)
+        chosen_strategy(hunt.strategy if strategy is None else strategy, alpha)
+    if consensus is not None:
+        hunt.set_consensus(consensus, who)
     if strategy is not None:
         hunt.set_strategy(strategy, who)
     if alpha is not None:

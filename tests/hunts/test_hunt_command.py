@@ -127,9 +127,86 @@ def test_a_hunt_moves(run: Callable, release: Any) -> None:
     assert Path("m-small.hunt").is_file()
 
 
+def test_strategies_by_name(run: Callable, release: Any) -> None:
+    made = run("new", "m.hunt", str(release.path), "--like", "obj-0000", "--unlike", "obj-0100", "--json")
+    assert (made["hunt"]["strategy"], made["hunt"]["consensus"]) == ("auto", "latest")
+    made = run("new", "n.hunt", str(release.path), "--like", "obj-0000", "--strategy", "top", "--json")
+    assert made["hunt"]["strategy"] == "top"
+    page = run("next", "m.hunt", "--strategy", "linear", "--page-size", "3", "--json")
+    assert page["parts"]["strategy"] == "linear" and [one["reason"] for one in page["candidates"]] == ["likely"] * 3
+    assert run("next", "m.hunt", "--page-size", "3").count("likely") == 3
+    assert "alpha:0.3" in run("next", "m.hunt", "--alpha", "0.3", status=1)
+    assert run("next", "m.hunt", "--strategy", "alpha", "--alpha", "0.3", "--json")["alpha"] == 0.3
+    text = run("show", "m.hunt")
+    assert "strategy alpha:0.3, consensus latest" in text and "round 1: " in text
+
+
+def test_people_who_disagree(run: Callable, release: Any) -> None:
+    run("new", "m.hunt", str(release.path), "--like", "obj-0000", "--consensus", "majority")
+    run("label", "m.hunt", "obj-0001", "positive", "obj-0002", "positive", "--who", "ann")
+    run("label", "m.hunt", "obj-0001", "negative", "--negative-class", "ring", "--who", "bob")
+    found = run("disagreements", "m.hunt", "--json")
+    assert found["consensus"] == "majority" and [one["object_id"] for one in found["disagreements"]] == ["obj-0001"]
+    assert found["disagreements"][0]["verdicts"] == {"ann": "positive", "bob": "negative"}
+    assert "unsure    ann: positive, bob: negative" in run("disagreements", "m.hunt")
+    run("next", "m.hunt", "--consensus", "arbiter:bob")
+    assert "consensus arbiter:bob" in run("show", "m.hunt") and "(negatives: 1 ring)" in run("show", "m.hunt")
+    lines = run("history", "m.hunt", "--json")["history"]
+    assert [(line["event"], line["who"], line["verdict"]) for line in lines] == [
+        (3, "bob", "negative"),
+        (2, "ann", "positive"),
+        (1, "ann", "positive"),
+    ]
+    assert run("label", "m.hunt", "--undo", "--event", "3", "--who", "cy", "--json")["undone"]["verdict"] == "positive"
+    text = run("history", "m.hunt", "--last", "2")
+    assert "(undo of 3)" in text and "(undone by 4)" in text and text.count("\n") == 2
+    assert "nobody disagrees" in run("disagreements", "m.hunt")
+
+
+def test_notes(run: Callable, release: Any) -> None:
+    run("new", "m.hunt", str(release.path), "--like", "obj-0000")
+    kept = run("note", "m.hunt", "obj-0050", "a second arc", "--who", "ann", "--json")["note"]
+    assert (kept["event"], kept["row"], kept["who"]) == (1, 50, "ann")
+    assert "obj-0050" in run("note", "m.hunt", "obj-0050", "and a third")
+    shown = run("show", "m.hunt", "--json")
+    assert [note["text"] for note in shown["notes"]] == ["a second arc", "and a third"] and shown["hunt"]["notes"] == 2
+    assert "note on obj-0050 by ann: a second arc" in run("show", "m.hunt")
+
+
+def test_known_objects_are_flagged_or_left_out(run: Callable, release: Any, tmp_path: Path) -> None:
+    (tmp_path / "known.csv").write_text("name,ra,dec\nSDP.81,150.01,-4.974937\n")  # obj-0001
+    run("new", "m.hunt", str(release.path), "--like", "obj-0000")
+    page = run("next", "m.hunt", "--known", "known.csv", "--page-size", "400", "--json")
+    flags = {one["object_id"]: one["known"] for one in page["candidates"]}
+    assert flags["obj-0001"] == "known as SDP.81 (known.csv)" and set(flags.values()) == {flags["obj-0001"], ""}
+    fresh = run("next", "m.hunt", "--known", "known.csv", "--new-only", "--page-size", "400", "--json")
+    assert [one["object_id"] for one in page["candidates"] if not one["known"]] == [
+        one["object_id"] for one in fresh["candidates"]
+    ]
+    assert "known in known.csv" in fresh["parts"]["candidates"]["without"]
+    run("label", "m.hunt", "obj-0001", "positive")
+    assert "known as SDP.81" in run("show", "m.hunt", "--known", "known.csv")
+    shown = run("show", "m.hunt", "--known", "known.csv", "--known-radius", "0.001", "--json")
+    assert [line["known"] for line in shown["labels"]] == [""]
+    run("export", "m.hunt", "out.csv", "--known", "known.csv")
+    assert "SDP.81" in (tmp_path / "out.csv").read_text()
+
+
 @pytest.mark.parametrize(
     "words",
     [
+        ("label", "m.hunt", "obj-0001", "positive", "--event", "1"),
+        ("label", "m.hunt", "--undo", "--event", "7"),
+        ("new", "other.hunt", "RELEASE", "--like", "obj-0001", "--strategy", "best"),
+        ("new", "other.hunt", "RELEASE", "--like", "obj-0001", "--strategy", "top", "--alpha", "0.5"),
+        ("new", "other.hunt", "RELEASE", "--like", "obj-0001", "--consensus", "loudest"),
+        ("next", "m.hunt", "--strategy", "best"),
+        ("next", "m.hunt", "--consensus", "loudest"),
+        ("next", "m.hunt", "--new-only"),
+        ("next", "m.hunt", "--known", "missing.csv"),
+        ("note", "m.hunt", "nobody", "a text"),
+        ("note", "m.hunt", "obj-0001", " "),
+        ("history", "m.hunt", "--last", "0"),
         ("label", "m.hunt", "obj-0001"),
         ("label", "m.hunt"),
         ("label", "m.hunt", "obj-0001", "great"),
