@@ -95,7 +95,7 @@ def new(
     info = started.info()
     text = (
         f"{info.path}: a hunt in {info.release_name} ({info.count} objects) from {info.examples_positive} positive and"
-        f" {info.examples_negative} negative examples\nnext: discovery hunt next {info.path}"
+        f" {info.examples_negative} negative examples, strategy {info.strategy}\nnext: discovery hunt next {info.path}"
     )
     answer(json, {"hunt": info_document(info)}, text)
 

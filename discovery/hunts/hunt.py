@@ -14,7 +14,7 @@ from discovery.errors import HuntError
 from discovery.hunts.audit_log import audited
 from discovery.hunts.binding import check_release, object_lines
 from discovery.hunts.checks import HuntSettings, changed_settings, checked_person
-from discovery.hunts.consensus import LATEST, arbiter_of
+from discovery.hunts.consensus import arbiter_of
 from discovery.hunts.label_book import LabelBook
 from discovery.hunts.labels import Example, training_set
 from discovery.hunts.play import play, play_published
@@ -22,14 +22,7 @@ from discovery.hunts.ranking import Ranking, TrainingSet, round_seed
 from discovery.hunts.records import HuntInfo, LeftOut, Round
 from discovery.hunts.rounds import check_alpha
 from discovery.hunts.shelf import describe
-from discovery.hunts.standing import (
-    Ground,
-    Prepared,
-    Start,
-    left_out_of,
-    recorded_config,
-    recorded_left_out,
-)
+from discovery.hunts.standing import Ground, Prepared, RecordedParts, Start, left_out_of, recorded_parts
 from discovery.hunts.store import HuntStore, Snapshot, now
 from discovery.hunts.strategies import parse_strategy
 
@@ -185,16 +178,11 @@ class Hunt(LabelBook):
         recorded = rounds[round_number - 1]
         if recorded.release_id != self._bound["id"]:
             raise HuntError(f"round {round_number} was played on another release, before the hunt was moved")
-        latest = rounds[round_number - 2] if round_number > 1 else None
-        by = {"who": recorded.who, "when": recorded.when}
-        try:
-            start = self._recorded_start(recorded, latest)
-            versions = recorded.parts["versions"] if "strategy" in recorded.parts else None
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise HuntError(f"the parts of round {round_number} are not known to this version") from None
-        if versions is None:
-            return play_published(self._ground, start, **by)
-        return play(self._ground, start, **by, versions=versions)
+        parts = recorded_parts(recorded, self.release.count)
+        start = self._recorded_start(recorded, parts, rounds[round_number - 2] if round_number > 1 else None)
+        if parts.strategy is None:
+            return play_published(self._ground, start, who=recorded.who, when=recorded.when)
+        return play(self._ground, start, who=recorded.who, when=recorded.when, versions=parts.versions)
 
     # -- ranking of the whole release
 
@@ -269,24 +257,22 @@ class Hunt(LabelBook):
             left_out=left_out,
         )
 
-    def _recorded_start(self, recorded: Round, latest: Round | None) -> Start:
+    def _recorded_start(self, recorded: Round, parts: RecordedParts, latest: Round | None) -> Start:
         """What a recorded round followed from."""
-        parts = recorded.parts
-        consensus, audit = parts.get("consensus", LATEST), int(parts.get("audits", 0))
         return Start(
             number=recorded.number,
             seed=recorded.seed,
-            states=self._store.states(recorded.last_event, consensus),
+            states=self._store.states(recorded.last_event, parts.consensus),
             latest=latest,
             last_event=recorded.last_event,
-            strategy=parts.get("strategy", "alpha"),
+            strategy=parts.strategy or "alpha",
             alpha=recorded.alpha,
-            consensus=consensus,
-            page_size=int(parts["chooser"]["page_size"]),
-            audit=audit,
-            audit_rows=self._audit_rows(audit),
-            left_out=recorded_left_out(parts["candidates"]),
-            config=recorded_config(parts["ranker"]),
+            consensus=parts.consensus,
+            page_size=parts.chooser.page_size,
+            audit=parts.audits,
+            audit_rows=self._audit_rows(parts.audits),
+            left_out=parts.left_out,
+            config=parts.config,
         )
 
     def _audit_rows(self, upto: int) -> list[int]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import numpy as np
 
+from discovery.errors import HuntError
+from discovery.hunts.checks import MAX_PAGE_SIZE
+from discovery.hunts.consensus import LATEST
 from discovery.hunts.labels import Example
 from discovery.hunts.lines import Mark
 from discovery.hunts.records import LabelState, LeftOut, Round
@@ -100,19 +104,60 @@ def left_out_of(without: KnownRows | None) -> LeftOut | None:
     return LeftOut(rows=tuple(rows.tolist()), what=record["without"], sha256=tuple(record["sha256"]))
 
 
-def recorded_config(ranker: dict[str, Any]) -> RescorerConfig | None:
-    """Return the settings of a rescorer that a round records; None where another model ranked."""
-    if ranker["name"] != "mlp":
-        return None
-    return RescorerConfig(**{key: value for key, value in ranker.items() if key not in ("name", "weights")})
+class _Candidates(msgspec.Struct, frozen=True, kw_only=True):
+    without: str | None = None
+    without_rows: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
+    sha256: tuple[str, ...] = ()
 
 
-def recorded_left_out(candidates: dict[str, Any]) -> LeftOut | None:
-    """Return what a round was asked not to show."""
-    if "without" not in candidates:
-        return None
-    return LeftOut(
-        rows=tuple(map(int, candidates["without_rows"])),
-        what=candidates["without"],
-        sha256=tuple(candidates["sha256"]),
-    )
+class _Chooser(msgspec.Struct, frozen=True, kw_only=True):
+    page_size: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE_SIZE)]
+
+
+class RecordedParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay needs of a round's parts; version 1 of the file had no strategy and what follows it."""
+
+    candidates: _Candidates
+    ranker: dict[str, Any]
+    chooser: _Chooser
+    strategy: str | None = None
+    consensus: str = LATEST
+    audits: Annotated[int, msgspec.Meta(ge=0)] = 0
+    versions: dict[str, str] = {}
+
+    @property
+    def config(self) -> RescorerConfig | None:
+        """The settings of the rescorer; None where another model ranked."""
+        if self.ranker.get("name") != "mlp":
+            return None
+        settings = {key: value for key, value in self.ranker.items() if key not in ("name", "weights")}
+        try:
+            return RescorerConfig(**settings)
+        except TypeError:
+            raise HuntError(f"a rescorer with the settings {', '.join(settings)} is not known to this version") from None
+
+    @property
+    def left_out(self) -> LeftOut | None:
+        """What the round was asked not to show."""
+        asked = self.candidates
+        if asked.without is None:
+            return None
+        return LeftOut(rows=asked.without_rows, what=asked.without, sha256=asked.sha256)
+
+
+def recorded_parts(recorded: Round, count: int) -> RecordedParts:
+    """Return the parts of a recorded round, checked: a stranger may have written them.
+
+    Raises
+    ------
+    HuntError
+        They are not what this version knows, or name rows from ``count`` on.
+    """
+    unknown = f"the parts of round {recorded.number} are not known to this version"
+    try:
+        parts = msgspec.convert(recorded.parts, RecordedParts)
+    except msgspec.ValidationError as problem:
+        raise HuntError(f"{unknown}: {problem}") from None
+    if max(parts.candidates.without_rows, default=0) >= count:
+        raise HuntError(f"{unknown}: they name rows that the release does not have")
+    return parts

@@ -264,6 +264,30 @@ def test_known_objects_are_left_out_of_one_round_and_its_replay(start: Callable,
     assert [again.replay(1), again.replay(2)] == [first, second]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("$.chooser.page_size", "0"),
+        ("$.chooser", '"big"'),
+        ("$.audits", "-1"),
+        ("$.candidates.without_rows", "[400]"),
+        ("$.candidates.without_rows", "[-1]"),
+        ("$.ranker", "7"),
+        ("$.ranker", '{"name": "mlp", "hidden": 1e30}'),
+        ("$.ranker", '{"name": "mlp", "other": 1}'),
+        ("$.strategy", '"best"'),
+        ("$.consensus", '"loudest"'),
+    ],
+)
+def test_a_round_with_parts_that_a_stranger_wrote_is_not_replayed(start: Callable, change: tuple[str, str]) -> None:
+    hunt = start(strategy="top")
+    hunt.next_round("ann", without=SomeKnown(mask=np.arange(400) == 7))
+    with hunt.store.writing() as connection:
+        connection.execute("UPDATE rounds SET parts = json_set(parts, ?, json(?))", change)
+    with pytest.raises(HuntError):
+        hunt.replay(1)
+
+
 # -- named negatives
 
 
