@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +246,9 @@ def test_an_old_file_that_may_not_be_written_says_so(old: Path, monkeypatch: pyt
     )
     with pytest.raises(HuntError, match="may not be written"):
         peek_hunt(old)
+
+
+def test_many_open_an_old_file_at_once(old: Path, release: Any) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        hunts = list(pool.map(lambda who: open_hunt(old, release).label(50, "unsure", who=who), "abcdefgh"))
+    assert sorted(hunts) == list(range(25, 33)) and version_of(old) == 2
