@@ -85,7 +85,7 @@ def label(
         _answer_undo(opened, person, event, json)
         return
     requests = [label_request(opened, **line) for line in given]
-    requests += rest_requests(opened, requests, rest, reason) if rest is not None else []
+    requests += rest_requests(opened, requests, rest, negative_class, reason) if rest is not None else []
     if not requests:
         raise HuntError(
             "give OBJECT_ID VERDICT, --positive ID, --negative ID, --rest VERDICT or --labels FILE"

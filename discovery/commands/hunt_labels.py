@@ -50,7 +50,7 @@ def label_request(
 
 
 def rest_requests(
-    hunt: Hunt, requests: list[LabelRequest], verdict: str, reason: str | None
+    hunt: Hunt, requests: list[LabelRequest], verdict: str, negative_class: str | None, reason: str | None
 ) -> list[LabelRequest]:
     """Ask for a label on what the latest round showed and nobody has labelled."""
     latest = hunt.round()
@@ -64,4 +64,5 @@ def rest_requests(
         for row, name in zip(latest.rows.tolist(), latest.object_ids, strict=True)
         if 0 <= row not in done
     ]
-    return [label_request(hunt, object_id=name, verdict=verdict, reason=reason) for name in left]
+    named = {"negative_class": negative_class if verdict == "negative" else None, "reason": reason}
+    return [label_request(hunt, object_id=name, verdict=verdict, **named) for name in left]

@@ -163,6 +163,13 @@ def test_people_who_disagree(run: Callable, release: Any) -> None:
     assert "nobody disagrees" in run("disagreements", "m.hunt")
 
 
+def test_the_rest_of_a_page_gets_its_class(run: Callable, release: Any) -> None:
+    run("new", "m.hunt", str(release.path), "--like", "obj-0000", "--page-size", "4")
+    names = [one["object_id"] for one in run("next", "m.hunt", "--json")["candidates"]]
+    run("label", "m.hunt", names[0], "positive", "--rest", "negative", "--negative-class", "spiral")
+    assert run("show", "m.hunt", "--json")["hunt"]["negative_classes"] == {"spiral": 3}
+
+
 def test_notes(run: Callable, release: Any) -> None:
     run("new", "m.hunt", str(release.path), "--like", "obj-0000")
     kept = run("note", "m.hunt", "obj-0050", "a second arc", "--who", "ann", "--json")["note"]
