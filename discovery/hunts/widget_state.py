@@ -1,0 +1,96 @@
+"""What the notebook's widget shows of a hunt, as plain values that travel to the browser."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from discovery.errors import DiscoveryError
+from discovery.render import stamp_png, upright
+
+if TYPE_CHECKING:
+    from discovery.hunts.hunt import Hunt
+    from discovery.hunts.records import HistoryLine, Round
+    from discovery.known import KnownRows
+
+STAMP_PIXELS = 144
+HISTORY_SHOWN = 100
+
+
+def page_state(hunt: Hunt, played: Round | None, known: KnownRows | None) -> dict[str, Any]:
+    """Return the page of a round: what was played, and one card a stamp with its picture as a data URL.
+
+    An object that a move did not find has no card; a stamp that cannot be read says so in its place.
+    """
+    return {
+        "hunt": hunt.path.stem,
+        "release": hunt.release.name,
+        "file": f"{hunt.path.stem}.csv",
+        "round": 0 if played is None else played.number,
+        "why": "The first round shows what looks most like the examples." if played is None else played.why,
+        "cards": [] if played is None else _cards(hunt, played, known),
+    }
+
+
+def standing_state(hunt: Hunt, audit: list[str]) -> dict[str, Any]:
+    """Return what changes with every label: verdicts, counts, curve, negative classes, history, and the audit's lines."""
+    counts, (given, found) = hunt.counts(), hunt.curve()
+    return {
+        "verdicts": {
+            str(row): {"verdict": state.verdict, "negative_class": state.negative_class}
+            for row, state in hunt.labels().items()
+        },
+        "counts": {
+            name: getattr(counts, name) for name in ("positive", "negative", "unsure", "skipped")
+        },
+        "curve": {"given": given.tolist(), "found": found.tolist()},
+        "negative_classes": list(hunt.negative_classes()),
+        "audit": audit,
+        "history": [_history(line) for line in hunt.history()[:HISTORY_SHOWN]],
+    }
+
+
+def audit_text(report: Any, waiting: int) -> list[str]:
+    """Return what an audit says, in lines."""
+    return [f"{waiting} stamps of the audit wait for a label"]
+
+
+def _cards(hunt: Hunt, played: Round, known: KnownRows | None) -> list[dict[str, Any]]:
+    lines = zip(
+        played.rows.tolist(), played.object_ids, played.scores.tolist(), played.reasons, strict=True
+    )
+    return [
+        {
+            "row": row,
+            "object_id": object_id,
+            "score": f"{score:.3f}" if np.isfinite(score) else "",
+            "reason": reason,
+            "known": "" if known is None else known.flag(row),
+            **_picture(hunt, row),
+        }
+        for row, object_id, score, reason in lines
+        if row >= 0
+    ]
+
+
+def _picture(hunt: Hunt, row: int) -> dict[str, str]:
+    try:
+        png = stamp_png(upright(hunt.release.stamp(row)), size_pixels=STAMP_PIXELS, scale_bar=True)
+    except DiscoveryError as problem:
+        return {"picture": "", "problem": str(problem)}
+    return {"picture": f"data:image/png;base64,{base64.b64encode(png).decode()}", "problem": ""}
+
+
+def _history(line: HistoryLine) -> dict[str, Any]:
+    verdict = line.negative_class or line.verdict
+    return {
+        "event": line.event,
+        "object_id": line.object_id,
+        "what": f"undo: {verdict}" if line.is_undo else verdict,
+        "who": line.who,
+        "when": line.when[:19].replace("T", " "),
+        "undone": line.undone_by is not None,
+        "undoable": line.undone_by is None and not line.is_undo,
+    }
