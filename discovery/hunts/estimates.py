@@ -1,0 +1,260 @@
+"""How many targets a set of objects holds, from labels on samples of it. Pure statistics: scores and truths in, intervals out.
+
+A hunt ranks objects by score. An audit draws some of those whose truth is unknown, stratum by stratum, each stratum with
+its own density. Any range of scores then has, for each audit, a *frame* (the objects that the audit could have drawn), of
+which it drew some at random: a probability sample for good, whatever is labelled later.
+
+* The rate in a range is the mean of the sample weighted by 1 / density; its size is Kish's effective one, (sum w)^2 /
+  sum w^2 (Kish 1965), divided by 1 - n/N for the finite frame (Cochran 1977, 2.6; Korn & Graubard 1998).
+* The unknown number of targets t in the range follows the beta posterior of that rate without prior counts, Beta(x, n - x),
+  cut to what is possible: the frame held as many targets as are known in it by now, plus t. Several audits multiply.
+* Ranges add up. The upper limit counts one target more, the lower one target less, in the range where one object stands for
+  the most: once, not in every range (Fay & Feuer 1997, sums of Poisson counts with weights). For a single range these are
+  the limits of Clopper & Pearson (1934); for several they are their melding (Fay, Proschan & Brittain 2015).
+* The interval is the mid-p one: half of the draws with the unit, half without it (Fay & Kim 2017).
+
+Sources: Kish, Survey Sampling (1965); Cochran, Sampling Techniques (1977); Korn & Graubard, Survey Methodology 24, 193
+(1998); Fay & Feuer, Statistics in Medicine 16, 791 (1997); Fay, Proschan & Brittain, Biometrics 71, 146 (2015); Fay & Kim,
+Biometrical Journal 59, 377 (2017).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+LEVEL = 0.95
+DRAWS = 2000
+NODES = 801
+_ANGLES = np.linspace(0.0, np.pi / 2, NODES)
+_SHARES = np.sin(_ANGLES) ** 2  # nodes as wide apart as a rate is uncertain: the arcsine transform
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """An estimate with its 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """What one audit says of one range of scores.
+
+    Attributes
+    ----------
+    size : int
+        Objects of the range that the audit could have drawn.
+    known : int
+        Targets among them that are known by now, by the audit or otherwise.
+    drawn : float
+        Effective size of the sample in the range; 0 for none.
+    rate : float
+        Weighted share of targets in the sample.
+    """
+
+    size: int
+    known: int
+    drawn: float
+    rate: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """One range of scores: its ``unknown`` objects, those among them that no audit speaks for, and the audits' words."""
+
+    unknown: int
+    blind: int = 0
+    frames: tuple[Frame, ...]
+
+    @property
+    def covered(self) -> int:
+        """Unknown objects that an audit speaks for."""
+        return self.unknown - self.blind
+
+    @property
+    def drawn(self) -> float:
+        """Effective size of all samples."""
+        return sum(frame.drawn for frame in self.frames)
+
+    @property
+    def positive(self) -> float:
+        """Effective number of targets in the samples."""
+        return sum(frame.drawn * frame.rate for frame in self.frames)
+
+    @property
+    def expected(self) -> float:
+        """Targets among the unknown objects by the samples alone; 0 without a sample."""
+        if not self.drawn:
+            return 0.0
+        left = sum(frame.drawn * (frame.size * frame.rate - frame.known) for frame in self.frames) / self.drawn
+        return min(max(left, 0.0), float(self.covered))
+
+    @property
+    def unit(self) -> float:
+        """Objects for which one drawn object stands."""
+        return self.covered / self.drawn if self.drawn else math.inf
+
+    def scaled(self, factor: float) -> Piece:
+        """Return the piece as it would be with so many times the labels, their rates staying the same."""
+        frames = tuple(replace(frame, drawn=frame.drawn * factor) for frame in self.frames)
+        return replace(self, frames=frames)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AuditSample:
+    """One audit: what it could draw, and what it drew and somebody judged.
+
+    Attributes
+    ----------
+    frame : numpy.ndarray
+        (N,) scores of the objects that it could draw.
+    known : numpy.ndarray
+        (k,) scores of those among them that are known to be targets now.
+    scores, positive, weights : numpy.ndarray
+        (n,) of the judged sample: score, is it a target, and 1 / density of its stratum.
+    """
+
+    frame: np.ndarray
+    known: np.ndarray
+    scores: np.ndarray
+    positive: np.ndarray
+    weights: np.ndarray
+
+
+class Evidence:
+    """The unknown objects of a hunt and its audits, cut by score.
+
+    Parameters
+    ----------
+    unknown : numpy.ndarray
+        (U,) scores of all objects without a verdict.
+    samples : sequence of AuditSample
+        The audits.
+    blind : numpy.ndarray, optional
+        Scores of those unknown objects that are in no audit's frame.
+    """
+
+    def __init__(
+        self, unknown: np.ndarray, samples: Sequence[AuditSample], blind: np.ndarray | None = None
+    ) -> None:
+        self.unknown = np.sort(unknown)
+        self._blind = np.sort(blind) if blind is not None else np.empty(0)
+        self._frames = [(np.sort(one.frame), np.sort(one.known), one) for one in samples]
+
+    @property
+    def judged(self) -> int:
+        """Objects that the audits drew and somebody judged."""
+        return sum(len(sample.scores) for _, _, sample in self._frames)
+
+    def judged_in(self, low: float, high: float) -> int:
+        """Return how many of them have scores in [low, high)."""
+        return sum(int(((one.scores >= low) & (one.scores < high)).sum()) for _, _, one in self._frames)
+
+    def piece(self, low: float, high: float) -> Piece:
+        """Return the range of scores [low, high)."""
+        frames = []
+        for frame, known, sample in self._frames:
+            size = _within(frame, low, high)
+            inside = (sample.scores >= low) & (sample.scores < high)
+            if size and inside.any():
+                frames.append(_frame(size, _within(known, low, high), sample.positive[inside], sample.weights[inside]))
+        unknown = _within(self.unknown, low, high)
+        blind = _within(self._blind, low, high) if frames else unknown
+        return Piece(unknown=unknown, blind=blind, frames=tuple(frames))
+
+
+def targets_among(pieces: Sequence[Piece], seed: int = 0) -> np.ndarray:
+    """Draw the number of targets among the unknown objects of several pieces, (2 * DRAWS,) float64.
+
+    The first half has the lower unit taken off, the second half the upper one put on; quantiles of both together are the
+    limits. Objects that no audit speaks for are none in the first half and all targets in the second.
+    """
+    rng = np.random.default_rng(seed)
+    seen = [piece for piece in pieces if piece.frames and piece.covered]
+    blind = sum(piece.blind for piece in pieces)
+    places = [(rng.permutation(DRAWS) + 0.5) / DRAWS for _ in seen]  # one value in each of DRAWS equal steps
+    base = [_draw(piece, place, 0, 0) for piece, place in zip(seen, places, strict=True)]
+    total = np.sum(base, axis=0) if base else np.zeros(DRAWS)
+    lower, upper = total, total + blind
+    heaviest = max(range(len(seen)), key=lambda at: seen[at].unit, default=None)
+    if heaviest is not None:
+        upper = upper - base[heaviest] + _draw(seen[heaviest], places[heaviest], 1, 0)
+    found = [at for at, piece in enumerate(seen) if piece.positive > 0]
+    if found:
+        at = max(found, key=lambda at: seen[at].unit)
+        lower = lower - base[at] + _draw(seen[at], places[at], 0, 1)
+    return np.concatenate([lower, upper])
+
+
+def count_interval(pieces: Sequence[Piece], known: int = 0, draws: np.ndarray | None = None) -> Interval:
+    """Return the number of targets among the unknown objects of the pieces, plus ``known`` ones; limits are whole."""
+    low, high = limits(targets_among(pieces) if draws is None else draws)
+    most = sum(piece.unknown for piece in pieces)
+    low, high = max(math.floor(low + 1e-6), 0), min(math.ceil(high - 1e-6), most)
+    expected = sum(piece.expected for piece in pieces)
+    return Interval(estimate=known + min(max(expected, low), high), low=known + low, high=known + high)
+
+
+def share_interval(draws: np.ndarray, estimate: float) -> Interval:
+    """Return an estimate with the limits of its draws."""
+    low, high = limits(draws)
+    return Interval(estimate=min(max(estimate, low), high), low=low, high=high)
+
+
+def limits(draws: np.ndarray) -> tuple[float, float]:
+    """Return the two quantiles that leave 2.5 % on either side."""
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def plain_interval(size: int, drawn: int, positive: int) -> Interval:
+    """Return the number of targets among ``size`` objects of which ``drawn`` were drawn at random: what an audit must beat.
+
+    The same mid-p method with a single stratum; the targets drawn are counted.
+    """
+    frame = _frame(size, positive, np.arange(drawn) < positive, np.ones(drawn))
+    return count_interval([Piece(unknown=size - drawn, frames=(frame,))], known=positive)
+
+
+def _frame(size: int, known: int, positive: np.ndarray, weights: np.ndarray) -> Frame:
+    """The weighted rate and the effective size of a sample of a finite frame."""
+    effective = weights.sum() ** 2 / (weights**2).sum()
+    finite = max(1 - len(positive) / size, 1 / (size + 1))
+    rate = float(weights[positive].sum() / weights.sum())
+    return Frame(size=size, known=known, drawn=float(effective / finite), rate=rate)
+
+
+def _draw(piece: Piece, places: np.ndarray, plus: int, minus: int) -> np.ndarray:
+    """Quantiles of the targets among the unknown, with prior counts of targets and others added."""
+    counts = piece.covered * _SHARES
+    first = max(piece.frames, key=lambda frame: frame.size)
+    log_density = np.zeros(NODES)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for frame in piece.frames:
+            rate = np.clip((frame.known + counts) / frame.size, 0.0, 1.0)
+            yes, no = frame.drawn * frame.rate, frame.drawn * (1 - frame.rate)
+            if frame is first:
+                yes, no = yes + plus - 1, no + minus - 1
+            log_density += _times(yes, np.log(rate)) + _times(no, np.log1p(-rate))
+    if np.isposinf(log_density[0]):
+        return np.zeros(len(places))
+    if np.isposinf(log_density[-1]):
+        return np.full(len(places), float(piece.covered))
+    density = np.exp(log_density - log_density[np.isfinite(log_density)].max(initial=-np.inf))
+    mass = np.diff(counts) * (density[1:] + density[:-1]) / 2
+    return np.interp(places, np.concatenate([[0.0], np.cumsum(mass)]) / mass.sum(), counts)
+
+
+def _times(factor: float, logarithm: np.ndarray) -> np.ndarray:
+    return np.zeros(len(logarithm)) if factor == 0 else factor * logarithm
+
+
+def _within(ordered: np.ndarray, low: float, high: float) -> int:
+    ends = np.searchsorted(ordered, [low, high], side="left")
+    return int(ends[1] - ends[0])
