@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,21 +18,18 @@ import numpy as np
 
 from discovery.errors import HuntError
 from discovery.hunts.audit_design import (
-    OUTSIDE,
     AuditDesign,
-    allocated,
-    blended_rates,
+    design_audit,
     draw_strata,
-    guessed_rates,
     read_design,
+    sample_of,
     strata_bounds,
-    strata_of,
 )
 from discovery.hunts.audit_log import AuditLine, AuditMark, add_audit, audit_lines, audited
 from discovery.hunts.audit_report import AuditReport, Progress, make_report
 from discovery.hunts.binding import object_lines
 from discovery.hunts.checks import checked_person
-from discovery.hunts.estimates import AuditSample, Evidence
+from discovery.hunts.estimates import Evidence
 from discovery.hunts.ranking import Ranking
 from discovery.hunts.store import now
 
@@ -85,7 +81,17 @@ def draw_audit(hunt: Hunt, labels: int = 100, *, who: str, seed: int | None = No
     if not free.any():
         raise HuntError("every object that this hunt may show has a label; nothing is left to audit")
     seed = _seed(hunt, seen.audit + 1) if seed is None else seed
-    design = _design(hunt, ground, ranking, free, labels)
+    scores = ranking.order_scores.astype(np.float64)
+    design = design_audit(
+        scores,
+        free,
+        labels,
+        share=_latest_share(hunt),
+        bounds=ground.bounds(ranking),
+        earlier=ground.evidence(scores),
+        strategy=hunt.strategy,
+        model=ranking.model,
+    )
     rows = draw_strata(design.members, np.array(design.drawn), seed)
     objects = [
         {**line, "stratum": int(design.members[row]), "score": float(ranking.order_scores[row])}
@@ -132,7 +138,7 @@ def report(hunt: Hunt, *, completeness: float = 0.9, ranking: Ranking | None = N
         ground.evidence(scores),
         known=int(ground.targets.sum()),
         objects=int((ground.counted & ~ground.left_out).sum()),
-        bounds=ground.bounds(ranking, ground.unknown),
+        bounds=ground.bounds(ranking) or strata_bounds(scores[ground.unknown]),
         progress=ground.progress,
         wished=completeness,
     )
@@ -175,58 +181,22 @@ class _Ground:
             waiting=int((here & ~self.judged & ~skipped).sum()),
         )
 
-    def bounds(self, ranking: Ranking, unknown: np.ndarray) -> tuple[float, ...]:
-        """The strata of the latest audit while its ranking holds, else new ones."""
-        if self.lines and self.lines[-1].digest == ranking.digest:
-            return self.designs[-1].bounds
-        return strata_bounds(ranking.order_scores[unknown].astype(np.float64))
+    def bounds(self, ranking: Ranking) -> tuple[float, ...] | None:
+        """The strata of the latest audit while its ranking holds."""
+        holds = bool(self.lines) and self.lines[-1].digest == ranking.digest
+        return self.designs[-1].bounds if holds else None
 
     def evidence(self, scores: np.ndarray) -> Evidence:
         """What the audits say, by score."""
         samples, covered = [], np.zeros(len(scores), dtype=bool)
         for line, design in zip(self.lines, self.designs, strict=True):
-            rows = np.array([row for row, mark in self.marks.items() if mark.audit == line.number], dtype=np.int64)
-            rows = rows[self.judged[rows]]
-            strata = design.members[rows]
-            counts = np.bincount(strata, minlength=len(design.sizes))
-            frame = design.members != OUTSIDE
-            frame[frame] = counts[design.members[frame]] > 0  # strata without a judged stamp are not spoken for
-            frame &= self.counted & ~self.left_out
-            covered |= frame
-            samples.append(
-                AuditSample(
-                    frame=scores[frame],
-                    known=scores[frame & self.targets],
-                    scores=scores[rows],
-                    positive=self.targets[rows],
-                    weights=(np.array(design.sizes) / np.maximum(counts, 1))[strata],
-                )
+            rows = [row for row, mark in self.marks.items() if mark.audit == line.number and self.judged[row]]
+            sample, frame = sample_of(
+                design, np.array(rows, dtype=np.int64), scores, self.targets, self.counted & ~self.left_out
             )
+            samples.append(sample)
+            covered |= frame
         return Evidence(scores[self.unknown], samples, blind=scores[self.unknown & ~covered])
-
-
-def _design(hunt: Hunt, ground: _Ground, ranking: Ranking, free: np.ndarray, labels: int) -> AuditDesign:
-    scores = ranking.order_scores.astype(np.float64)
-    bounds = ground.bounds(ranking, free)
-    strata = strata_of(scores, bounds)
-    sizes = np.bincount(strata[free], minlength=len(bounds) + 1)
-    edges = [np.inf, *bounds, -np.inf]
-    evidence = ground.evidence(scores)
-    earlier = [evidence.piece(low, high) for high, low in pairwise(edges)]
-    before = np.array([piece.drawn for piece in earlier])
-    rates = np.array([piece.positive / piece.drawn if piece.drawn else 0.0 for piece in earlier])
-    guess = blended_rates(guessed_rates(sizes, _latest_share(hunt)), rates, before)
-    counts = allocated(sizes, guess, labels, before)
-    members = np.where(free, strata, OUTSIDE).astype(np.uint8)
-    return AuditDesign(
-        bounds=bounds,
-        sizes=tuple(sizes.tolist()),
-        drawn=tuple(counts.tolist()),
-        guess=tuple(guess.tolist()),
-        members=members,
-        strategy=hunt.strategy,
-        model=ranking.model,
-    )
 
 
 def _latest_share(hunt: Hunt) -> float:

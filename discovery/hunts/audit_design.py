@@ -17,11 +17,13 @@ from __future__ import annotations
 import base64
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from discovery.errors import HuntError
+from discovery.hunts.estimates import AuditSample, Evidence
 
 FIRST = 100 / 3
 """Ranks of the highest stratum; rank 100 is an edge."""
@@ -109,6 +111,91 @@ def read_design(document: dict[str, Any], count: int) -> AuditDesign:
         )
     except (KeyError, TypeError, ValueError, zlib.error) as problem:
         raise HuntError(f"the design of an audit in the hunt file is damaged: {problem}") from None
+
+
+def design_audit(
+    scores: np.ndarray,
+    free: np.ndarray,
+    labels: int,
+    *,
+    share: float,
+    bounds: tuple[float, ...] | None = None,
+    earlier: Evidence | None = None,
+    strategy: str = "",
+    model: dict[str, Any] | None = None,
+) -> AuditDesign:
+    """Plan an audit.
+
+    Parameters
+    ----------
+    scores : numpy.ndarray
+        (N,) of the present ranking.
+    free : numpy.ndarray
+        (N,) bool: what can be drawn.
+    labels : int
+        How many to draw.
+    share : float
+        Share of targets that the hunt meets at the top of its ranking.
+    bounds : tuple of float, optional
+        Strata to keep; new ones by default.
+    earlier : Evidence, optional
+        What earlier audits say, by the same scores.
+    """
+    bounds = strata_bounds(scores[free]) if bounds is None else bounds
+    strata = strata_of(scores, bounds)
+    sizes = np.bincount(strata[free], minlength=len(bounds) + 1)
+    before, rates = np.zeros(len(sizes)), np.zeros(len(sizes))
+    if earlier is not None:
+        pieces = [earlier.piece(low, high) for high, low in pairwise([np.inf, *bounds, -np.inf])]
+        before = np.array([piece.drawn for piece in pieces])
+        rates = np.array([piece.positive / piece.drawn if piece.drawn else 0.0 for piece in pieces])
+    guess = blended_rates(guessed_rates(sizes, share), rates, before)
+    counts = allocated(sizes, guess, labels, before)
+    return AuditDesign(
+        bounds=bounds,
+        sizes=tuple(sizes.tolist()),
+        drawn=tuple(counts.tolist()),
+        guess=tuple(guess.tolist()),
+        members=np.where(free, strata, OUTSIDE).astype(np.uint8),
+        strategy=strategy,
+        model=model or {},
+    )
+
+
+def sample_of(
+    design: AuditDesign, rows: np.ndarray, scores: np.ndarray, targets: np.ndarray, counted: np.ndarray
+) -> tuple[AuditSample, np.ndarray]:
+    """Return what an audit says now, and the objects that it speaks for.
+
+    Parameters
+    ----------
+    rows : numpy.ndarray
+        (n,) int64: what it drew and somebody judged; the rest of what it drew is taken to be like these.
+    scores : numpy.ndarray
+        (N,) of the present ranking.
+    targets, counted : numpy.ndarray
+        (N,) bool: known targets, and all that counts.
+
+    Returns
+    -------
+    AuditSample
+        Its sample by the present scores.
+    numpy.ndarray
+        (N,) bool: its frame, without strata of which nobody judged a stamp yet.
+    """
+    strata = design.members[rows]
+    judged = np.bincount(strata, minlength=len(design.sizes))
+    frame = design.members != OUTSIDE
+    frame[frame] = judged[design.members[frame]] > 0
+    frame &= counted
+    sample = AuditSample(
+        frame=scores[frame],
+        known=scores[frame & targets],
+        scores=scores[rows],
+        positive=targets[rows],
+        weights=(np.array(design.sizes) / np.maximum(judged, 1))[strata],
+    )
+    return sample, frame
 
 
 def strata_bounds(scores: np.ndarray) -> tuple[float, ...]:

@@ -23,6 +23,7 @@ def draw_report(report: AuditReport, path: Path) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     if path.suffix.lower() not in PICTURES:
         raise HuntError(f"{path} is no picture's name; end it with one of {', '.join(PICTURES)}")
@@ -39,16 +40,27 @@ def draw_report(report: AuditReport, path: Path) -> None:
     for name, colour, values in (("purity", _PURITY, purity), ("completeness", _COMPLETENESS, completeness)):
         _band(axes, lengths, values, name, colour)
     axes.axhline(report.wished, color="0.5", linestyle=":", linewidth=1)
-    axes.annotate(f"wished {report.wished:.0%}", (lengths[0], report.wished), xytext=(2, 3), textcoords="offset points", color="0.35", fontsize=8)
+    axes.annotate(
+        f"wished {report.wished:.0%}",
+        (1.0, report.wished),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, -3),
+        textcoords="offset points",
+        color="0.35",
+        fontsize=8,
+    )
     axes.set_xscale("log")
     axes.set_xlim(lengths[0], lengths[-1])
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value < 1e6 else f"{value:.0e}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(0, 1.02)
-    axes.set_xlabel(f"objects on the list: {report.known} known targets, then the unlabelled from the highest score down")
+    axes.set_xlabel(f"objects on the list: {report.known} known targets, then unlabelled ones by score")
     axes.set_ylabel("share (estimate, 95 %)")
     axes.set_title(_title(report), fontsize=10)
     axes.grid(color="0.9", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.6))
     figure.savefig(path, dpi=130)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -142,7 +142,7 @@ def make_report(
         targets=targets,
         completeness=completeness,
         lower_bound_only=targets.low <= known,
-        curve=tuple(_curve(evidence, ranges, pieces, known)),
+        curve=tuple(_widened(_curve(evidence, ranges, pieces, known))),
         next_labels=count,
         expected=_expected(evidence, ranges, pieces, count),
         wished=wished,
@@ -218,6 +218,18 @@ def _curve(
             if all(piece.frames or not piece.unknown for piece in (above[-1], below[0])):
                 cuts.append(_cut(evidence, cut, above, below, known))
     return [cut for cut in cuts if cut.objects]
+
+
+def _widened(cuts: list[CutEstimate]) -> list[CutEstimate]:
+    """Completeness cannot fall as the list grows: limits that do are widened until they do not."""
+    if not cuts:
+        return []
+    lows = np.minimum.accumulate([cut.completeness.low for cut in cuts][::-1])[::-1]
+    highs = np.maximum.accumulate([cut.completeness.high for cut in cuts])
+    return [
+        replace(cut, completeness=replace(cut.completeness, low=float(low), high=float(high)))
+        for cut, low, high in zip(cuts, lows, highs, strict=True)
+    ]
 
 
 def _cut(evidence: Evidence, cut: float, above: list[Piece], below: list[Piece], known: int) -> CutEstimate:
