@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cyclopts import App
 
 from discovery.commands.hunt_answers import answer, info_document, round_document, round_text
 from discovery.commands.hunt_options import Files, Json, Several, opened_hunt, person_name, prompts_of
 from discovery.commands.known_options import KnownFiles, KnownRadius, NewOnly, matched_known
-
-if TYPE_CHECKING:
-    from discovery.hunts import Hunt
 
 app = App(name="hunt", help="Label galaxies round by round until enough of a kind are found.")
 
@@ -33,6 +29,7 @@ def new(
     where: str | None = None,
     flagged: bool = True,
     consensus: str = "latest",
+    stopper: str = "never",
     seed: int = 0,
     who: str | None = None,
     json: Json = False,
@@ -67,6 +64,8 @@ def new(
         Show stars and flagged objects too.
     consensus
         What holds when several people label: latest, majority or arbiter:NAME.
+    stopper
+        Advises to stop: never, dry:N (after N pages without a positive), or hypergeometric:R (a recall of R is likely).
     seed
         Of everything drawn at random.
     who
@@ -90,6 +89,7 @@ def new(
         where=where,
         flagged=flagged,
         consensus=consensus,
+        stopper=stopper,
         who=person_name(who),
     )
     info = started.info()
@@ -109,6 +109,7 @@ def next_(
     strategy: str | None = None,
     alpha: float | None = None,
     consensus: str | None = None,
+    stopper: str | None = None,
     known: KnownFiles = None,
     known_radius: KnownRadius = None,
     new_only: NewOnly = False,
@@ -131,6 +132,8 @@ def next_(
         Change alpha from this round on, in a hunt that plays the published rule.
     consensus
         Change what holds when several people label: latest, majority or arbiter:NAME.
+    stopper
+        Change what advises to stop: never, dry:N or hypergeometric:R.
     known
         Tables of known objects (csv, FITS, VOTable, Parquet; ra and dec): shown as "known as ...".
     known_radius
@@ -148,7 +151,11 @@ def next_(
     """
     opened, person = opened_hunt(hunt, release), person_name(who)
     rows = matched_known(opened.release, known, known_radius, new_only)
-    _change(opened, strategy, alpha, consensus, person)
+    if strategy is not None or alpha is not None:
+        from discovery.hunts import chosen_strategy
+
+        chosen_strategy(opened.strategy if strategy is None else strategy, alpha)
+    opened.change(person, strategy=strategy, alpha=alpha, consensus=consensus, stopper=stopper)
     played = opened.next_round(person, page_size, without=rows if new_only else None)
     if contact_sheet is not None and not played.exhausted:
         from discovery.render import contact_sheet as draw
@@ -173,17 +180,3 @@ for _name, _target, _help in (
     ("bench", "hunt_simulate:bench", "Play a table of data sets and strategies."),
 ):
     app.command(f"discovery.commands.{_target}", name=_name, help=_help)
-
-
-def _change(hunt: Hunt, strategy: str | None, alpha: float | None, consensus: str | None, who: str) -> None:
-    """Change the settings that are given; nothing when strategy and alpha do not fit."""
-    if strategy is not None or alpha is not None:
-        from discovery.hunts import chosen_strategy
-
-        chosen_strategy(hunt.strategy if strategy is None else strategy, alpha)
-    if consensus is not None:
-        hunt.set_consensus(consensus, who)
-    if strategy is not None:
-        hunt.set_strategy(strategy, who)
-    if alpha is not None:
-        hunt.set_alpha(alpha, who)

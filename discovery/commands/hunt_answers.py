@@ -34,6 +34,7 @@ def round_document(played: Round, known: KnownRows | None = None) -> dict[str, A
         "round": played.number,
         "strategy": played.strategy,
         "why": played.why,
+        "advice": played.advice,
         "alpha": played.alpha,
         "positives": played.positives,
         "negatives": played.negatives,
@@ -66,7 +67,7 @@ def round_text(played: Round, known: KnownRows | None = None) -> str:
     for line in round_document(played, known)["candidates"]:
         score = " " * 8 if line["score"] is None else f"{line['score']:8.4f}"
         lines.append(f"{line['object_id']:<32} {score} {line['reason']:<9} {line.get('known', '')}".rstrip())
-    return "\n".join(lines)
+    return "\n".join([*lines, f"time to stop: {played.advice}"] if played.advice else lines)
 
 
 def counted(counts: Counts) -> str:

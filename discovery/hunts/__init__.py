@@ -1,5 +1,6 @@
 """Hunts: a person labels, round by round, until enough galaxies of a kind are found."""
 
+from discovery.hunts.choices import chosen_strategy
 from discovery.hunts.hunt import Hunt
 from discovery.hunts.labels import Example, LabelRequest
 from discovery.hunts.move import move_hunt
@@ -20,7 +21,7 @@ from discovery.hunts.records import (
 )
 from discovery.hunts.shelf import list_hunts, peek_hunt, remembered_release
 from discovery.hunts.standing import Prepared
-from discovery.hunts.start import chosen_strategy, new_hunt, open_hunt
+from discovery.hunts.start import new_hunt, open_hunt
 
 __all__ = [
     "VERDICTS",

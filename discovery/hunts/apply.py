@@ -104,7 +104,7 @@ def _taught(
             for line in _examples(hunt, [state for state in states if state.verdict in TEACHING], names):
                 insert(connection, "examples", **line)
     if where is not None:
-        moved.store.change_setting("where", where.strip() or None, who)
+        moved.store.change_settings({"where": where.strip() or None}, who)
     applied = open_hunt(moved.path, moved.release)
     teaching = {example.object_id for example in applied.usable_examples if example.row is None}
     said = [state for state in applied.lost_labels() if state.verdict in TEACHING]

@@ -30,6 +30,7 @@ class HuntSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
     flagged: bool
     strategy: Annotated[str, msgspec.Meta(min_length=1, max_length=2 * MAX_NAME)] = "alpha"
     consensus: Annotated[str, msgspec.Meta(max_length=2 * MAX_NAME)] = "latest"
+    stopper: Annotated[str, msgspec.Meta(max_length=MAX_NAME)] = "never"
 
 
 def checked_settings(values: dict[str, Any]) -> HuntSettings:

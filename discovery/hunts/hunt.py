@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,15 +15,14 @@ from discovery.errors import HuntError
 from discovery.hunts.audit_log import audited
 from discovery.hunts.binding import check_release, object_lines
 from discovery.hunts.checks import HuntSettings, changed_settings, checked_person
-from discovery.hunts.consensus import arbiter_of
+from discovery.hunts.choices import checked_choices
 from discovery.hunts.label_book import LabelBook
 from discovery.hunts.labels import Example, training_set
 from discovery.hunts.play import play, play_published
 from discovery.hunts.ranking import Ranking, TrainingSet, round_seed
-from discovery.hunts.records import HuntInfo, LeftOut, Round
-from discovery.hunts.rounds import check_alpha
+from discovery.hunts.records import HuntInfo, Round
 from discovery.hunts.shelf import describe
-from discovery.hunts.standing import Ground, Prepared, RecordedParts, Start, left_out_of, recorded_parts
+from discovery.hunts.standing import Ground, LeftOut, Prepared, RecordedParts, Start, left_out_of, recorded_parts
 from discovery.hunts.store import HuntStore, Snapshot, now
 from discovery.hunts.strategies import parse_strategy
 
@@ -77,22 +77,29 @@ class Hunt(LabelBook):
 
     # -- settings, which hold from the next round on
 
+    def change(self, who: str, **choices: Any) -> None:
+        """Change strategy, alpha, consensus and stopper (see `new_hunt`) as far as they are given: all of it or nothing.
+
+        Raises
+        ------
+        HuntError
+            There is no such strategy, rule or stopper, or alpha is out of range.
+        """
+        checked = checked_choices(**choices)
+        changed_settings(self.settings(), **checked)
+        self._store.change_settings(checked, who)
+
     def set_alpha(self, alpha: float, who: str) -> None:
         """Change the threshold of the alpha rule."""
-        check_alpha(alpha)
-        self._store.change_setting("alpha", alpha, who)
+        self.change(who, alpha=alpha)
 
     def set_strategy(self, strategy: str, who: str) -> None:
         """Change how rounds rank and choose; see `discovery.hunts.strategies`."""
-        parse_strategy(strategy)
-        self._change("strategy", strategy.strip(), who)
+        self.change(who, strategy=strategy)
 
     def set_consensus(self, consensus: str, who: str) -> None:
         """Change what holds when several people label: ``latest``, ``majority`` or ``arbiter:NAME``."""
-        arbiter = arbiter_of(consensus)
-        if arbiter is not None:
-            checked_person(arbiter)
-        self._change("consensus", consensus, who)
+        self.change(who, consensus=consensus)
 
     # -- rounds
 
@@ -179,7 +186,7 @@ class Hunt(LabelBook):
         if recorded.release_id != self._bound["id"]:
             raise HuntError(f"round {round_number} was played on another release, before the hunt was moved")
         parts = recorded_parts(recorded, self.release.count)
-        start = self._recorded_start(recorded, parts, rounds[round_number - 2] if round_number > 1 else None)
+        start = self._recorded_start(recorded, parts, rounds[: round_number - 1])
         if parts.strategy is None:
             return play_published(self._ground, start, who=recorded.who, when=recorded.when)
         return play(self._ground, start, who=recorded.who, when=recorded.when, versions=parts.versions)
@@ -246,7 +253,7 @@ class Hunt(LabelBook):
             number=number,
             seed=round_seed(taken.settings.seed, number),
             states=taken.states,
-            latest=taken.rounds[-1] if taken.rounds else None,
+            before=taken.rounds,
             last_event=taken.last_event,
             strategy=taken.settings.strategy,
             alpha=taken.settings.alpha,
@@ -255,15 +262,16 @@ class Hunt(LabelBook):
             audit=taken.mark.audit,
             audit_rows=self._audit_rows(taken.mark.audit),
             left_out=left_out,
+            stopper=taken.settings.stopper,
         )
 
-    def _recorded_start(self, recorded: Round, parts: RecordedParts, latest: Round | None) -> Start:
+    def _recorded_start(self, recorded: Round, parts: RecordedParts, before: Sequence[Round]) -> Start:
         """What a recorded round followed from."""
         return Start(
             number=recorded.number,
             seed=recorded.seed,
             states=self._store.states(recorded.last_event, parts.consensus),
-            latest=latest,
+            before=before,
             last_event=recorded.last_event,
             strategy=parts.strategy or "alpha",
             alpha=recorded.alpha,
@@ -272,6 +280,7 @@ class Hunt(LabelBook):
             audit=parts.audits,
             audit_rows=self._audit_rows(parts.audits),
             left_out=parts.left_out,
+            stopper=parts.stopper,
             config=parts.config,
         )
 
@@ -283,7 +292,3 @@ class Hunt(LabelBook):
         drawn = set(self._audit_rows(taken.mark.audit))
         teaching = [state for state in taken.states if state.row not in drawn]
         return training_set(self.release, self.usable_examples, teaching)
-
-    def _change(self, key: str, value: str, who: str) -> None:
-        changed_settings(self.settings(), **{key: value})
-        self._store.change_setting(key, value, who)

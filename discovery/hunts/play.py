@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
@@ -14,12 +15,14 @@ from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
 from discovery import __version__
 from discovery.hunts.binding import object_lines
+from discovery.hunts.choices import NEVER
 from discovery.hunts.choosers import Page, Turn
 from discovery.hunts.labels import decided, labelled_rows, training_set
 from discovery.hunts.ranking import Ranking, rank
-from discovery.hunts.records import AUDIT, LeftOut, Round
+from discovery.hunts.records import AUDIT, LabelState, Round
 from discovery.hunts.rounds import propose
-from discovery.hunts.standing import Ground, Start
+from discovery.hunts.standing import Ground, LeftOut, Start
+from discovery.hunts.stopping import History, parse_stopper
 from discovery.hunts.strategies import HuntStrategy, parse_strategy
 
 EXHAUSTED = "every object that this hunt may show has a label"
@@ -40,7 +43,7 @@ def play(ground: Ground, start: Start, *, who: str, when: str, versions: dict[st
     candidates = _candidates(ground, start)
     waiting = _waiting(start, int(candidates.sum()))
     ordinary = [state for state in start.states if state.row not in drawn]
-    positives, negatives = decided(ordinary, _ordinary_names(start.latest))
+    positives, negatives = decided(ordinary, _ordinary_names(start.before[-1]) if start.before else ())
     turn = Turn(
         embeddings=ground.release,
         training=training_set(ground.release, ground.examples, ordinary),
@@ -65,6 +68,7 @@ def play(ground: Ground, start: Start, *, who: str, when: str, versions: dict[st
         "strategy": start.strategy,
         "consensus": start.consensus,
         "audits": start.audit,
+        **_advice(ground, start, ordinary),
         "versions": versions or present_versions(),
     }
     return Round(
@@ -91,7 +95,7 @@ def play(ground: Ground, start: Start, *, who: str, when: str, versions: dict[st
 def play_published(ground: Ground, start: Start, *, who: str, when: str) -> Round:
     """Play a round as files of version 1 recorded it: the published alpha rule, nothing else."""
     candidates = _candidates(ground, start)
-    positives, negatives = decided(start.states, start.latest.object_ids if start.latest else ())
+    positives, negatives = decided(start.states, start.before[-1].object_ids if start.before else ())
     training = training_set(ground.release, ground.examples, start.states)
     ranking = rank(ground.release, training, seed=start.seed, config=start.config)
     proposal = propose(
@@ -165,11 +169,22 @@ def _waiting(start: Start, candidates: int) -> list[int]:
     return [row for row in start.audit_rows if row not in done][:most]
 
 
-def _ordinary_names(latest: Round | None) -> list[str]:
-    """What the round before showed without the audit's stamps: the alpha rule does not count them."""
-    if latest is None:
-        return []
-    return [name for name, reason in zip(latest.object_ids, latest.reasons, strict=True) if reason != AUDIT]
+def _ordinary_names(played: Round) -> list[str]:
+    """What a round showed without the audit's stamps: neither alpha rule nor stopper counts them."""
+    return [name for name, reason in zip(played.object_ids, played.reasons, strict=True) if reason != AUDIT]
+
+
+def _advice(ground: Ground, start: Start, ordinary: Sequence[LabelState]) -> dict[str, str]:
+    """The stopper and, where it would end the hunt, why, for the record; nothing for a hunt without one."""
+    if start.stopper == NEVER:
+        return {}
+    said = {state.object_id: state.verdict for state in ordinary if state.verdict in ("positive", "negative")}
+    pages = [[said[name] == "positive" for name in _ordinary_names(played) if name in said] for played in start.before]
+    history = History(
+        pages=[np.array(page, dtype=bool) for page in pages if page],
+        objects=int(ground.allowed.sum()) - len(labelled_rows(ground.examples, ())),
+    )
+    return {"stopper": start.stopper, "advice": parse_stopper(start.stopper).stop(history) or ""}
 
 
 def _page(strategy: HuntStrategy, turn: Turn, waiting: int) -> tuple[Page, Ranking]:

@@ -132,25 +132,6 @@ class Disagreement:
     agreed: Verdict
 
 
-@dataclass(frozen=True, kw_only=True)
-class LeftOut:
-    """Objects that a round was asked not to show, such as known ones.
-
-    Attributes
-    ----------
-    rows : tuple of int
-        Rows of the release.
-    what : str
-        In words, such as "known in lenses.csv within 2 arcsec".
-    sha256 : tuple of str
-        Of the files that they come from.
-    """
-
-    rows: tuple[int, ...]
-    what: str
-    sha256: tuple[str, ...]
-
-
 AUDIT = "audit"
 """The reason of a stamp that an audit drew."""
 
@@ -209,6 +190,11 @@ class Round:
         return len(self.rows) == 0
 
     @property
+    def advice(self) -> str:
+        """Why the hunt's stopper would end the hunt with this round; nothing while it would not."""
+        return str(self.parts.get("advice", ""))
+
+    @property
     def ratio(self) -> float | None:
         """P/N of the round before; None when nothing was decided in it."""
         if self.negatives:
@@ -250,6 +236,7 @@ class HuntInfo:
     flagged: bool
     strategy: str
     consensus: str
+    stopper: str
     examples_positive: int
     examples_negative: int
     counts: Counts

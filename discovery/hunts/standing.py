@@ -11,15 +11,35 @@ import numpy as np
 
 from discovery.errors import HuntError
 from discovery.hunts.checks import MAX_PAGE_SIZE
+from discovery.hunts.choices import NEVER
 from discovery.hunts.consensus import LATEST
 from discovery.hunts.labels import Example
 from discovery.hunts.lines import Mark
-from discovery.hunts.records import LabelState, LeftOut, Round
+from discovery.hunts.records import LabelState, Round
 from discovery.hunts.rescorer import RescorerConfig
 
 if TYPE_CHECKING:
     from discovery.known import KnownRows
     from discovery.release import Release
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """Objects that a round was asked not to show, such as known ones.
+
+    Attributes
+    ----------
+    rows : tuple of int
+        Rows of the release.
+    what : str
+        In words, such as "known in lenses.csv within 2 arcsec".
+    sha256 : tuple of str
+        Of the files that they come from.
+    """
+
+    rows: tuple[int, ...]
+    what: str
+    sha256: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,20 +72,22 @@ class Start:
     ----------
     states : sequence of LabelState
         The verdicts after ``last_event``, by the rule ``consensus``.
-    latest : Round or None
-        The round before.
+    before : sequence of Round
+        The rounds so far.
     strategy : str
         Its name; ``alpha`` is for an alpha rule that has no number of its own.
     audit : int
         Number of the last audit that was drawn; 0 for none.
     audit_rows : sequence of int
         What the audits drew, in that order: never candidates, and they never teach.
+    stopper : str
+        Its name; see `discovery.hunts.stopping`.
     """
 
     number: int
     seed: int
     states: Sequence[LabelState]
-    latest: Round | None
+    before: Sequence[Round]
     last_event: int
     strategy: str
     alpha: float
@@ -74,6 +96,7 @@ class Start:
     audit: int
     audit_rows: Sequence[int]
     left_out: LeftOut | None
+    stopper: str = NEVER
     config: RescorerConfig | None = None
 
 
@@ -122,6 +145,7 @@ class RecordedParts(msgspec.Struct, frozen=True, kw_only=True):
     chooser: _Chooser
     strategy: str | None = None
     consensus: str = LATEST
+    stopper: str = NEVER
     audits: Annotated[int, msgspec.Meta(ge=0)] = 0
     versions: dict[str, str] = {}
 

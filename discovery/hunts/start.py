@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 from discovery.errors import HuntError
 from discovery.hunts.binding import example_lines, release_line
 from discovery.hunts.checks import checked_person, checked_settings
+from discovery.hunts.choices import ALPHA, NEVER, checked_choices, chosen_strategy
 from discovery.hunts.consensus import LATEST
 from discovery.hunts.hunt import Hunt
 from discovery.hunts.store import HuntStore, now
-from discovery.hunts.strategies import parse_strategy
 
 if TYPE_CHECKING:
     from discovery.prompts import Prompt
     from discovery.release import Release
-
-ALPHA = 0.5
 
 
 def new_hunt(
@@ -34,6 +32,7 @@ def new_hunt(
     where: str | None = None,
     flagged: bool = True,
     consensus: str = LATEST,
+    stopper: str = NEVER,
     who: str,
 ) -> Hunt:
     """Start a hunt in a new file.
@@ -61,6 +60,8 @@ def new_hunt(
         Whether stars and flagged objects may be shown.
     consensus : str
         What holds when several people label: ``latest``, ``majority`` or ``arbiter:NAME``.
+    stopper : str
+        What advises to stop, in `Round.advice`: ``never``, ``dry:N`` or ``hypergeometric:R``.
     who : str
         Who starts it.
 
@@ -81,8 +82,7 @@ def new_hunt(
         "seed": seed,
         "where": where,
         "flagged": flagged,
-        "strategy": chosen_strategy(strategy, alpha),
-        "consensus": consensus,
+        **checked_choices(strategy=chosen_strategy(strategy, alpha), consensus=consensus, stopper=stopper),
     }
     checked_settings(settings)
     if not positives:
@@ -115,18 +115,3 @@ def open_hunt(path: Path | str, release: Release) -> Hunt:
         The release was made with another encoder.
     """
     return Hunt(HuntStore.open(Path(path)), release)
-
-
-def chosen_strategy(strategy: str | None, alpha: float | None) -> str:
-    """Return the strategy asked for: when none is named ``alpha`` with an alpha, else ``auto``.
-
-    Raises
-    ------
-    HuntError
-        There is no such strategy, or it does not go by the alpha that is given.
-    """
-    name = ("auto" if alpha is None else "alpha") if strategy is None else strategy.strip()
-    chooser = parse_strategy(name, alpha=ALPHA if alpha is None else alpha).chooser
-    if alpha is not None and getattr(chooser, "alpha", None) != alpha:
-        raise HuntError(f"strategy {name} does not go by an alpha of {alpha:g}; use the strategy alpha:{alpha:g}")
-    return name

@@ -52,12 +52,12 @@ class HuntStore(HuntFile):
         """Return settings as lines of their table; ``stamped`` has who and when."""
         return [{"key": key, "value": json.dumps(value), **stamped} for key, value in settings.items()]
 
-    def change_setting(self, key: str, value: Any, who: str) -> None:
-        """Log a new value of a setting."""
+    def change_settings(self, changes: dict[str, Any], who: str) -> None:
+        """Log new values of settings in one transaction."""
+        stamped = {"who": checked_person(who), "when": now()}
         with self.writing() as connection:
-            insert(
-                connection, "settings", key=key, value=json.dumps(value), who=checked_person(who), when=now()
-            )
+            for line in self.setting_lines(changes, stamped):
+                insert(connection, "settings", **line)
 
     def releases(self) -> list[dict[str, Any]]:
         """Return the releases that the hunt was played on, the present one last."""

@@ -141,6 +141,14 @@ def test_strategies_by_name(run: Callable, release: Any) -> None:
     assert "strategy alpha:0.3, consensus latest" in text and "round 1: " in text
 
 
+def test_advice_to_stop(run: Callable, release: Any) -> None:
+    run("new", "m.hunt", str(release.path), "--like", "obj-0000", "--stopper", "dry:1", "--page-size", "3")
+    assert "time to stop" not in run("next", "m.hunt")
+    run("label", "m.hunt", "--rest", "negative")
+    assert "time to stop: no positive on the last 1 pages" in run("next", "m.hunt")
+    assert run("next", "m.hunt", "--stopper", "never", "--json")["advice"] == ""
+
+
 def test_people_who_disagree(run: Callable, release: Any) -> None:
     run("new", "m.hunt", str(release.path), "--like", "obj-0000", "--consensus", "majority")
     run("label", "m.hunt", "obj-0001", "positive", "obj-0002", "positive", "--who", "ann")
@@ -209,6 +217,8 @@ def test_known_objects_are_flagged_or_left_out(run: Callable, release: Any, tmp_
         ("new", "other.hunt", "RELEASE", "--like", "obj-0001", "--consensus", "loudest"),
         ("next", "m.hunt", "--strategy", "best"),
         ("next", "m.hunt", "--consensus", "loudest"),
+        ("next", "m.hunt", "--stopper", "soon"),
+        ("new", "other.hunt", "RELEASE", "--like", "obj-0001", "--stopper", "quantile:0.9"),
         ("next", "m.hunt", "--new-only"),
         ("next", "m.hunt", "--known", "missing.csv"),
         ("note", "m.hunt", "nobody", "a text"),

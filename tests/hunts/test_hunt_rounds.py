@@ -145,12 +145,12 @@ def test_an_alpha_that_would_have_no_effect_is_refused(
 
 def test_a_file_that_names_an_unknown_strategy_can_be_read_but_not_played(start: Callable, release: Any) -> None:
     hunt = start()
-    hunt.store.change_setting("strategy", "from-the-future", "zed")
+    hunt.store.change_settings({"strategy": "from-the-future"}, "zed")
     opened = open_hunt(hunt.path, release)
     assert opened.info().strategy == "from-the-future" and opened.label(50, "positive", who="ann") == 1
     with pytest.raises(HuntError, match="unknown strategy"):
         opened.next_round("ann")
-    hunt.store.change_setting("consensus", "the loudest", "zed")
+    hunt.store.change_settings({"consensus": "the loudest"}, "zed")
     with pytest.raises(HuntError, match="unknown consensus"):
         open_hunt(hunt.path, release)
 
@@ -236,6 +236,39 @@ def test_threads_prepare_and_play_while_people_label(start: Callable, release: A
     rounds = again.rounds()
     assert [played.number for played in rounds] == list(range(1, len(rounds) + 1)) and len(rounds) >= 4
     assert [again.replay(played.number) for played in rounds] == rounds
+
+
+# -- when to stop
+
+
+def test_a_stopper_advises_and_the_hunt_goes_on(start: Callable, release: Any) -> None:
+    hunt = start(strategy="linear", stopper="dry:2", page_size=12)
+    pages, advice = [], []
+    for _ in range(8):
+        played = hunt.next_round("ann")
+        pages.append([row < 40 for row in played.rows.tolist()])
+        advice.append(played.advice)
+        answer(hunt)
+    dry = [len(pages[:number]) >= 2 and not any(map(any, pages[number - 2 : number])) for number in range(8)]
+    assert [bool(text) for text in advice] == dry and any(dry) and not all(dry)
+    assert advice[dry.index(True)] == "no positive on the last 2 pages"
+    assert hunt.info().stopper == hunt.settings().stopper == "dry:2"
+    again = open_hunt(hunt.path, release)
+    assert [again.replay(played.number) for played in again.rounds()] == again.rounds()
+    hunt.change("ann", stopper="never")
+    assert hunt.next_round("ann").advice == ""
+    for wrong in ("dry", "dry:0", "soon", "quantile:0.9"):
+        with pytest.raises(HuntError):
+            hunt.change("ann", stopper=wrong)
+
+
+def test_settings_change_together_or_not_at_all(start: Callable) -> None:
+    hunt = start()
+    with pytest.raises(HuntError):
+        hunt.change("bob", strategy="top", consensus="majority", stopper="soon")
+    assert (hunt.strategy, hunt.consensus) == ("auto", "latest")
+    hunt.change("bob", strategy="top", consensus="majority", stopper=None)
+    assert (hunt.strategy, hunt.consensus, hunt.settings().stopper) == ("top", "majority", "never")
 
 
 # -- objects that a round leaves out
