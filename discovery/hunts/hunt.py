@@ -22,7 +22,15 @@ from discovery.hunts.play import play, play_published
 from discovery.hunts.ranking import Ranking, TrainingSet, round_seed
 from discovery.hunts.records import HuntInfo, Round
 from discovery.hunts.shelf import describe
-from discovery.hunts.standing import Ground, LeftOut, Prepared, RecordedParts, Start, left_out_of, recorded_parts
+from discovery.hunts.standing import (
+    Ground,
+    LeftOut,
+    Prepared,
+    Start,
+    left_out_of,
+    recorded_parts,
+    recorded_start,
+)
 from discovery.hunts.store import HuntStore, Snapshot, now
 from discovery.hunts.strategies import parse_strategy
 
@@ -186,7 +194,13 @@ class Hunt(LabelBook):
         if recorded.release_id != self._bound["id"]:
             raise HuntError(f"round {round_number} was played on another release, before the hunt was moved")
         parts = recorded_parts(recorded, self.release.count)
-        start = self._recorded_start(recorded, parts, rounds[: round_number - 1])
+        start = recorded_start(
+            recorded,
+            parts,
+            states=self._store.states(recorded.last_event, parts.consensus),
+            before=rounds[: round_number - 1],
+            audit_rows=self._audit_rows(parts.audits),
+        )
         if parts.strategy is None:
             return play_published(self._ground, start, who=recorded.who, when=recorded.when)
         return play(self._ground, start, who=recorded.who, when=recorded.when, versions=parts.versions)
@@ -263,25 +277,6 @@ class Hunt(LabelBook):
             audit_rows=self._audit_rows(taken.mark.audit),
             left_out=left_out,
             stopper=taken.settings.stopper,
-        )
-
-    def _recorded_start(self, recorded: Round, parts: RecordedParts, before: Sequence[Round]) -> Start:
-        """What a recorded round followed from."""
-        return Start(
-            number=recorded.number,
-            seed=recorded.seed,
-            states=self._store.states(recorded.last_event, parts.consensus),
-            before=before,
-            last_event=recorded.last_event,
-            strategy=parts.strategy or "alpha",
-            alpha=recorded.alpha,
-            consensus=parts.consensus,
-            page_size=parts.chooser.page_size,
-            audit=parts.audits,
-            audit_rows=self._audit_rows(parts.audits),
-            left_out=parts.left_out,
-            stopper=parts.stopper,
-            config=parts.config,
         )
 
     def _audit_rows(self, upto: int) -> list[int]:

@@ -185,3 +185,30 @@ def recorded_parts(recorded: Round, count: int) -> RecordedParts:
     if max(parts.candidates.without_rows, default=0) >= count:
         raise HuntError(f"{unknown}: they name rows that the release does not have")
     return parts
+
+
+def recorded_start(
+    recorded: Round,
+    parts: RecordedParts,
+    *,
+    states: Sequence[LabelState],
+    before: Sequence[Round],
+    audit_rows: Sequence[int],
+) -> Start:
+    """Return what a recorded round followed from, given the verdicts, rounds and audits of that moment."""
+    return Start(
+        number=recorded.number,
+        seed=recorded.seed,
+        states=states,
+        before=before,
+        last_event=recorded.last_event,
+        strategy=parts.strategy or "alpha",
+        alpha=recorded.alpha,
+        consensus=parts.consensus,
+        page_size=parts.chooser.page_size,
+        audit=parts.audits,
+        audit_rows=audit_rows,
+        left_out=parts.left_out,
+        stopper=parts.stopper,
+        config=parts.config,
+    )
