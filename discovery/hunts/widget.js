@@ -5,6 +5,7 @@ const MOVES = { ArrowLeft: "left", h: "left", ArrowRight: "right", l: "right",
                 ArrowUp: "up", k: "up", ArrowDown: "down", j: "down" };
 const CYCLE = { "": "positive", positive: "negative", negative: "unsure", unsure: "skipped", skipped: "cleared" };
 const PATIENCE_MS = 120000;
+const FOCUSABLE = ["li", "button", "input", "summary"];
 const NO_ANSWER = "The kernel did not answer: nothing is known to be saved. See that it runs, then try again.";
 
 function node(tag, attributes = {}, ...children) {
@@ -14,6 +15,7 @@ function node(tag, attributes = {}, ...children) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
     else if (value !== null && value !== false) made.setAttribute(name, value === true ? "" : value);
   }
+  if (FOCUSABLE.includes(tag)) made.setAttribute("data-lm-suppress-shortcuts", "true"); // else JupyterLab takes z, c, x for its cells
   made.append(...children.flat().filter((child) => child !== null));
   return made;
 }
@@ -193,6 +195,7 @@ function render({ model, el }) {
   const auditCount = node("input", { type: "number", min: 1, max: 100000, value: 100, "aria-label": "Labels of the audit" });
   const auditLines = node("div", { class: "gh-audit" });
   const auditButton = node("button", { type: "button", onclick: () => busy(auditButton, { do: "audit", labels: Number(auditCount.value) }) }, "Draw");
+  const reportButton = node("button", { type: "button", onclick: () => busy(reportButton, { do: "report" }) }, "Report");
   const file = node("input", { type: "text", value: model.get("page").file, "aria-label": "File to write", spellcheck: "false" });
   const top = node("input", { type: "number", min: 0, placeholder: "none", "aria-label": "Ranked rest" });
   const least = node("input", { type: "number", step: "any", placeholder: "any", "aria-label": "Or score from" });
@@ -201,13 +204,13 @@ function render({ model, el }) {
     { do: "export", file: file.value, top: top.value, min_score: least.value, stamps: stamps.checked }) }, "Write");
   const undoButton = node("button", { type: "button", onclick: () => busy(undoButton, { do: "undo", event: null }) }, "Undo ", node("kbd", {}, "z"));
   const nextButton = node("button", { type: "button", class: "gh-primary", onclick: nextRound }, "Next round ", node("kbd", {}, "Enter"));
-  const root = node("section", { class: "gh", "aria-label": "Hunt", "data-lm-suppress-shortcuts": "true", onkeydown: onKey },
+  const root = node("section", { class: "gh", "aria-label": "Hunt", onkeydown: onKey },
     node("header", {}, title, roundTag, node("span", { class: "gh-space" }), undoButton, nextButton),
     notices, why,
     node("div", { class: "gh-beside" }, grid, node("aside", {},
       node("section", { "aria-label": "Labels" }, tally, curve),
       node("section", {}, node("h4", {}, "Negatives are"), classField, chips),
-      node("section", {}, node("h4", {}, "Audit"), node("div", { class: "gh-row" }, auditCount, node("span", {}, "labels"), auditButton), auditLines),
+      node("section", {}, node("h4", {}, "Audit"), node("div", { class: "gh-row" }, auditCount, node("span", {}, "labels"), auditButton, reportButton), auditLines),
       node("section", {}, node("h4", {}, "Export"), file,
         node("div", { class: "gh-row" }, node("label", {}, "ranked rest ", top), node("label", {}, "or score from ", least)),
         node("div", { class: "gh-row" }, node("label", {}, stamps, " with cutouts"), exportButton)),

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from discovery.errors import DiscoveryError, HuntError
-from discovery.hunts.audit_log import audit_lines, waiting
 from discovery.hunts.checks import checked_person
-from discovery.hunts.widget_state import audit_text, page_state, standing_state
+from discovery.hunts.widget_state import page_state, standing_state
 
 try:
     from anywidget import AnyWidget
@@ -58,24 +57,27 @@ class HuntWidget(AnyWidget):
         if new_only and known is None:
             raise HuntError("new_only needs known objects: pass known=find_known(release, [read_known(FILE)])")
         self._hunt, self._who, self._known, self._new_only = hunt, checked_person(who), known, new_only
+        self._reported: list[str] = []
         self._actions: dict[str, Callable[..., str]] = {
             "label": self._label,
             "undo": self._undo,
             "next": self._next,
             "audit": self._audit,
+            "report": self._report,
             "export": self._export,
         }
         super().__init__(
-            page=page_state(hunt, hunt.round(), known), standing=standing_state(hunt, self._audit_lines())
+            page=page_state(hunt, hunt.round(), known), standing=self._standing()
         )
         self.on_msg(lambda _widget, message, _buffers: self._asked(message))
 
     def _asked(self, message: dict[str, Any]) -> None:
         """Do what the browser asks for, and answer when it is done, or why it is not."""
         call = message.pop("call", None)
+        self._reported = []  # an earlier report no longer holds
         try:
             said = self._actions[message.pop("do")](**message)
-            self.standing = standing_state(self._hunt, self._audit_lines())
+            self.standing = self._standing()
         except DiscoveryError as problem:
             self.send({"call": call, "error": str(problem)})
         except Exception as problem:
@@ -105,16 +107,19 @@ class HuntWidget(AnyWidget):
     def _audit(self, labels: int) -> str:
         from discovery.hunts.audit import draw_audit
 
-        draw_audit(self._hunt, labels, who=self._who)
-        return f"{labels} stamps drawn: they come with the next rounds, marked audit"
+        drawn = draw_audit(self._hunt, labels, who=self._who)
+        return f"{len(drawn.rows)} stamps drawn: they come with the next rounds, marked audit"
 
-    def _audit_lines(self) -> list[str]:
-        """What the audits say so far, line by line; nothing before the first."""
-        if not audit_lines(self._hunt.store):
-            return []
+    def _report(self) -> str:
+        """Say how much has been found, as far as the audits tell; it takes a ranking of the whole release."""
         from discovery.hunts.audit import report
+        from discovery.hunts.audit_report import text_lines
 
-        return audit_text(report(self._hunt), len(waiting(self._hunt.store)))
+        self._reported = text_lines(report(self._hunt))
+        return ""
+
+    def _standing(self) -> dict[str, Any]:
+        return standing_state(self._hunt, self._reported)
 
     def _export(self, file: str, top: str, min_score: str, stamps: bool) -> str:
         path = Path(file).expanduser()

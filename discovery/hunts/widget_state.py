@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from discovery.errors import DiscoveryError
+from discovery.hunts.audit_log import audit_lines, waiting
 from discovery.render import stamp_png, upright
 
 if TYPE_CHECKING:
@@ -34,8 +35,14 @@ def page_state(hunt: Hunt, played: Round | None, known: KnownRows | None) -> dic
     }
 
 
-def standing_state(hunt: Hunt, audit: list[str]) -> dict[str, Any]:
-    """Return what changes with every label: verdicts, counts, curve, negative classes, history, and the audit's lines."""
+def standing_state(hunt: Hunt, reported: list[str]) -> dict[str, Any]:
+    """Return what changes with every label: verdicts, counts, curve, negative classes, history, and what the audit says.
+
+    Parameters
+    ----------
+    reported : list of str
+        The lines of an audit's report that still holds; none otherwise.
+    """
     counts, (given, found) = hunt.counts(), hunt.curve()
     return {
         "verdicts": {
@@ -47,14 +54,17 @@ def standing_state(hunt: Hunt, audit: list[str]) -> dict[str, Any]:
         },
         "curve": {"given": given.tolist(), "found": found.tolist()},
         "negative_classes": list(hunt.negative_classes()),
-        "audit": audit,
+        "audit": _audit(hunt, reported),
         "history": [_history(line) for line in hunt.history()[:HISTORY_SHOWN]],
     }
 
 
-def audit_text(report: Any, waiting: int) -> list[str]:
-    """Return what an audit says, in lines."""
-    return [f"{waiting} stamps of the audit wait for a label"]
+def _audit(hunt: Hunt, reported: list[str]) -> list[str]:
+    """The latest report, or how many stamps of the audits wait; nothing before the first audit."""
+    if reported or not audit_lines(hunt.store):
+        return reported
+    left = len(waiting(hunt.store))
+    return [f"stamps of the audit that wait for a label: {left}"]
 
 
 def _cards(hunt: Hunt, played: Round, known: KnownRows | None) -> list[dict[str, Any]]:

@@ -13,6 +13,9 @@ from PIL import Image
 
 from discovery.errors import HuntError
 from discovery.hunts import Hunt, new_hunt
+from discovery.hunts.audit import report
+from discovery.hunts.audit_log import waiting
+from discovery.hunts.audit_report import text_lines
 from discovery.known import find_known, read_known
 
 pytest.importorskip("anywidget", reason="the notebook extra is absent")
@@ -145,6 +148,26 @@ def test_the_export_is_the_hunts(hunt: Hunt, tmp_path: Path) -> None:
     table = hunt.export(tmp_path / "same.csv", top=4)
     assert (tmp_path / "found.csv").read_text() == (tmp_path / "same.csv").read_text() and table.num_rows == 13
     assert len(list((tmp_path / "found").iterdir())) == 14
+
+
+def test_the_audit_is_the_hunts(hunt: Hunt) -> None:
+    browser = Browser(hunt.widget("vera"))
+    browser.ask("next", after=0)
+    assert browser.widget.standing["audit"] == [] and "no audit" in browser.ask("report")["error"]
+    assert "20 stamps drawn" in browser.ask("audit", labels=20)["said"]
+    assert browser.widget.standing["audit"] == ["stamps of the audit that wait for a label: 20"]
+    while waiting(hunt.store):
+        browser.ask("next", after=browser.widget.page["round"])
+        drawn = [card for card in browser.widget.page["cards"] if card["reason"] == "audit"]
+        assert drawn and {card["score"] for card in drawn} == {""}
+        for card in drawn:
+            verdict = "positive" if card["row"] < 40 else "negative"
+            browser.ask("label", row=card["row"], verdict=verdict, negative_class="")
+    assert browser.widget.standing["audit"] == ["stamps of the audit that wait for a label: 0"]
+    browser.ask("report")
+    assert browser.widget.standing["audit"] == text_lines(report(hunt))
+    browser.ask("undo", event=None)
+    assert browser.widget.standing["audit"] == ["stamps of the audit that wait for a label: 1"]
 
 
 def test_known_objects_are_flagged_or_left_out(hunt: Hunt, tmp_path: Path) -> None:
