@@ -46,14 +46,14 @@ PAGES = [
     hunts.hunts_page, hunts.start_hunt, hunts.hunt_page, hunts.next_round, hunts.export_hunt,
     labels.give_label, labels.undo_label, labels.write_note, labels.history_page, labels.disagreements_page,
     hunt_settings.set_alpha, hunt_settings.set_strategy, hunt_settings.set_consensus,
-    audits.audit_page, audits.draw,
+    audits.audit_page, audits.audit_brief, audits.draw,
     login.login_page, login.sign_in, login.sign_out,
 ]  # fmt: skip
 CALLS = [
     api.read_session, api.list_releases, api.search_release,
     hunt_api.list_hunts, hunt_api.read_hunt, hunt_api.make_round, hunt_api.add_label, hunt_api.take_back,
     hunt_api.read_history, hunt_api.read_notes, hunt_api.add_note, hunt_api.read_disagreements,
-    hunt_api.change_settings,
+    hunt_api.read_audit, hunt_api.draw_sample,    hunt_api.change_settings,
 ]  # fmt: skip
 
 

@@ -2,17 +2,108 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from litestar import Request
+
 from discovery.hunts.audit_log import audited, waiting
+from discovery.hunts.audit_report import AuditReport, CutEstimate
+from discovery.hunts.estimates import Interval
+from web.audit_pages import AuditPage, CutRow, ReportView
+from web.audit_plot import draw_cuts
 from web.curves import Total
-from web.hunt_pages import AuditBrief
+from web.hunt_pages import AuditBrief, Estimate
+from web.hunt_tabs import hunt_tabs
+from web.pages import frame_of
 from web.shelf import OpenHunt
+from web.wording import count
+
+
+def audit_view(request: Request[Any, Any, Any], opened: OpenHunt, wished: float) -> AuditPage:
+    """Return the page of the audit, its advice for a wished completeness."""
+    drawn = len(audited(opened.hunt.store))
+    made = opened.reports.make(opened.hunt, wished) if drawn else None
+    return AuditPage(
+        frame=frame_of(request, title=f"{opened.name}: audit", section="hunts", release=opened.release),
+        head=hunt_tabs(opened, "audit"),
+        drawn=0 if made is None else made.progress.drawn,
+        judged=0 if made is None else made.progress.judged,
+        skipped=0 if made is None else made.progress.skipped,
+        waiting=0 if made is None else made.progress.waiting,
+        wished=100 * wished,
+        report=None if made is None or not made.progress.judged else _report_view(made),
+    )
 
 
 def audit_brief(opened: OpenHunt) -> AuditBrief:
-    """Return the audit in short."""
-    return AuditBrief(drawn=len(audited(opened.hunt.store)), waiting=len(waiting(opened.hunt.store)), completeness=None, purity=None, advice="")
+    """Return the audit in short: what was reported last, and whether that is out of date."""
+    drawn, left = len(audited(opened.hunt.store)), len(waiting(opened.hunt.store))
+    made = opened.reports.latest()
+    told = made is not None and made.progress.judged > 0
+    return AuditBrief(
+        drawn=drawn,
+        waiting=left,
+        pending=drawn > left and not opened.reports.is_fresh(opened.hunt),
+        completeness=_completeness(made) if made is not None and told else None,
+        lower_bound_only=made is not None and made.lower_bound_only,
+        purity=share(made.curve[0].purity) if made is not None and told and made.curve else None,
+        purity_of=made.curve[0].objects if made is not None and told and made.curve else 0,
+        advice=f"{made.advice}: {made.why}" if made is not None and told else "",
+    )
 
 
 def audit_total(opened: OpenHunt) -> Total | None:
-    """Return the number of targets."""
-    return None
+    """Return the number of targets that was reported last, None while nothing was judged."""
+    made = opened.reports.latest()
+    if made is None or not made.progress.judged:
+        return None
+    return Total(estimate=made.targets.estimate, low=made.targets.low, high=made.targets.high)
+
+
+def share(interval: Interval) -> Estimate:
+    """Return a share as it is read: 72 %, 60 to 85 %."""
+    return Estimate(value=f"{_percent(interval.estimate)} %", range=f"{_percent(interval.low)} to {_percent(interval.high)} %")
+
+
+def _report_view(made: AuditReport) -> ReportView:
+    return ReportView(
+        objects=made.objects,
+        known=made.known,
+        targets=_number(made.targets),
+        completeness=_completeness(made),
+        lower_bound_only=made.lower_bound_only,
+        next_labels=made.next_labels,
+        expected=_number(made.expected),
+        advice=made.advice,
+        why=made.why,
+        cuts=tuple(_cut_row(made, cut) for cut in made.curve),
+        plot=draw_cuts(made) if len(made.curve) > 1 else None,
+    )
+
+
+def _cut_row(made: AuditReport, cut: CutEstimate) -> CutRow:
+    return CutRow(
+        score=f"{cut.score:.3g}",
+        objects=count(made.known + cut.objects),
+        purity=share(cut.purity),
+        completeness=_at_least(cut.completeness) if made.lower_bound_only else share(cut.completeness),
+    )
+
+
+def _completeness(made: AuditReport) -> Estimate:
+    return _at_least(made.completeness) if made.lower_bound_only else share(made.completeness)
+
+
+def _at_least(interval: Interval) -> Estimate:
+    return Estimate(value=f"at least {_percent(interval.low)} %", range="")
+
+
+def _number(interval: Interval) -> Estimate:
+    return Estimate(
+        value=count(round(interval.estimate)), range=f"{count(round(interval.low))} to {count(round(interval.high))}"
+    )
+
+
+def _percent(part: float) -> str:
+    """Return a share in percent, with a decimal where it is small."""
+    return f"{100 * part:.0f}" if part >= 0.1 or part == 0 else f"{100 * part:.1f}"

@@ -10,8 +10,13 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Template
 
+from discovery.hunts.audit import draw_audit
+from web.audit_reports import USUAL_WISH
+from web.audit_views import audit_view
 from web.hunt_tabs import hunt_address
+from web.hunt_views import brief_view
 from web.next_pages import NextPages
+from web.sessions import visitor_name
 from web.shelf import Shelf
 
 
@@ -28,10 +33,19 @@ def audit_page(
     request: Request[Any, Any, Any],
     shelf: NamedDependency[Shelf],
     hunt: FromPath[str],
-    completeness: FromQuery[float] = 0.9,
+    completeness: FromQuery[float] = 100 * USUAL_WISH,
 ) -> Template:
-    """Show how far the audit is and what it says."""
-    return Template("audit.html", context={"page": None})
+    """Show how far the audit is and what it tells; the wished completeness is in percent."""
+    page = audit_view(request, shelf.hunt(hunt), wished=completeness / 100)
+    return Template("audit.html", context={"page": page})
+
+
+@get("/hunts/{hunt:str}/audit/brief", sync_to_thread=True, include_in_schema=False)
+def audit_brief(shelf: NamedDependency[Shelf], hunt: FromPath[str]) -> Template:
+    """Count anew, and return the parts of the hunt's page that show it."""
+    opened = shelf.hunt(hunt)
+    opened.reports.make(opened.hunt)
+    return Template("audit_brief.html", context={"page": brief_view(opened)})
 
 
 @post("/hunts/{hunt:str}/audit", sync_to_thread=True, include_in_schema=False)
@@ -42,7 +56,8 @@ def draw(
     hunt: FromPath[str],
     data: URLEncodedBody[DrawForm],
 ) -> Redirect:
-    """Draw a sample; it is labelled within the ordinary pages."""
+    """Draw a sample; its stamps come with the next pages."""
     opened = shelf.hunt(hunt)
+    draw_audit(opened.hunt, data.labels, who=visitor_name(request))
     next_pages.changed(opened)
     return Redirect(hunt_address(hunt) + "/audit", status_code=303)

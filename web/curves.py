@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from web.hunt_pages import Curve, Level
@@ -14,11 +14,11 @@ LEFT, RIGHT, TOP, BOTTOM = 28, 8, 18, 100
 
 @dataclass(frozen=True, kw_only=True)
 class Total:
-    """How many targets there are by an audit; ``high`` is None when it cannot say."""
+    """How many targets there are by an audit, with its interval."""
 
     estimate: float
     low: float
-    high: float | None
+    high: float
 
 
 def draw_curve(given: Sequence[int], found: Sequence[int], total: Total | None = None) -> Curve:
@@ -32,7 +32,7 @@ def draw_curve(given: Sequence[int], found: Sequence[int], total: Total | None =
         The number of targets: drawn as a line with its interval as a band; the ideal ends there.
     """
     most_given = max([*given, 10])
-    most_found = max([*found, 5, *([total.estimate * 1.1] if total else [])])
+    most_found = max([*found, 5, *([min(total.high, 2 * total.estimate)] if total else [])])
     per_label = (WIDTH - LEFT - RIGHT) / most_given
     per_positive = (BOTTOM - TOP) / most_found
 
@@ -69,11 +69,10 @@ def joined(points: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{x},{y}" for x, y in points)
 
 
-def _level(total: Total, height_of) -> Level:
-    high = float("inf") if total.high is None else total.high
+def _level(total: Total, height_of: Callable[[float], float]) -> Level:
     return Level(
         y=height_of(total.estimate),
-        top=height_of(high),
+        top=height_of(total.high),
         bottom=height_of(total.low),
-        label=f"about {total.estimate:.0f} targets",
+        label=f"{total.low:.0f} to {total.high:.0f} targets in all",
     )

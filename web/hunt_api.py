@@ -7,10 +7,13 @@ from typing import Any
 
 from litestar import Request, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from discovery.errors import HuntError
+from discovery.hunts.audit import draw_audit
+from discovery.hunts.audit_report import AuditReport
 from discovery.hunts.records import Disagreement, HistoryLine, Note, Round, Undone, Verdict
+from web.audit_reports import USUAL_WISH
 from web.next_pages import NextPages
 from web.sessions import visitor_name
 from web.shelf import OpenHunt, Shelf
@@ -81,6 +84,22 @@ class NoteText:
 
     row: int
     text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditWish:
+    """How many stamps to draw."""
+
+    labels: int = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditDrawn:
+    """An audit's sample, in the order in which it is to be judged."""
+
+    number: int
+    rows: list[int]
+    object_ids: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +205,30 @@ def add_note(
 def read_disagreements(shelf: NamedDependency[Shelf], hunt: FromPath[str]) -> list[Disagreement]:
     """Return the objects of which people say different things, and what counts."""
     return shelf.hunt(hunt).hunt.disagreements()
+
+
+@get("/api/hunts/{hunt:str}/audit", sync_to_thread=True, tags=["hunts"])
+def read_audit(
+    shelf: NamedDependency[Shelf], hunt: FromPath[str], completeness: FromQuery[float] = USUAL_WISH
+) -> AuditReport:
+    """Report how complete and pure the list is, with advice for a wished completeness between 0 and 1."""
+    opened = shelf.hunt(hunt)
+    return opened.reports.make(opened.hunt, completeness)
+
+
+@post("/api/hunts/{hunt:str}/audit", sync_to_thread=True, tags=["hunts"])
+def draw_sample(
+    request: Request[Any, Any, Any],
+    shelf: NamedDependency[Shelf],
+    next_pages: NamedDependency[NextPages],
+    hunt: FromPath[str],
+    data: JSONBody[AuditWish],
+) -> AuditDrawn:
+    """Draw a sample to be judged; its stamps come with the next rounds."""
+    opened = shelf.hunt(hunt)
+    drawn = draw_audit(opened.hunt, data.labels, who=visitor_name(request))
+    next_pages.changed(opened)
+    return AuditDrawn(number=drawn.number, rows=drawn.rows.tolist(), object_ids=list(drawn.object_ids))
 
 
 @post("/api/hunts/{hunt:str}/settings", status_code=200, sync_to_thread=True, tags=["hunts"])

@@ -173,8 +173,13 @@ class AuditBrief:
 
     drawn: int
     waiting: int
+    pending: bool
+    """Whether labels were given since these numbers were made."""
     completeness: Estimate | None
+    lower_bound_only: bool
     purity: Estimate | None
+    purity_of: int
+    """So many unlabelled objects the list of this purity takes in."""
     advice: str
 
 

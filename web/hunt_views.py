@@ -10,6 +10,7 @@ from litestar import Request
 from discovery.errors import DiscoveryError
 from discovery.hunts import Hunt
 from discovery.hunts.records import AUDIT, LabelState, Round
+from web.audit_pages import BriefFragment
 from web.audit_views import audit_brief, audit_total
 from web.cards import stamp_cards
 from web.curves import draw_curve
@@ -72,6 +73,17 @@ def label_view(opened: OpenHunt, row: int, *, undone: bool = False) -> LabelFrag
         tally=_tally(hunt, hunt.round(), labels),
         curve=_curve(opened),
         classes=_classes(hunt),
+    )
+
+
+def brief_view(opened: OpenHunt) -> BriefFragment:
+    """Return the parts of a hunt's page that show its audit."""
+    hunt = opened.hunt
+    return BriefFragment(
+        head=hunt_tabs(opened, "label"),
+        audit=audit_brief(opened),
+        tally=_tally(hunt, hunt.round(), hunt.labels()),
+        curve=_curve(opened),
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from litestar.exceptions import NotFoundException
 
 from discovery.errors import ConfigError, DiscoveryError, HuntError
+from web.audit_reports import HuntReports
 from web.known_objects import KnownShelf
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class OpenHunt:
     """Device and inode: another file of the same name is opened, and checked, anew."""
     known: KnownShelf
     lock: threading.Lock = field(default_factory=threading.Lock)
+    reports: HuntReports = field(default_factory=HuntReports)
 
 
 class Shelf:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 import time
@@ -12,6 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from discovery.hunts import Hunt, new_hunt
+from discovery.prompts import prompt_from_row
+from discovery.release import Release, open_release
 from web.config import WebConfig
 
 TOKEN = "a-token-nobody-guesses"
@@ -65,7 +69,34 @@ def serve_config() -> Iterator[Callable[[WebConfig], Running]]:
 
 
 @pytest.fixture(scope="session")
-def web_config(demo_release: Path, tmp_path_factory: pytest.TempPathFactory) -> WebConfig:
+def release(demo_release: Path) -> Release:
+    """The release that the servers show."""
+    return open_release(demo_release)
+
+
+@pytest.fixture(scope="session")
+def known_table(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table that knows every object with an even row, 0.4 arcsec to the north of it."""
+    lines = release.catalogue.select('"row" % 2 = 0', columns=["row", "ra", "dec"]).to_pylist()
+    path = tmp_path_factory.mktemp("known") / "evens.csv"
+    written = [f"EVEN {line['row']},{line['ra']},{line['dec'] + 0.4 / 3600}\n" for line in lines]
+    path.write_text("name,ra,dec\n" + "".join(written))
+    return path
+
+
+@pytest.fixture
+def small_hunt(server: Running, release: Release, request: pytest.FixtureRequest) -> Hunt:
+    """A hunt of its own for a test, with eight candidates."""
+    name = re.sub(r"\W", "-", request.node.name)[:60]
+    server.config.hunts.mkdir(exist_ok=True)
+    path = server.config.hunts / f"{name}.hunt"
+    hunt = new_hunt(path, release, positives=[prompt_from_row(release, 1)], page_size=8, who="vera")
+    hunt.next_round("vera")
+    return hunt
+
+
+@pytest.fixture(scope="session")
+def web_config(demo_release: Path, known_table: Path, tmp_path_factory: pytest.TempPathFactory) -> WebConfig:
     """Settings of a server for one person."""
     return WebConfig(
         releases=(demo_release,),
@@ -73,6 +104,7 @@ def web_config(demo_release: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         survey_roots=(demo_release.parents[1],),
         who="vera",
         upload_megabytes=1.0,
+        known=(known_table,),
     )
 
 

@@ -9,12 +9,6 @@ pytest.importorskip("playwright")
 from playwright.sync_api import expect
 
 from discovery.hunts import open_hunt
-from discovery.release import open_release
-
-
-@pytest.fixture(scope="module")
-def release(demo_release):
-    return open_release(demo_release)
 
 
 def mergers(release) -> set[int]:
@@ -79,20 +73,6 @@ def test_a_search_then_three_rounds_of_a_hunt_for_mergers(page, server, release)
     lines = download.value.path().read_text().splitlines()
     assert download.value.suggested_filename == "mergers.csv"
     assert sum(",positive," in line for line in lines) >= list(given.values()).count("positive")
-
-
-@pytest.fixture
-def small_hunt(server, release, request):
-    """A hunt of its own for a test, with eight candidates."""
-    from discovery.hunts import new_hunt
-    from discovery.prompts import prompt_from_row
-
-    name = re.sub(r"\W", "-", request.node.name)[:40]
-    server.config.hunts.mkdir(exist_ok=True)
-    path = server.config.hunts / f"{name}.hunt"
-    hunt = new_hunt(path, release, positives=[prompt_from_row(release, 1)], page_size=8, who="vera")
-    hunt.next_round("vera")
-    return hunt
 
 
 def open_page(page, server, hunt):

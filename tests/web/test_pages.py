@@ -12,13 +12,7 @@ from astropy.io.votable import parse_single_table
 from PIL import Image
 
 from discovery.prompts import prompt_from_row
-from discovery.release import open_release
 from discovery.search import search
-
-
-@pytest.fixture(scope="module")
-def release(demo_release):
-    return open_release(demo_release)
 
 
 def csrf(client) -> str:
