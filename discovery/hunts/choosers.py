@@ -8,7 +8,8 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from discovery.hunts.ranking import Embeddings, Ranking, TrainingSet
+from discovery.errors import HuntError
+from discovery.hunts.ranking import Embeddings, Ranking, TrainingSet, one_blas_thread
 from discovery.hunts.rounds import choose, propose
 
 LIKELY, UNLIKELY, UNCERTAIN, DIVERSE, RANDOM = "likely", "unlikely", "uncertain", "diverse", "random"
@@ -123,6 +124,174 @@ class RandomChooser:
         """Draw a page with the seed."""
         rows = draw(turn.candidates, turn.page_size, np.random.default_rng(turn.seed))
         return Page(rows=rows, reasons=(RANDOM,) * len(rows), did=self.name, why="drawn at random")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UncertainChooser:
+    """What the model is least sure of: nearest to the boundary, in units of the spread where the model has one.
+
+    The boundary is the score 0 of a trained model, which weighs both classes the same, and the median of a similarity.
+    """
+
+    name: ClassVar[str] = "uncertain"
+    subset: ClassVar[bool] = True
+
+    def choose(self, turn: Turn, ranker: Ranker) -> Page:
+        """Show the candidates nearest to the boundary."""
+        rows = uncertain_rows(ranker(), turn.candidates, turn.page_size)
+        return Page(
+            rows=rows, reasons=(UNCERTAIN,) * len(rows), did=self.name, why="what the model is least sure of"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiverseChooser:
+    """Likely, but from different places: the best of each cluster in turn, so that a hunt does not lock into one kind.
+
+    Attributes
+    ----------
+    pool : int
+        So many pages of the highest scores are clustered.
+    share : float
+        Clusters for each stamp of the page.
+    """
+
+    name: ClassVar[str] = "diverse"
+    subset: ClassVar[bool] = True
+    pool: int = 5
+    share: float = 0.5
+
+    def choose(self, turn: Turn, ranker: Ranker) -> Page:
+        """Show the best of each cluster, then the second of each, and so on."""
+        ranking = ranker()
+        rows = self.rows(turn, ranking, turn.candidates, turn.page_size)
+        best = set(choose(ranking.order_scores, turn.candidates, len(rows), "highest").tolist())
+        reasons = tuple(LIKELY if row in best else DIVERSE for row in rows.tolist())
+        return Page(rows=rows, reasons=reasons, did=self.name, why="the most likely of different kinds")
+
+    def rows(self, turn: Turn, ranking: Ranking, candidates: np.ndarray, count: int) -> np.ndarray:
+        """Return so many rows of different clusters, (n,) int64."""
+        from sklearn.cluster import KMeans
+
+        pool = choose(ranking.order_scores, candidates, max(count, self.pool * turn.page_size), "highest")
+        clusters = max(1, min(len(pool), round(self.share * count)))
+        if len(pool) <= count or clusters == 1:
+            return pool[:count]
+        with one_blas_thread():
+            means = KMeans(clusters, n_init=1, random_state=turn.seed % 2**32)
+            members = means.fit_predict(turn.embeddings.take(pool))
+        turns = np.array([int((members[:place] == own).sum()) for place, own in enumerate(members)])
+        return pool[np.lexsort((np.arange(len(pool)), turns))][:count]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixedChooser:
+    """A page of several shares: mostly likely, some uncertain, some diverse, some random.
+
+    Attributes
+    ----------
+    uncertain, diverse, random : float
+        Shares of the page; the rest is likely.
+    """
+
+    name: ClassVar[str] = "mixed"
+    subset: ClassVar[bool] = True
+    uncertain: float = 0.1
+    diverse: float = 0.1
+    random: float = 0.05
+
+    def choose(self, turn: Turn, ranker: Ranker) -> Page:
+        """Fill the shares one after the other, each from what the earlier ones left."""
+        ranking, left = ranker(), turn.candidates.copy()
+        others = [round(share * turn.page_size) for share in (self.uncertain, self.diverse, self.random)]
+        likely = max(0, turn.page_size - sum(others))
+        rng = np.random.default_rng(turn.seed)
+        picks = (
+            (LIKELY, lambda: choose(ranking.order_scores, left, likely, "highest")),
+            (UNCERTAIN, lambda: uncertain_rows(ranking, left, others[0])),
+            (DIVERSE, lambda: DiverseChooser(share=1.0).rows(turn, ranking, left, others[1])),
+            (RANDOM, lambda: draw(left, others[2], rng)),
+        )
+        rows: list[int] = []
+        reasons: list[str] = []
+        for reason, pick in picks:
+            taken = pick()
+            left[taken] = False
+            rows += taken.tolist()
+            reasons += [reason] * len(taken)
+        counts = ", ".join(f"{reasons.count(reason)} {reason}" for reason, _ in picks)
+        return Page(rows=np.array(rows, dtype=np.int64), reasons=tuple(reasons), did=self.name, why=counts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThompsonChooser:
+    """The highest of scores drawn from what the model holds possible (Thompson 1933): mean + spread x a normal deviate."""
+
+    name: ClassVar[str] = "thompson"
+    subset: ClassVar[bool] = True
+
+    def choose(self, turn: Turn, ranker: Ranker) -> Page:
+        """Draw with the seed; HuntError for a model without a spread."""
+        ranking = ranker()
+        spread = needed_spread(ranking, self.name)
+        deviates = np.random.default_rng(turn.seed).standard_normal(len(spread), dtype=np.float32)
+        rows = choose(ranking.order_scores + spread * deviates, turn.candidates, turn.page_size, "highest")
+        return _chance_page(turn, ranking, rows, self.name, "highest of one draw of what the model holds possible")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImprovementChooser:
+    """Expected improvement over the best label (Mockus 1978), as Astronomaly: Protege shows objects.
+
+    Attributes
+    ----------
+    above : float
+        How much better than the best found an object must be to count.
+    """
+
+    name: ClassVar[str] = "improvement"
+    subset: ClassVar[bool] = True
+    above: float = 0.0
+
+    def choose(self, turn: Turn, ranker: Ranker) -> Page:
+        """Show the highest expected improvement; HuntError for a model without a spread."""
+        from scipy.stats import norm
+
+        ranking = ranker()
+        spread = needed_spread(ranking, self.name)
+        best = float(ranking.order_scores[~turn.candidates].max(initial=-np.inf))
+        if not np.isfinite(best):
+            best = float(ranking.order_scores.max())
+        gain = ranking.order_scores - np.float32(best + self.above)
+        expected = gain * norm.cdf(gain / spread) + spread * norm.pdf(gain / spread)
+        rows = choose(expected.astype(np.float32), turn.candidates, turn.page_size, "highest")
+        return _chance_page(turn, ranking, rows, self.name, "highest expected improvement over the best label")
+
+
+def uncertain_rows(ranking: Ranking, candidates: np.ndarray, count: int) -> np.ndarray:
+    """Return the candidates nearest to the boundary, (n,) int64; none for a count of 0."""
+    scores = ranking.order_scores
+    boundary = 0.0 if ranking.trained else float(np.median(scores))
+    distance = np.abs(scores - np.float32(boundary))
+    if ranking.spread is not None:
+        distance = distance / np.maximum(ranking.spread, np.float32(1e-9))
+    return choose(distance, candidates, count, "lowest") if count else np.empty(0, dtype=np.int64)
+
+
+def needed_spread(ranking: Ranking, who: str) -> np.ndarray:
+    """Return the spread; HuntError where the model has none."""
+    if ranking.spread is None:
+        raise HuntError(
+            f"{who} needs a model that knows how sure it is, and {ranking.model['name']} does not: use gp or ensemble"
+        )
+    return ranking.spread
+
+
+def _chance_page(turn: Turn, ranking: Ranking, rows: np.ndarray, did: str, why: str) -> Page:
+    """Call those likely that the highest scores would have shown, the others uncertain."""
+    best = set(choose(ranking.order_scores, turn.candidates, turn.page_size, "highest").tolist())
+    reasons = tuple(LIKELY if row in best else UNCERTAIN for row in rows.tolist())
+    return Page(rows=rows, reasons=reasons, did=did, why=why)
 
 
 def draw(candidates: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

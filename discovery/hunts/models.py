@@ -12,10 +12,10 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from discovery.hunts.ranking import Embeddings, Ranking, TrainingSet, background, rank, rank_by
-from discovery.hunts.rescorer import RescorerConfig, standardisation
-
-BACKGROUND = 2048
+from discovery.hunts.rankers.fitting import Fit, LinearScorer, Task, rank_fitted
+from discovery.hunts.rankers.logistic import fit_logistic
+from discovery.hunts.ranking import Embeddings, Ranking, SimilarityScorer, TrainingSet, rank, rank_by
+from discovery.hunts.rescorer import RescorerConfig
 
 
 class RankingModel(Protocol):
@@ -65,13 +65,50 @@ class SimilarityModel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeanModel:
+    """Mean cosine to the positives; the negatives are not used."""
+
+    name: ClassVar[str] = "mean"
+    subset: ClassVar[bool] = True
+
+    def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
+        """Rank by `discovery.hunts.ranking.SimilarityScorer` on the positives alone."""
+        positives = TrainingSet(positives=training.positives, negatives=training.negatives[:0])
+        return rank_by(embeddings, lambda: SimilarityScorer(positives), trained=False, model={"name": self.name})
+
+    def multiplications(self, dimension: int) -> int:
+        """Of one product with the direction."""
+        return dimension
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearestModel:
+    """Cosine to the nearest positive minus cosine to the nearest negative; nothing is trained."""
+
+    name: ClassVar[str] = "nearest"
+    subset: ClassVar[bool] = True
+
+    def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
+        """Rank by the difference; by similarity while there is no positive."""
+        if not len(training.positives):
+            return rank(embeddings, training, seed=seed, train=False)
+        return rank_by(
+            embeddings, lambda: NearestScorer(training), trained=False, model={"name": self.name}
+        )
+
+    def multiplications(self, dimension: int) -> int:
+        """Of one product with one label; there are as many as labels."""
+        return dimension
+
+
+@dataclass(frozen=True, kw_only=True)
 class LinearModel:
     """Logistic regression on the labels, each class weighing the same; similarity until both classes have labels.
 
     Attributes
     ----------
     inverse_penalty : float
-        C of scikit-learn's `LogisticRegression`, on inputs standardised as the MLP's.
+        1 / ridge, on inputs standardised as the MLP's.
     """
 
     name: ClassVar[str] = "linear"
@@ -82,23 +119,20 @@ class LinearModel:
         """Rank by the logit."""
         if not training.trainable:
             return rank(embeddings, training, seed=seed, train=False)
-        model = {"name": self.name, **dataclasses.asdict(self)}
-        return rank_by(embeddings, lambda: self._fit(embeddings, training), trained=True, model=model)
+        return rank_fitted(self, embeddings, training, seed)
 
     def multiplications(self, dimension: int) -> int:
         """Of one product with the weights."""
         return dimension
 
-    def _fit(self, embeddings: Embeddings, training: TrainingSet) -> _LinearScorer:
-        from sklearn.linear_model import LogisticRegression
-
-        centre, scale = standardisation(background(embeddings, BACKGROUND))
-        inputs = (np.concatenate([training.positives, training.negatives]) - centre) / scale  # (n, D)
-        targets = np.arange(len(inputs)) < len(training.positives)
-        fitted = LogisticRegression(C=self.inverse_penalty, class_weight="balanced", max_iter=2000)
-        fitted.fit(inputs.astype(np.float64), targets)
-        weights = fitted.coef_[0] / scale
-        return _LinearScorer(weights.astype(np.float32), np.float32(fitted.intercept_[0] - centre @ weights))
+    def fit(self, task: Task) -> Fit:
+        """Fit the labels."""
+        shares = np.where(task.targets > 0, task.positives, len(task.inputs) - task.positives)
+        weights = len(task.inputs) / (2 * shares)
+        fitted = fit_logistic(task.inputs, task.targets, weights, 1 / self.inverse_penalty)
+        return Fit(
+            scorer=LinearScorer.of_inputs(fitted.weights, fitted.bias, task), left_out=fitted.left_out
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,15 +152,14 @@ class ChanceModel:
         return 0
 
 
-class _LinearScorer:
-    """Logits of unit vectors: weights (D,) and a bias."""
+class NearestScorer:
+    """Largest cosine to (p, D) positives minus the largest to (n, D) negatives, unit vectors."""
 
-    def __init__(self, weights: np.ndarray, bias: np.float32) -> None:
-        self._weights, self._bias = weights, bias
-        self.parameters = [weights, np.atleast_1d(bias)]
+    def __init__(self, training: TrainingSet) -> None:
+        self.parameters = [training.positives, training.negatives]
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
-        """Score (n, D) vectors, (n,) float32."""
-        return vectors @ self._weights + self._bias
-
-
+        """Score (n, D) unit vectors, (n,) float32."""
+        positives, negatives = self.parameters
+        scores = (vectors @ positives.T).max(axis=1)
+        return scores - (vectors @ negatives.T).max(axis=1) if len(negatives) else scores

@@ -86,11 +86,14 @@ class Ranking:
         True for the rescorer.
     model : dict
         Name and settings of what ranked, to be recorded.
+    spread : numpy.ndarray or None
+        (N,) float32 standard deviations of the scores, by models that know how sure they are.
     """
 
     order_scores: np.ndarray
     trained: bool
     model: dict[str, Any]
+    spread: np.ndarray | None = None
 
     def shown(self, rows: np.ndarray) -> np.ndarray:
         """Scores of ``rows`` for people, (n,) float32: the probability, or the similarity as it is."""
@@ -145,13 +148,15 @@ def rank_by(
 
     The model's record gets ``weights``, the SHA-256 over the fitted parameters.
     """
-    with _one_blas_thread():
+    with one_blas_thread():
         scorer = fit()
-        scores = _score_all(embeddings, scorer)
+        scores = _score_all(embeddings, scorer.scores)
+        measured = getattr(scorer, "spreads", None)
+        spread = None if measured is None else _score_all(embeddings, measured)
     weights = hashlib.sha256()
     for array in scorer.parameters:
         weights.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
-    return Ranking(order_scores=scores, trained=trained, model={**model, "weights": weights.hexdigest()})
+    return Ranking(order_scores=scores, trained=trained, model={**model, "weights": weights.hexdigest()}, spread=spread)
 
 
 class SimilarityScorer:
@@ -191,18 +196,18 @@ def background(embeddings: Embeddings, count: int) -> np.ndarray:
     return embeddings.take(np.unique(np.linspace(0, embeddings.count - 1, count).astype(np.int64)))
 
 
-def _score_all(embeddings: Embeddings, scorer: Scorer) -> np.ndarray:
-    """Score every object, (N,) float32, in pieces of a fixed size on several threads."""
+def _score_all(embeddings: Embeddings, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Measure every object, (N,) float32, in pieces of a fixed size on several threads."""
     scores = np.empty(embeddings.count, dtype=np.float32)
     with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_WORKERS)) as pool:
         for start, vectors in embeddings.chunks(ROWS_PER_CHUNK):
             pieces = [vectors[at : at + ROWS_PER_TASK] for at in range(0, len(vectors), ROWS_PER_TASK)]
-            scores[start : start + len(vectors)] = np.concatenate(list(pool.map(scorer.scores, pieces)))
+            scores[start : start + len(vectors)] = np.concatenate(list(pool.map(measure, pieces)))
     return scores
 
 
 @contextmanager
-def _one_blas_thread() -> Iterator[None]:
+def one_blas_thread() -> Iterator[None]:
     """Multiply matrices on one thread: the last digits would depend on how many there are, and a replay with them."""
     with _BLAS_LOCK, threadpool_limits(limits=1, user_api="blas"):
         yield

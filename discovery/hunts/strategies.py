@@ -1,7 +1,12 @@
-"""What a round is made of: a ranking model scores the objects, a chooser picks from them what is shown.
+"""What a round is made of: a source of candidates, a ranking model that scores, and a chooser of what is shown.
 
-Parts are small pure values that a hunt, real or simulated, combines by name. A strategy is written ``auto``, ``alpha:0.5``,
-``top`` (see `STRATEGIES`), or as MODEL+CHOOSER from `MODELS` and `CHOOSERS`, such as ``linear+alpha:0.9`` or ``mlp+random``.
+Parts are small pure values that a hunt, real or simulated, combines by name; the fourth part, the stopper, stands in
+`discovery.hunts.stopping`. A strategy is written ``auto``, ``alpha:0.5``, ``top`` (see `STRATEGIES`), or as MODEL+CHOOSER from
+`MODELS` and `CHOOSERS`, such as ``linear+alpha:0.9`` or ``gp+thompson``. ``@near:5000`` behind it shows only the 5000 candidates
+nearest to a positive.
+
+A part is ``subset`` when it can work on a subset of the objects, because an object's score depends on that object and on
+the labels alone; a part that is not needs every object at once.
 """
 
 from __future__ import annotations
@@ -13,27 +18,56 @@ from functools import cache
 from typing import Any
 
 from discovery.errors import HuntError
-from discovery.hunts.choosers import AlphaChooser, Chooser, HighestChooser, Page, RandomChooser, Turn
-from discovery.hunts.models import ChanceModel, LinearModel, MlpModel, RankingModel, SimilarityModel
+from discovery.hunts.choosers import (
+    AlphaChooser,
+    Chooser,
+    DiverseChooser,
+    HighestChooser,
+    ImprovementChooser,
+    MixedChooser,
+    Page,
+    RandomChooser,
+    ThompsonChooser,
+    Turn,
+    UncertainChooser,
+)
+from discovery.hunts.models import (
+    ChanceModel,
+    LinearModel,
+    MeanModel,
+    MlpModel,
+    NearestModel,
+    RankingModel,
+    SimilarityModel,
+)
+from discovery.hunts.rankers.blend import BlendModel, GuardedModel
+from discovery.hunts.rankers.ensemble import EnsembleModel
+from discovery.hunts.rankers.fitting import settings_of
+from discovery.hunts.rankers.gaussian_process import GaussianProcessModel
+from discovery.hunts.rankers.metric import AdaptedModel
+from discovery.hunts.rankers.positive_unlabelled import PositiveUnlabelledModel
+from discovery.hunts.rankers.spreading import LabelSpreadingModel
 from discovery.hunts.ranking import Embeddings, Ranking, TrainingSet
 from discovery.hunts.rescorer import RescorerConfig
 from discovery.hunts.rounds import check_alpha
+from discovery.hunts.sources import AllSource, CandidateSource, NearSource
 
 __all__ = ["CHOOSERS", "MODELS", "STRATEGIES", "HuntStrategy", "Page", "Turn", "parse_strategy"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class HuntStrategy:
-    """A ranking model and a chooser under the name that a person typed."""
+    """The parts of a round under the name that a person typed."""
 
     name: str
     model: RankingModel
     chooser: Chooser
+    source: CandidateSource = dataclasses.field(default_factory=AllSource)
 
     @property
     def subset(self) -> bool:
-        """Whether both parts can work on a subset of the objects."""
-        return self.model.subset and self.chooser.subset
+        """Whether all parts can work on a subset of the objects."""
+        return self.source.subset and self.model.subset and self.chooser.subset
 
     def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
         """Score every object by the model.
@@ -54,14 +88,16 @@ class HuntStrategy:
             made.append(self.rank(turn.embeddings, turn.training, turn.seed))
             return made[0]
 
+        turn = dataclasses.replace(turn, candidates=self.source.candidates(turn))
         page = self.chooser.choose(turn, ranker)
         return dataclasses.replace(page, ranking=made[0] if made else None)
 
     def describe(self, dimension: int) -> dict[str, Any]:
         """Return names, settings and cost of the parts, for the record."""
         return {
-            "model": _settings(self.model),
-            "chooser": _settings(self.chooser),
+            "source": settings_of(self.source),
+            "model": settings_of(self.model),
+            "chooser": settings_of(self.chooser),
             "subset": self.subset,
             "multiplications_an_object": self.model.multiplications(dimension),
         }
@@ -84,49 +120,79 @@ def parse_strategy(text: str, *, alpha: float = 0.5, config: RescorerConfig | No
     HuntError
         No such strategy or part, or a number that is none, is not in its range or stands where none belongs.
     """
-    name, _, value = text.strip().partition(":")
+    rule, at, source = text.strip().partition("@")
+    name, _, value = rule.partition(":")
     model, plus, chooser = STRATEGIES.get(name, name).partition("+")
     if not plus or model not in MODELS or chooser not in CHOOSERS:
         raise HuntError(
             f"unknown strategy {text!r}; choose from {', '.join(STRATEGIES)}, or MODEL+CHOOSER with a model of"
             f" {', '.join(MODELS)} and a chooser of {', '.join(CHOOSERS)}"
         )
-    if ":" in text and chooser != "alpha":
+    if ":" in rule and chooser != "alpha":
         raise HuntError(f"strategy {text!r}: {name} takes no number; leave out ':{value}'")
     ranker: RankingModel = MlpModel(config=config or RescorerConfig()) if model == "mlp" else MODELS[model]()
-    picker: Chooser = AlphaChooser(alpha=_number(text, value, alpha)) if chooser == "alpha" else CHOOSERS[chooser]()
+    picker: Chooser = CHOOSERS[chooser]()
+    if chooser == "alpha":
+        picker = AlphaChooser(alpha=_alpha(text, value) if ":" in rule else alpha)
+        check_alpha(picker.alpha)
     shown = f"{name}:{picker.alpha:g}" if isinstance(picker, AlphaChooser) else name
-    return HuntStrategy(name=shown, model=ranker, chooser=picker)
+    return HuntStrategy(
+        name=shown + at + source, model=ranker, chooser=picker, source=_source(text, source) if at else AllSource()
+    )
 
 
 MODELS: dict[str, Callable[[], RankingModel]] = {
-    part.name: part for part in (MlpModel, SimilarityModel, LinearModel, ChanceModel)
+    part.name: part
+    for part in (
+        MlpModel,
+        SimilarityModel,
+        MeanModel,
+        NearestModel,
+        LinearModel,
+        PositiveUnlabelledModel,
+        EnsembleModel,
+        GaussianProcessModel,
+        BlendModel,
+        GuardedModel,
+        AdaptedModel,
+        LabelSpreadingModel,
+        ChanceModel,
+    )
 }
 CHOOSERS: dict[str, Callable[[], Chooser]] = {
-    part.name: part for part in (AlphaChooser, HighestChooser, RandomChooser)
+    part.name: part
+    for part in (
+        AlphaChooser,
+        HighestChooser,
+        UncertainChooser,
+        MixedChooser,
+        DiverseChooser,
+        ThompsonChooser,
+        ImprovementChooser,
+        RandomChooser,
+    )
 }
 STRATEGIES = {
-    "auto": "linear+highest",
+    "auto": "pu+highest",
     "alpha": "mlp+alpha",
     "top": "mlp+highest",
     "similarity": "similarity+highest",
     "linear": "linear+highest",
+    "protege": "gp+improvement",
     "random": "chance+random",
 }
 """Names for people, and the parts that they stand for."""
 
 
-def _number(text: str, value: str, default: float) -> float:
-    if ":" not in text:
-        number = default
-    else:
-        try:
-            number = float(value)
-        except ValueError:
-            raise HuntError(f"strategy {text!r}: {value!r} is no number; write it like alpha:0.5") from None
-    check_alpha(number)
-    return number
+def _alpha(text: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise HuntError(f"strategy {text!r}: {value!r} is no number; write it like alpha:0.5") from None
 
 
-def _settings(part: Any) -> dict[str, Any]:
-    return {"name": part.name, **dataclasses.asdict(part)}
+def _source(text: str, source: str) -> CandidateSource:
+    name, _, value = source.partition(":")
+    if name != NearSource.name or not value.isdecimal() or len(value) > 12:
+        raise HuntError(f"strategy {text!r}: no candidates are known as {source!r}; write @near:5000")
+    return NearSource(count=int(value))

@@ -1,0 +1,138 @@
+"""What fitted ranking models share: inputs on one scale, and fits that can say what they would without each label."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from discovery.hunts.ranking import Embeddings, Ranking, Scorer, TrainingSet, background, rank, rank_by
+from discovery.hunts.rescorer import standardisation
+
+BACKGROUND = 2048
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """What a model is fitted to.
+
+    Attributes
+    ----------
+    inputs : numpy.ndarray
+        (p + n, D) float64: the labels, positives first, centred and scaled as the release is.
+    positives : int
+        p.
+    negative_classes : tuple of str
+        Of the n negatives, or empty.
+    ordinary : numpy.ndarray
+        (m, D) float64: objects spread evenly over the release, on the same scale.
+    centre, scale : numpy.ndarray, float
+        inputs = (vectors - centre) / scale; one scale for all dimensions keeps angles.
+    """
+
+    inputs: np.ndarray
+    positives: int
+    negative_classes: tuple[str, ...]
+    ordinary: np.ndarray
+    centre: np.ndarray
+    scale: np.float32
+    seed: int
+
+    @property
+    def targets(self) -> np.ndarray:
+        """(p + n,) float64: 1 for positives, 0 for negatives."""
+        return (np.arange(len(self.inputs)) < self.positives).astype(np.float64)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fit:
+    """A fitted model.
+
+    Attributes
+    ----------
+    scorer : Scorer
+        Scores vectors as the release holds them.
+    left_out : numpy.ndarray
+        (p + n,): the score of each label by a fit without it.
+    """
+
+    scorer: Scorer
+    left_out: np.ndarray
+
+
+class FittedModel(Protocol):
+    """A ranking model that is fitted to a `Task`; see `rank_fitted`."""
+
+    name: ClassVar[str]
+    subset: ClassVar[bool]
+
+    def fit(self, task: Task) -> Fit: ...
+
+    def multiplications(self, dimension: int) -> int: ...
+
+
+class LinearScorer:
+    """Weights (D,) and a bias for vectors as the release holds them."""
+
+    def __init__(self, weights: np.ndarray, bias: float) -> None:
+        self.parameters = [weights.astype(np.float32), np.array([bias], dtype=np.float32)]
+
+    @classmethod
+    def of_inputs(cls, weights: np.ndarray, bias: float, task: Task) -> LinearScorer:
+        """Make one from weights for the task's inputs."""
+        own = weights / task.scale
+        return cls(own, float(bias - task.centre.astype(np.float64) @ own))
+
+    def scores(self, vectors: np.ndarray) -> np.ndarray:
+        """Score (n, D) vectors, (n,) float32."""
+        return vectors @ self.parameters[0] + self.parameters[1]
+
+
+def make_task(embeddings: Embeddings, training: TrainingSet, seed: int) -> Task:
+    """Put labels and ordinary objects on one scale."""
+    vectors = background(embeddings, BACKGROUND)
+    centre, scale = standardisation(vectors)
+
+    def scaled(some: np.ndarray) -> np.ndarray:
+        return ((some - centre) / scale).astype(np.float64)
+
+    return Task(
+        inputs=scaled(np.concatenate([training.positives, training.negatives])),
+        positives=len(training.positives),
+        negative_classes=training.negative_classes,
+        ordinary=scaled(vectors),
+        centre=centre,
+        scale=scale,
+        seed=seed,
+    )
+
+
+def rank_fitted(model: Any, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
+    """Fit a `FittedModel` (a dataclass) and score every object; by similarity while there is no positive.
+
+    Raises
+    ------
+    HuntError
+        There is neither a positive nor a negative to start from.
+    """
+    if not len(training.positives):
+        return rank(embeddings, training, seed=seed, train=False)
+    return rank_by(
+        embeddings,
+        lambda: model.fit(make_task(embeddings, training, seed)).scorer,
+        trained=True,
+        model=settings_of(model),
+    )
+
+
+def settings_of(part: Any) -> dict[str, Any]:
+    """Return name and settings of a part (a dataclass with a name), and of the parts that it is made of."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [plain(one) for one in value]
+        return settings_of(value) if dataclasses.is_dataclass(value) and hasattr(value, "name") else value
+
+    return {"name": part.name, **{one.name: plain(getattr(part, one.name)) for one in dataclasses.fields(part)}}
