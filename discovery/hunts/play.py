@@ -182,7 +182,7 @@ def _advice(ground: Ground, start: Start, ordinary: Sequence[LabelState]) -> dic
     pages = [[said[name] == "positive" for name in _ordinary_names(played) if name in said] for played in start.before]
     history = History(
         pages=[np.array(page, dtype=bool) for page in pages if page],
-        objects=int(ground.allowed.sum()) - len(labelled_rows(ground.examples, ())),
+        objects=int(ground.allowed.sum()) - len(labelled_rows(ground.examples, ())) - len(start.audit_rows),
     )
     return {"stopper": start.stopper, "advice": parse_stopper(start.stopper).stop(history) or ""}
 
@@ -192,7 +192,7 @@ def _page(strategy: HuntStrategy, turn: Turn, waiting: int) -> tuple[Page, Ranki
     empty = Page(rows=np.empty(0, dtype=np.int64), reasons=(), did="nothing", why=EXHAUSTED)
     page = strategy.play(turn) if turn.page_size > 0 and turn.candidates.any() else empty
     if waiting:
-        stamps = f"{waiting} stamps of the audit"
+        stamps = f"{waiting} stamp{'s' * (waiting > 1)} of the audit"
         why = f"{page.why}; {stamps} among them" if len(page.rows) else stamps
         page = replace(page, why=why, did=page.did if len(page.rows) else AUDIT)
     ranking = page.ranking or strategy.rank(turn.embeddings, turn.training, turn.seed)
