@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from discovery import __version__
@@ -67,7 +68,7 @@ def provenance(
         Fact(name="strategies", keyword="STRATS", value=_strategies(hunt), description="rounds by strategy and parts"),
         Fact(name="model", keyword="MODEL", value=ranking.model, description="that made the scores"),
         Fact(name="scores_sha256", keyword="SCORESUM", value=ranking.digest, description="of the scores of all rows"),
-        *_audit(hunt),
+        *_audit(hunt, ranking),
         *_known(known),
         Fact(name="software", keyword="SOFTWARE", value=_software(), description="versions"),
     ]
@@ -96,11 +97,23 @@ def _strategies(hunt: Hunt) -> list[dict[str, Any]]:
     return played
 
 
-def _audit(hunt: Hunt) -> list[Fact]:
-    """What the audit says of the list, with 95 % intervals; nothing without an audit."""
+def _audit(hunt: Hunt, ranking: Ranking) -> list[Fact]:
+    """What the audits say of the list, with 95 % intervals; nothing without an audit."""
     if not audit_lines(hunt.store):
         return []
-    return []
+    from discovery.hunts.audit import report
+
+    made = report(hunt, ranking=ranking)
+    curve = [asdict(cut) for cut in made.curve]
+    judged = f"{made.progress.judged} of {made.progress.drawn} drawn stamps"
+    bound = "lower bound only" if made.lower_bound_only else "95 % interval"
+    return [
+        Fact(name="audit", keyword="AUDIT", value=judged, description="judged in audits"),
+        Fact(name="audit_targets", keyword="AUDTARG", value=asdict(made.targets), description="in all that is ranked"),
+        Fact(name="audit_known", keyword="AUDKNOWN", value=made.known, description="targets among the labelled"),
+        Fact(name="audit_completeness", keyword="AUDCOMPL", value=asdict(made.completeness), description=bound),
+        Fact(name="audit_curve", keyword="AUDCURVE", value=curve, description="purity, completeness by score cut"),
+    ]
 
 
 def _known(known: KnownRows | None) -> list[Fact]:

@@ -82,21 +82,21 @@ function render({ model, el }) {
     return made;
   }
 
-  async function label(made, verdict) {
+  async function label(made, verdict, negative = classField.value.trim()) {
     made.classList.remove("gh-failed");
     made.classList.add("gh-saving"); // it takes its colour when the kernel says that the label is on the disk
     made.asked = (made.asked || 0) + 1;
-    const negative_class = verdict === "negative" ? classField.value.trim() : "";
+    const negative_class = verdict === "negative" ? negative : "";
     const done = await ask({ do: "label", row: made.line.row, verdict, negative_class });
     made.asked -= 1;
     made.classList.toggle("gh-saving", made.asked > 0);
     made.classList.toggle("gh-failed", !done);
   }
 
-  function labelNext(verdict) {
+  function labelNext(verdict, negative) {
     const made = cards[cursor];
     if (!made) return;
-    label(made, verdict);
+    label(made, verdict, negative);
     if (verdict !== "cleared") point(cursor + 1);
   }
 
@@ -235,8 +235,7 @@ function render({ model, el }) {
     } else if (key === "z") {
       undoButton.click();
     } else if (/^[1-9]$/.test(key) && name) {
-      classField.value = name;
-      labelNext("negative");
+      labelNext("negative", name);
     } else {
       return;
     }
