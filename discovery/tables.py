@@ -18,7 +18,7 @@ from discovery.errors import QueryError
 
 if TYPE_CHECKING:
     from astropy.io.fits import Card
-    from astropy.io.votable.tree import Param, VOTableFile
+    from astropy.io.votable.tree import Info
     from astropy.table import Table
 
 SIDECAR_SUFFIX = ".provenance.json"
@@ -65,7 +65,7 @@ class Fact:
     Attributes
     ----------
     name : str
-        Of the VOTable's PARAM and the Parquet file's metadata.
+        Of the VOTable's INFO and the Parquet file's metadata.
     keyword : str
         Of the FITS card: at most 8 capital letters, digits, ``-`` and ``_``.
     value : str, int, float, bool, list, dict or None
@@ -89,7 +89,7 @@ def write_table(table: pa.Table, path: Path | str, about: Sequence[Fact] = ()) -
     Parameters
     ----------
     about : sequence of Fact, optional
-        What the file is to say about the table: cards of the FITS extension, PARAMs of the VOTable, metadata of the
+        What the file is to say about the table: cards of the FITS extension, INFO elements of the VOTable, metadata of the
         Parquet schema. A csv has no place that every reader skips: for it they stand in a file of their own beside it,
         see `sidecar_path`.
 
@@ -226,20 +226,17 @@ def _write_votable(table: pa.Table, path: Path, about: Sequence[Fact]) -> None:
         field.unit = known.unit
         field.ucd = known.ucd
         field.description = known.description
-    document.resources[0].params.extend(_param(document, fact) for fact in about if fact.value is not None)
+    document.resources[0].infos.extend(_info(fact) for fact in about if fact.value is not None)
     document.to_xml(str(path))
 
 
-def _param(document: VOTableFile, fact: Fact) -> Param:
-    from astropy.io.votable.tree import Param
+def _info(fact: Fact) -> Info:
+    """Return a fact as INFO: astropy writes a PARAM's ``<`` as one that reads back as ``&lt;``."""
+    from astropy.io.votable.tree import Info
 
-    value, kind, size = _about_text(fact.value), "unicodeChar", {"arraysize": "*"}
-    if isinstance(fact.value, bool | int | float):
-        value, size = str(fact.value), {}
-        kind = "boolean" if isinstance(fact.value, bool) else "long" if isinstance(fact.value, int) else "double"
-    param = Param(document, name=fact.name, value=value, datatype=kind, **size)
-    param.description = fact.description
-    return param
+    info = Info(name=fact.name, value=_about_text(fact.value))
+    info.content = fact.description
+    return info
 
 
 def _astropy(table: pa.Table) -> Table:
