@@ -6,13 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import traitlets
-
 from discovery.errors import DiscoveryError, HuntError
 from discovery.hunts.checks import checked_person
 from discovery.hunts.widget_state import page_state, standing_state
 
 try:
+    import traitlets
     from anywidget import AnyWidget
 except ImportError as missing:
     raise HuntError("the widget needs the notebook extra: pip install 'galaxy-discovery[notebook]'") from missing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,13 @@ def test_errors_are_answers(hunt: Hunt, tmp_path: Path) -> None:
         hunt.widget("vera", new_only=True)
     with pytest.raises(HuntError, match="printable"):
         hunt.widget("")
+
+
+def test_a_missing_extra_is_named(hunt: Hunt, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    monkeypatch.delitem(sys.modules, "discovery.hunts.widget", raising=False)
+    with pytest.raises(HuntError, match=r"galaxy-discovery\[notebook\]"):
+        hunt.widget("vera")
 
 
 def test_a_fault_of_the_program_is_said_and_raised(hunt: Hunt, caplog: pytest.LogCaptureFixture) -> None:
