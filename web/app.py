@@ -45,7 +45,7 @@ PAGES = [
     objects.object_page, stamps.stamp_picture,
     hunts.hunts_page, hunts.start_hunt, hunts.hunt_page, hunts.next_round, hunts.export_hunt,
     labels.give_label, labels.undo_label, labels.write_note, labels.history_page, labels.disagreements_page,
-    hunt_settings.set_alpha, hunt_settings.set_strategy, hunt_settings.set_consensus,
+    hunt_settings.change_rules,
     audits.audit_page, audits.audit_brief, audits.draw,
     login.login_page, login.sign_in, login.sign_out,
 ]  # fmt: skip

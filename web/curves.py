@@ -9,7 +9,7 @@ from web.hunt_pages import Curve, Level
 from web.wording import plural
 
 WIDTH, HEIGHT = 268, 132
-LEFT, RIGHT, TOP, BOTTOM = 28, 8, 18, 100
+LEFT, RIGHT, TOP, BOTTOM = 28, 12, 18, 100
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ class HuntSummary:
     release: str
     strategy: str
     consensus: str
+    stopper: str
     alpha: float
     rounds: int
     counts: dict[str, int]
@@ -50,6 +51,8 @@ class RoundSummary:
 
     number: int
     why: str
+    advice: str
+    """Why the hunt's stopper would end the hunt here; empty while it would not."""
     strategy: str
     candidates: list[CandidateSummary]
 
@@ -108,6 +111,7 @@ class Settings:
 
     strategy: str | None = None
     consensus: str | None = None
+    stopper: str | None = None
     alpha: float | None = None
 
 
@@ -241,12 +245,7 @@ def change_settings(
 ) -> HuntSummary:
     """Change the rules from the next round on; a consensus rule counts at once."""
     who, opened = visitor_name(request), shelf.hunt(hunt)
-    if data.strategy is not None:
-        opened.hunt.set_strategy(data.strategy, who)
-    if data.consensus is not None:
-        opened.hunt.set_consensus(data.consensus, who)
-    if data.alpha is not None:
-        opened.hunt.set_alpha(data.alpha, who)
+    opened.hunt.change(who, **asdict(data))
     next_pages.changed(opened)
     return _summary(opened)
 
@@ -258,6 +257,7 @@ def _summary(opened: OpenHunt) -> HuntSummary:
         release=opened.release,
         strategy=info.strategy,
         consensus=info.consensus,
+        stopper=info.stopper,
         alpha=info.alpha,
         rounds=info.rounds,
         counts=asdict(info.counts),
@@ -277,4 +277,4 @@ def _round_summary(opened: OpenHunt, made: Round) -> RoundSummary:
         )
         for row, object_id, score, reason in shown
     ]
-    return RoundSummary(number=made.number, why=made.why, strategy=made.strategy, candidates=candidates)
+    return RoundSummary(number=made.number, why=made.why, advice=made.advice, strategy=made.strategy, candidates=candidates)

@@ -136,6 +136,8 @@ class RoundView:
 
     number: int
     why: str
+    advice: str
+    """Why the hunt's rule would stop here; empty while it would not."""
     reasons: tuple[ReasonView, ...]
     candidates: tuple[Candidate, ...]
 
@@ -157,6 +159,7 @@ class HuntSettingsView:
     uses_alpha: bool
     strategies: tuple[Rule, ...]
     consensus: tuple[Rule, ...]
+    stoppers: tuple[Rule, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from litestar import Request
 
 from discovery.errors import DiscoveryError
 from discovery.hunts import Hunt
+from discovery.hunts.audit_log import audited
 from discovery.hunts.records import AUDIT, LabelState, Round
 from web.audit_pages import BriefFragment
 from web.audit_views import audit_brief, audit_total
@@ -114,13 +115,15 @@ def hunt_line(shelf: Shelf, name: str) -> HuntRow:
 
 
 def _round_view(opened: OpenHunt, latest: Round, labels: Mapping[int, LabelState]) -> RoundView:
+    drawn = audited(opened.hunt.store)  # an audit may have drawn what was on the page already
     lines = zip(latest.rows.tolist(), latest.scores.tolist(), latest.reasons, strict=True)
-    seen = [line for line in lines if line[0] >= 0]
+    seen = [(row, score, AUDIT if row in drawn else reason) for row, score, reason in lines if row >= 0]
     notes = _notes(opened.hunt)
     cards = hunt_cards(opened, [row for row, _, _ in seen])
     return RoundView(
         number=latest.number,
         why=latest.why,
+        advice=latest.advice,
         reasons=reason_views([reason for _, _, reason in seen]),
         candidates=tuple(
             _candidate(rank, card, score, reason, labels.get(card.row), notes.get(card.row, ()))
@@ -135,12 +138,17 @@ def _candidate(
     return Candidate(
         card=card,
         rank=rank,
-        score="" if reason == AUDIT else f"{score:.3f}",
+        score="" if reason == AUDIT else _score(score),
         verdict="" if state is None else state.verdict,
         negative_class=(state and state.negative_class) or "",
         reason=reason,
         notes=NotesFragment(row=card.row, notes=notes),
     )
+
+
+def _score(score: float) -> str:
+    """Return a score in three decimals, and a smaller one as what it is: not zero."""
+    return "<0.001" if 0 < score < 0.0005 else f"{score:.3f}"
 
 
 def _tally(hunt: Hunt, latest: Round | None, labels: Mapping[int, LabelState]) -> Tally:

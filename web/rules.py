@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from discovery.hunts import Hunt
+from discovery.hunts.choices import NEVER
 from discovery.hunts.consensus import ARBITER, LATEST, MAJORITY
+from discovery.hunts.stopping import Dry, Hypergeometric, parse_stopper
 from discovery.hunts.strategies import STRATEGIES, parse_strategy
 from web.hunt_pages import HuntSettingsView, ReasonView
 from web.pages import Rule
@@ -27,6 +29,7 @@ STRATEGY_MEANINGS = {
     "similarity": "Always the most similar to the positives; nothing is trained.",
     "random": "Any object by chance: a baseline, not a way to find things.",
 }
+USUAL_STOPPERS = (NEVER, "dry:3", "dry:5", "hypergeometric:0.8", "hypergeometric:0.9", "hypergeometric:0.95")
 CONSENSUS_MEANINGS = {
     LATEST: "The verdict given last counts, whoever gave it.",
     MAJORITY: "The verdict of more than half of those who voted counts; without one the object is unsure.",
@@ -50,6 +53,7 @@ def settings_view(hunt: Hunt) -> HuntSettingsView:
         uses_alpha=parse_strategy(info.strategy, alpha=info.alpha).chooser.name == "alpha",
         strategies=strategy_rules(info.strategy),
         consensus=consensus_rules(info.consensus, people_of(hunt)),
+        stoppers=stopper_rules(info.stopper),
     )
 
 
@@ -80,6 +84,22 @@ def consensus_meaning(name: str) -> str:
     if name.startswith(ARBITER):
         return f"The verdict of {name[len(ARBITER) :]} counts; where they gave none, what all others agree on."
     return CONSENSUS_MEANINGS[name]
+
+
+def stopper_rules(chosen: str = NEVER) -> tuple[Rule, ...]:
+    """Return the usual advices to stop, and the chosen one."""
+    names = dict.fromkeys([*USUAL_STOPPERS, chosen])
+    return tuple(Rule(name=name, meaning=stopper_meaning(name), chosen=name == chosen) for name in names)
+
+
+def stopper_meaning(name: str) -> str:
+    """Return when a stopper advises to stop."""
+    stopper = parse_stopper(name)
+    if isinstance(stopper, Dry):
+        return f"After {stopper.pages} pages in a row without a positive."
+    if isinstance(stopper, Hypergeometric):
+        return f"When the latest labels make it unlikely that less than {stopper.recall:.0%} are found; an audit says it better."
+    return "No advice beside the audit's."
 
 
 def people_of(hunt: Hunt) -> tuple[str, ...]:

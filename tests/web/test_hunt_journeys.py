@@ -11,6 +11,8 @@ pytest.importorskip("playwright")
 from playwright.sync_api import expect
 
 from discovery.hunts import Hunt
+from discovery.hunts.audit import report
+from discovery.hunts.audit_log import audited, waiting
 from web.stamps import PictureCache
 
 
@@ -115,7 +117,7 @@ def test_two_people_disagree_until_one_of_them_changes_their_mind(page, server, 
         page.keyboard.press(key)
     settled(page)
     page.locator("#consensus").focus()
-    with page.expect_response("**/consensus"):
+    with page.expect_response("**/rules"):
         page.locator("#consensus").select_option("arbiter:henrietta")
     expect(page.locator(f"#state-{rows[0]} .verdict")).to_have_text("positive")
     expect(page.locator("#consensus")).to_be_focused()
@@ -195,3 +197,44 @@ def test_what_fails_in_the_background_is_told_on_the_next_click(page, server, sm
     expect(page.locator("#notices .notice")).to_contain_text("no example to start from")
     assert len(small_hunt.rounds()) == 1
     page.said[:] = [text for text in page.said if "Content Security" in text]
+
+
+def test_an_audit_from_the_draw_to_the_report(page, server, small_hunt, release):
+    wanted = set(release.catalogue.where("truth_class = 'merger'").nonzero()[0].tolist())
+    open_page(page, server, small_hunt, "audit")
+    page.locator("#labels").fill("12")
+    page.get_by_role("button", name="Draw").click()
+    expect(page.get_by_text("0 of 12 drawn stamps judged")).to_be_visible()
+    expect(page.get_by_role("button", name="Draw")).to_have_count(0)
+    page.get_by_role("link", name="Label them").click()
+    drawn = list(audited(small_hunt.store))
+    for number in range(1, 6):
+        expect(page.locator(".page-head .tag")).to_have_text(f"round {number}")
+        expect(page.locator("[data-candidate]:focus")).to_have_count(1)
+        for row in candidates(page):
+            card = page.locator(f"#card-{row}")
+            expect(card.locator(".reason.audit")).to_have_count(int(row in drawn))
+            expect(card.locator(".score")).to_have_count(int(row not in drawn))
+            page.keyboard.press("p" if row in wanted else "n")
+        settled(page)
+        if number < 5:
+            page.keyboard.press("Enter")
+    assert waiting(small_hunt.store) == []
+
+    page.reload()
+    told = report(small_hunt)
+    expect(page.locator("#audit-brief")).to_contain_text("completeness")
+    expect(page.locator("#audit-brief")).not_to_contain_text("Counting anew")
+    expect(page.locator("#standing .band")).to_have_count(1)
+    page.get_by_role("link", name="The audit in full").click()
+    expect(page.get_by_text("12 of 12 drawn stamps judged")).to_be_visible()
+    expect(page.locator(".figures")).to_contain_text(f"Targets among {told.objects} objects")
+    if told.lower_bound_only:
+        expect(page.locator(".figures")).to_contain_text("at least")
+        expect(page.get_by_text("Only a lower bound of the completeness can be given")).to_be_visible()
+    expect(page.locator(".cuts circle")).to_have_count(len(told.curve))
+    expect(page.locator("tbody tr")).to_have_count(len(told.curve))
+    page.get_by_label("Wished completeness, %").fill("1")
+    page.get_by_role("button", name="Advise").click()
+    expect(page.get_by_role("status")).to_contain_text(f"At a wished completeness of 1 %: {report(small_hunt, completeness=0.01).advice}")
+    expect(page.get_by_role("button", name="Draw")).to_be_visible()

@@ -166,7 +166,7 @@ def test_alpha_shows_with_its_strategy_and_is_kept(page, server, small_hunt):
     page.locator("#strategy").select_option("alpha")
     expect(page.locator("#strategy-meaning")).to_contain_text("published rule")
     expect(page.locator("#alpha")).to_be_visible()
-    with page.expect_response("**/alpha"):
+    with page.expect_response("**/rules"):
         page.locator("#alpha").fill("0.9")
     expect(page.locator("#alpha-value")).to_have_text("0.90")
     assert small_hunt.alpha == pytest.approx(0.9)
