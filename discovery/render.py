@@ -29,6 +29,7 @@ BAR_LENGTHS_ARCSEC = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 BAR_FRACTION = 0.4
 INK = (255, 255, 255)
 PAPER = (12, 14, 20)
+AMBER = (255, 203, 102)
 
 
 def to_rgb_picture(stamp: Stamp, stretch: Stretch = "default") -> np.ndarray:
@@ -135,7 +136,12 @@ def upright(stamp: Stamp) -> Stamp:
 
 
 def contact_sheet(
-    stamps: Sequence[Stamp], titles: Sequence[str], path: Path | str | None = None, *, size_pixels: int = 128
+    stamps: Sequence[Stamp],
+    titles: Sequence[str],
+    path: Path | str | None = None,
+    *,
+    flags: Sequence[str] = (),
+    size_pixels: int = 128,
 ) -> bytes:
     """Return stamps side by side, `upright`, with a title under each, as PNG; also written to `path` when given.
 
@@ -145,15 +151,19 @@ def contact_sheet(
         The stamps and what stands under them.
     path : path or None
         File to write.
+    flags : sequence of str, optional
+        A second line under each stamp, such as "known as ..."; empty where there is nothing to say.
     size_pixels : int
         Side of each stamp in the sheet.
     """
     if len(stamps) != len(titles):
         raise ValueError(f"{len(stamps)} stamps and {len(titles)} titles")
+    if flags and len(stamps) != len(flags):
+        raise ValueError(f"{len(stamps)} stamps and {len(flags)} flags")
     columns = max(1, math.ceil(math.sqrt(len(stamps))))
     rows = max(1, math.ceil(len(stamps) / columns))
     gap, line = 6, 16
-    cell_height = size_pixels + line + gap
+    cell_height = size_pixels + line + gap + (line if any(flags) else 0)
     sheet = Image.new("RGB", (columns * (size_pixels + gap) + gap, rows * cell_height + gap), PAPER)
     pen = ImageDraw.Draw(sheet)
     for index, (stamp, title) in enumerate(zip(stamps, titles, strict=True)):
@@ -164,6 +174,9 @@ def contact_sheet(
             draw_scale_bar(tile, stamp.pixel_scale_arcsec * stamp.pixels.shape[-1] / size_pixels)
         sheet.paste(tile, (left, top))
         pen.text((left, top + size_pixels + 2), _fitted(title, size_pixels), fill=INK, font=_font(11))
+        if any(flags):
+            under = (left, top + size_pixels + 2 + line)
+            pen.text(under, _fitted(flags[index], size_pixels), fill=AMBER, font=_font(11))
     data = _png(sheet)
     if path is not None:
         Path(path).write_bytes(data)

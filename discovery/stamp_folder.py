@@ -19,7 +19,14 @@ MOST_IN_SHEET = 400
 SHEET_FILE = "contact_sheet.png"
 
 
-def write_stamp_folder(release: Release, rows: Sequence[int] | np.ndarray, titles: Sequence[str], folder: Path | str) -> None:
+def write_stamp_folder(
+    release: Release,
+    rows: Sequence[int] | np.ndarray,
+    titles: Sequence[str],
+    folder: Path | str,
+    *,
+    flags: Sequence[str] = (),
+) -> None:
     """Write the stamps of some rows as ``000001_OBJECT.png`` ... and as one ``contact_sheet.png``.
 
     Parameters
@@ -28,6 +35,8 @@ def write_stamp_folder(release: Release, rows: Sequence[int] | np.ndarray, title
         (n,) rows, in the order of the file names.
     titles : sequence of str
         (n,) what stands under each stamp of the contact sheet, which holds the first 400.
+    flags : sequence of str, optional
+        (n,) a second line under each.
 
     Raises
     ------
@@ -47,6 +56,7 @@ def write_stamp_folder(release: Release, rows: Sequence[int] | np.ndarray, title
             if len(stamps) < MOST_IN_SHEET:
                 stamps.append(stamp)
         if stamps:
-            contact_sheet(stamps, titles[: len(stamps)], folder / SHEET_FILE)
+            shown = slice(len(stamps))
+            contact_sheet(stamps, titles[shown], folder / SHEET_FILE, flags=flags[shown])
     except OSError as problem:
         raise QueryError(f"{folder} cannot be written: {problem.strerror or problem}.") from problem

@@ -161,7 +161,9 @@ def next_(
         from discovery.render import contact_sheet as draw
 
         stamps = [opened.release.stamp(row) for row in played.rows.tolist()]
-        draw(stamps, [f"{n}  {name}" for n, name in enumerate(played.object_ids, 1)], contact_sheet)
+        titles = [f"{n}  {name}" for n, name in enumerate(played.object_ids, 1)]
+        flags = [] if rows is None else [rows.flag(row) for row in played.rows.tolist()]
+        draw(stamps, titles, contact_sheet, flags=flags)
     answer(json, round_document(played, rows), round_text(played, rows))
 
 for _name, _target, _help in (

@@ -99,11 +99,10 @@ def export_hunt(
     if stamps is not None:
         from discovery.stamp_folder import write_stamp_folder
 
-        titles = [
-            "  ".join(filter(None, (str(rank), name, "" if known is None else known.flag(row))))
-            for rank, name, row in zip(ranks[rows].tolist(), table["object_id"].to_pylist(), rows.tolist(), strict=False)
-        ]
-        write_stamp_folder(hunt.release, rows, titles, stamps)
+        names = table["object_id"].to_pylist()
+        titles = [f"{rank}  {name}" for rank, name in zip(ranks[rows].tolist(), names, strict=False)]
+        flags = [] if known is None else [known.flag(row) for row in rows.tolist()]
+        write_stamp_folder(hunt.release, rows, titles, stamps, flags=flags)
     return table
 
 

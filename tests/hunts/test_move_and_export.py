@@ -203,7 +203,7 @@ def test_top_and_min_score_choose_the_rest(hunt: Hunt, tmp_path: Path) -> None:
 
 
 def test_an_export_keeps_to_the_filter_unless_asked(release: Any, prompts: Callable, tmp_path: Path) -> None:
-    hunt = new_hunt(tmp_path / "f.hunt", release, positives=prompts(0), where="mag_r < 17", who="ann")
+    hunt = new_hunt(tmp_path / "f.hunt", release, positives=prompts(0), where="mag_r < 17", strategy="alpha", who="ann")
     table = hunt.export(tmp_path / "f.csv", top=COUNT, columns=["mag_r"])
     assert max(table["mag_r"].to_pylist()) < 17 and table["probability"].null_count == table.num_rows
     assert table.column_names[-2:] == ["shown_as", "mag_r"]
