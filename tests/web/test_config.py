@@ -6,6 +6,7 @@ import pytest
 
 from discovery.errors import ConfigError
 from web.config import load_config
+from web.known_objects import KnownShelf
 
 
 def written(folder: Path, text: str) -> Path:
@@ -35,6 +36,26 @@ def test_environment_lists(tmp_path):
     config = load_config(file=written(tmp_path, ""), environment={"DISCOVERY_RELEASES": "a:b", "DISCOVERY_TOKEN": "t"})
     assert config.releases == (Path("a"), Path("b"))
     assert config.token == "t"
+
+
+def test_known_tables_count_from_the_files_folder_and_must_be_there(tmp_path):
+    file = written(tmp_path, '[serve]\nreleases = ["a"]\nknown = ["lenses.csv"]\nknown_radius_arcsec = 1.5\nahead = false\n')
+    with pytest.raises(ConfigError, match=r"lenses\.csv does not exist"):
+        load_config(file=file, environment={})
+    (tmp_path / "lenses.csv").write_text("ra,dec\n1,2\n")
+    config = load_config(file=file, environment={"DISCOVERY_AHEAD": "true"})
+    assert config.known == (tmp_path / "lenses.csv",)
+    assert (config.known_radius_arcsec, config.ahead) == (1.5, True)
+    with pytest.raises(ConfigError, match="neither true nor false"):
+        load_config(file=file, environment={"DISCOVERY_AHEAD": "perhaps"})
+
+
+@pytest.mark.parametrize(("text", "radius", "said"), [("x,y\n1,2\n", 2.0, "ra and dec"), ("ra,dec\n1,2\n", 0.0, "radius")])
+def test_known_tables_that_cannot_be_used_stop_the_start(tmp_path, text, radius, said):
+    table = tmp_path / "lenses.csv"
+    table.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        KnownShelf([table], radius)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from discovery.errors import QueryError
+from discovery.hunts.audit_report import AuditReport, CutEstimate, Progress
+from discovery.hunts.estimates import Interval
 from discovery.render import upright
 from discovery.stamps import Stamp
 from web.asked import Asked, asked_from, parse_cone
-from web.curves import draw_curve
+from web.audit_plot import draw_cuts
+from web.curves import Total, draw_curve
 from web.gate import host_name
 from web.login import local_address
 from web.objects import make_overlay
@@ -182,6 +185,65 @@ def test_the_curve_lies_in_its_frame_and_never_falls(found):
     assert all(curve.left <= x <= curve.width and 0 <= y <= curve.bottom for x, y in points)
     assert all(after[1] <= before[1] for before, after in pairwise(points))
     assert len(curve.x_ticks) <= 6
+
+
+@given(
+    found=st.lists(st.booleans(), min_size=1, max_size=300),
+    estimate=st.floats(0, 1e5),
+    below=st.floats(0, 1),
+    above=st.floats(1, 100),
+)
+def test_the_total_and_the_ideal_lie_in_the_frame_of_the_curve(found, estimate, below, above):
+    positives = np.concatenate([[0], np.cumsum(found)]).astype(int).tolist()
+    total = Total(estimate=max(estimate, positives[-1]), low=max(estimate * below, positives[-1]), high=max(estimate, positives[-1]) * above)
+    curve = draw_curve(list(range(len(positives))), positives, total)
+    assert 0 <= curve.total.top <= curve.total.y <= curve.total.bottom <= curve.bottom
+    ideal = [tuple(map(float, pair.split(","))) for pair in curve.ideal.split()]
+    points = [tuple(map(float, pair.split(","))) for pair in curve.line.split()]
+    assert ideal[-1][0] == curve.right
+    assert all(curve.left <= x <= curve.right and 0 <= y <= curve.bottom for x, y in [*ideal, *points])
+    assert all(np.interp(x, *zip(*ideal, strict=True)) <= y + 0.11 for x, y in points)  # nobody beats the ideal; SVG's y goes down
+
+
+def share(estimate: float) -> Interval:
+    return Interval(estimate=estimate, low=estimate / 2, high=(1 + estimate) / 2)
+
+
+@pytest.mark.parametrize("lower", [False, True])
+@given(sizes=st.lists(st.integers(1, 10**7), min_size=1, max_size=30, unique=True).map(sorted), known=st.integers(0, 50))
+def test_the_plot_of_purity_and_completeness_keeps_its_order_and_its_frame(sizes, known, lower):
+    cuts = tuple(
+        CutEstimate(score=1 / size, objects=size, purity=share(1 / (1 + place)), completeness=share(1 - 0.5**place))
+        for place, size in enumerate(sizes)
+    )
+    plot = draw_cuts(audit_report(cuts, known, lower))
+    for band, shares in ((plot.purity, [cut.purity for cut in cuts]), (plot.completeness, [cut.completeness for cut in cuts])):
+        xs = [x for x, _ in band.marks]
+        assert xs == sorted(xs) and xs[0] == plot.left and (len(xs) == 1 or xs[-1] == plot.right)
+        shown = [one.low if lower and band is plot.completeness else one.estimate for one in shares]
+        heights = [(plot.bottom - y) / (plot.bottom - plot.top) for _, y in band.marks]
+        assert heights == pytest.approx(shown, abs=1e-3)
+    assert all(plot.left <= x <= plot.right for x, _ in plot.x_ticks)
+
+
+def audit_report(cuts: tuple[CutEstimate, ...], known: int, lower: bool) -> AuditReport:
+    whole = share(0.5)
+    return AuditReport(
+        progress=Progress(audits=1, drawn=5, judged=5, skipped=0, waiting=0),
+        objects=10**7,
+        known=known,
+        unlabelled=5,
+        targets=whole,
+        completeness=whole,
+        lower_bound_only=lower,
+        curve=cuts,
+        next_labels=100,
+        expected=whole,
+        wished=0.9,
+        advice="continue",
+        labels_needed=None,
+        why="",
+    )
 
 
 @pytest.mark.parametrize(
