@@ -115,6 +115,7 @@ def test_the_new_release_is_ranked_by_all_that_was_learned(
 
 def test_an_applied_hunt_is_a_hunt(hunt: Hunt, releases: tuple[Any, Any], tmp_path: Path) -> None:
     applied, report = apply_hunt(hunt, releases[1], tmp_path / "new.hunt", "cy")
+    applied.set_strategy("auto", "cy")
     page = applied.next_round("cy")
     assert page.number == 4 and not set(page.rows.tolist()) & set(applied.labels())
     applied.label(int(page.rows[0]), "positive", who="cy")

@@ -17,7 +17,7 @@ from discovery.hunts import Hunt, LabelRequest, new_hunt, open_hunt
 from discovery.hunts.replay import replay_hunt
 from discovery.known import find_known, read_known
 
-STRATEGIES = ("similarity", "linear", "alpha")
+STRATEGIES = ("linear", "auto", "alpha")
 
 
 @pytest.fixture(scope="module")
