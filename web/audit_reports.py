@@ -19,7 +19,8 @@ class HuntReports:
     """The reports of one hunt; one is made at a time, and threads that want the same wait for it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._making = threading.Lock()
+        self._lock = threading.Lock()  # never held for long
         self._held: OrderedDict[tuple[Mark, float], AuditReport] = OrderedDict()
 
     def make(self, hunt: Hunt, wished: float = USUAL_WISH) -> AuditReport:
@@ -30,20 +31,24 @@ class HuntReports:
         HuntError
             No audit was drawn, or the wished completeness is out of range.
         """
-        with self._lock:
+        with self._making:
             key = (hunt.store.mark(), wished)
-            if key not in self._held:
-                self._held[key] = report(hunt, completeness=wished)
-            self._held.move_to_end(key)
-            while len(self._held) > MOST_KEPT:
-                self._held.popitem(last=False)
-            return self._held[key]
+            made = self._held.get(key) or report(hunt, completeness=wished)
+            with self._lock:
+                self._held[key] = made
+                self._held.move_to_end(key)
+                while len(self._held) > MOST_KEPT:
+                    self._held.popitem(last=False)
+        return made
 
     def latest(self) -> AuditReport | None:
         """Return the report made last with the usual wish, which labels since may have overtaken."""
-        held = [made for (_, wished), made in list(self._held.items()) if wished == USUAL_WISH]
-        return held[-1] if held else None
+        with self._lock:
+            usual = [made for (_, wished), made in self._held.items() if wished == USUAL_WISH]
+        return usual[-1] if usual else None
 
     def is_fresh(self, hunt: Hunt) -> bool:
         """Say whether nothing has changed since `latest`."""
-        return (hunt.store.mark(), USUAL_WISH) in self._held
+        key = (hunt.store.mark(), USUAL_WISH)
+        with self._lock:
+            return key in self._held

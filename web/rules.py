@@ -12,6 +12,7 @@ from discovery.hunts.stopping import Dry, Hypergeometric, parse_stopper
 from discovery.hunts.strategies import STRATEGIES, parse_strategy
 from web.hunt_pages import HuntSettingsView, ReasonView
 from web.pages import Rule
+from web.wording import plural
 
 REASON_MEANINGS = {
     "likely": "ranked highest",
@@ -96,7 +97,7 @@ def stopper_meaning(name: str) -> str:
     """Return when a stopper advises to stop."""
     stopper = parse_stopper(name)
     if isinstance(stopper, Dry):
-        return f"After {stopper.pages} pages in a row without a positive."
+        return f"After {plural(stopper.pages, 'page')} in a row without a positive."
     if isinstance(stopper, Hypergeometric):
         return f"When the latest labels make it unlikely that less than {stopper.recall:.0%} are found; an audit says it better."
     return "No advice beside the audit's."

@@ -7,6 +7,7 @@
   const verdictKeys = { p: "positive", n: "negative", u: "unsure", s: "skipped", c: "cleared" };
   const moves = { ArrowLeft: "left", h: "left", ArrowRight: "right", l: "right",
                   ArrowUp: "up", k: "up", ArrowDown: "down", j: "down" };
+  document.documentElement.classList.add("scripted");
   let cursor = 0;
   let waitingForRound = false;
 
