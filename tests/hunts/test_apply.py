@@ -15,6 +15,7 @@ from discovery.cli import main
 from discovery.errors import EncoderMismatch, HuntError
 from discovery.hunts import Hunt, LabelRequest, move_hunt, new_hunt
 from discovery.hunts.apply import apply_hunt
+from discovery.hunts.audit import draw_audit, report
 from discovery.hunts.ranking import TrainingSet, round_seed
 from discovery.hunts.replay import replay_hunt
 from discovery.hunts.strategies import parse_strategy
@@ -84,10 +85,10 @@ def test_the_new_release_is_ranked_by_all_that_was_learned(
 ) -> None:
     first, second = releases
     before = hunt.path.read_bytes()
-    applied, report = apply_hunt(hunt, second, tmp_path / "new.hunt", "cy")
+    applied, carried = apply_hunt(hunt, second, tmp_path / "new.hunt", "cy")
     said = {row: state for row, state in hunt.labels().items() if state.verdict in ("positive", "negative")}
-    assert report.silent == () and report.found >= 5 and report.remembered > 20
-    assert report.found + report.remembered == len(said) and hunt.path.read_bytes() == before
+    assert carried.silent == () and carried.found >= 5 and carried.remembered > 20
+    assert carried.found + carried.remembered == len(said) and hunt.path.read_bytes() == before
     verdicts = {names_of(first, [one.row])[0]: one.verdict for one in hunt.examples()}
     verdicts |= {state.object_id: state.verdict for state in said.values()}
     at = {name: row for row, name in enumerate(names_of(second, range(second.count)))}
@@ -114,18 +115,41 @@ def test_the_new_release_is_ranked_by_all_that_was_learned(
 
 
 def test_an_applied_hunt_is_a_hunt(hunt: Hunt, releases: tuple[Any, Any], tmp_path: Path) -> None:
-    applied, report = apply_hunt(hunt, releases[1], tmp_path / "new.hunt", "cy")
+    applied, carried = apply_hunt(hunt, releases[1], tmp_path / "new.hunt", "cy")
     applied.set_strategy("auto", "cy")
     page = applied.next_round("cy")
     assert page.number == 4 and not set(page.rows.tolist()) & set(applied.labels())
     applied.label(int(page.rows[0]), "positive", who="cy")
     table = applied.export(tmp_path / "t.csv", top=10)
-    assert table.num_rows >= 10 + report.found + report.remembered
+    assert table.num_rows >= 10 + carried.found + carried.remembered
     replayed = replay_hunt(applied)
     assert [one.outcome for one in replayed.rounds] == ["another release"] * 3 + ["same"]
     home, moved = move_hunt(applied.path, releases[0], tmp_path / "home.hunt", "cy")
     assert {one.object_id for one in moved.not_found} <= set(page.object_ids)
     np.testing.assert_array_equal(home.training().positives, hunt.training().positives)  # nothing teaches twice
+
+
+def test_audits_of_either_release_stay_apart(
+    hunt: Hunt, releases: tuple[Any, Any], sky: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    def judge(audited: Hunt, objects: np.ndarray) -> int:
+        rows = draw_audit(audited, 30, who="ann").rows.tolist()
+        verdicts = ["positive" if sky[1][objects[row]] else "negative" for row in rows]
+        asked = [LabelRequest(row=row, verdict=said) for row, said in zip(rows, verdicts, strict=True)]  # type: ignore[arg-type]
+        audited.label_many(asked, who="ann")
+        return len(rows)
+
+    taught = len(hunt.training().negatives) + len(hunt.training().positives)
+    judge(hunt, FIRST)
+    applied, carried = apply_hunt(hunt, releases[1], tmp_path / "new.hunt", "cy")
+    assert carried.moved.audits_left == 1 and carried.silent == ()
+    assert len(applied.training().negatives) + len(applied.training().positives) == taught + 30
+    with pytest.raises(HuntError, match="no audit"):
+        report(applied)
+    judge(applied, SECOND)
+    found = report(applied)
+    assert found.progress.judged == 30 and found.objects == releases[1].count
+    assert found.targets.low <= sky[1][SECOND].sum() <= found.targets.high
 
 
 def test_a_label_taken_back_does_not_teach_any_more(hunt: Hunt, releases: tuple[Any, Any], tmp_path: Path) -> None:
@@ -140,11 +164,11 @@ def test_without_the_old_release_only_what_is_found_teaches(
     hunt: Hunt, releases: tuple[Any, Any], tmp_path: Path
 ) -> None:
     full = apply_hunt(hunt, releases[1], tmp_path / "full.hunt", "cy")[1]
-    applied, report = apply_hunt(hunt.path, releases[1], tmp_path / "new.hunt", "cy")
-    assert report.found == full.found and len(report.silent) == full.remembered and report.remembered == 0
+    applied, carried = apply_hunt(hunt.path, releases[1], tmp_path / "new.hunt", "cy")
+    assert carried.found == full.found and len(carried.silent) == full.remembered and carried.remembered == 0
     assert len(applied.training().negatives) < len(hunt.training().negatives)
     again = apply_hunt(applied, releases[1], tmp_path / "again.hunt", "cy")[1]
-    assert again.silent == report.silent
+    assert again.silent == carried.silent
 
 
 def test_what_does_not_fit_is_said_and_leaves_no_file(hunt: Hunt, releases: tuple[Any, Any], tmp_path: Path) -> None:
