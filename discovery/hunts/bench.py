@@ -64,6 +64,8 @@ class BenchSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     page_size: int | None = None
     noise: float | None = None
     seeds: int | None = None
+    named_negatives: bool | None = None
+    stopper: str | None = None
 
 
 class Bench(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,6 +82,8 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     page_size: int | None = None
     noise: float | None = None
     seeds: int | None = None
+    named_negatives: bool | None = None
+    stopper: str | None = None
 
 
 def read_bench(path: Path) -> Bench:

@@ -11,6 +11,7 @@ import numpy as np
 from discovery.errors import HuntError
 from discovery.hunts.ranking import Embeddings, TrainingSet, round_seed
 from discovery.hunts.rescorer import RescorerConfig
+from discovery.hunts.stopping import History, Quantile, Stopper, parse_stopper
 from discovery.hunts.strategies import HuntStrategy, Turn, parse_strategy
 
 MOST_NOISE = 0.5
@@ -57,6 +58,8 @@ class PlayedHunt:
         (s,) rows that started the hunt; they are not among ``shown``.
     seconds : numpy.ndarray
         (rounds,) float64: the time from the labels to the next page.
+    stopped : int or None
+        Labels given when the stopper first advised to stop; the hunt goes on all the same.
     """
 
     shown: np.ndarray
@@ -66,6 +69,7 @@ class PlayedHunt:
     ranking: np.ndarray
     examples: np.ndarray
     seconds: np.ndarray
+    stopped: int | None
 
 
 def play_hunt(
@@ -81,6 +85,8 @@ def play_hunt(
     noise: float = 0.0,
     seed: int = 0,
     config: RescorerConfig | None = None,
+    negative_classes: np.ndarray | None = None,
+    stopper: str = "never",
 ) -> PlayedHunt:
     """Play one hunt with the true labels as the person.
 
@@ -101,6 +107,10 @@ def play_hunt(
         that strategies meet the same person.
     config : RescorerConfig, optional
         Of the MLP, when ``strategy`` is a text.
+    negative_classes : numpy.ndarray, optional
+        (N,) str: what the person calls an object that is no target; ``""`` is a plain no.
+    stopper : str
+        As `discovery.hunts.stopping.parse_stopper` reads it.
 
     Raises
     ------
@@ -109,6 +119,7 @@ def play_hunt(
     """
     parts = parse_strategy(strategy, alpha=alpha, config=config) if isinstance(strategy, str) else strategy
     _check(embeddings, truth, examples, negative_examples, noise)
+    rule, stopped = simulated_stopper(stopper), None
     rng = np.random.default_rng(seed)
     given = np.concatenate(
         [
@@ -128,7 +139,7 @@ def play_hunt(
         page = parts.play(
             Turn(
                 embeddings=embeddings,
-                training=_training(embeddings, clicks, labelled),
+                training=_training(embeddings, clicks, labelled, negative_classes),
                 candidates=candidates,
                 positives=int(clicks[pages[-1]].sum()),
                 negatives=int((~clicks[pages[-1]]).sum()),
@@ -140,8 +151,13 @@ def play_hunt(
         pages.append(page.rows)
         did.append(page.did)
         labelled = np.sort(np.concatenate([labelled, page.rows]))
+        if stopped is None and rule.stop(
+            History(pages=[clicks[rows] for rows in pages[1:]], objects=embeddings.count - len(given))
+        ):
+            stopped = sum(map(len, pages))
     shown = np.concatenate(pages)
-    last = parts.rank(embeddings, _training(embeddings, clicks, labelled), round_seed(seed, len(pages)))
+    training = _training(embeddings, clicks, labelled, negative_classes)
+    last = parts.rank(embeddings, training, round_seed(seed, len(pages)))
     return PlayedHunt(
         shown=shown,
         found=truth[shown] & clicks[shown],
@@ -150,6 +166,7 @@ def play_hunt(
         ranking=last.order_scores,
         examples=given,
         seconds=np.array(seconds),
+        stopped=stopped,
     )
 
 
@@ -159,10 +176,22 @@ def check_noise(noise: float) -> None:
         raise HuntError(f"noise is {noise}; the share of wrong clicks must lie between 0 and {MOST_NOISE}")
 
 
-def _training(embeddings: Embeddings, clicks: np.ndarray, labelled: np.ndarray) -> TrainingSet:
+def simulated_stopper(text: str) -> Stopper:
+    """Return the stopper that a text names; HuntError for one that needs a control sample, which is not simulated."""
+    stopper = parse_stopper(text)
+    if isinstance(stopper, Quantile):
+        raise HuntError(f"stopper {text!r} needs a control sample, which a simulated hunt has not; try hypergeometric:R")
+    return stopper
+
+
+def _training(
+    embeddings: Embeddings, clicks: np.ndarray, labelled: np.ndarray, names: np.ndarray | None
+) -> TrainingSet:
+    negatives = labelled[~clicks[labelled]]
     return TrainingSet(
         positives=embeddings.take(labelled[clicks[labelled]]),
-        negatives=embeddings.take(labelled[~clicks[labelled]]),
+        negatives=embeddings.take(negatives),
+        negative_classes=() if names is None else tuple(names[negatives].tolist()),
     )
 
 

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
-import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +14,9 @@ from discovery.errors import HuntError
 from discovery.hunts import measures
 from discovery.hunts.checks import MAX_PAGE_SIZE
 from discovery.hunts.hunt_sets import HuntSet
-from discovery.hunts.ranking import use_threads
+from discovery.hunts.players import cores, spread_out
 from discovery.hunts.rounds import check_alpha
-from discovery.hunts.simulate import ArrayEmbeddings, PlayedHunt, check_noise, play_hunt
+from discovery.hunts.simulate import ArrayEmbeddings, PlayedHunt, check_noise, play_hunt, simulated_stopper
 from discovery.hunts.strategies import parse_strategy
 
 CHECKPOINTS = (50, 100, 200, 500)
@@ -50,6 +43,10 @@ class SimulationConfig:
         Chance of a wrong click.
     seeds : int
         Hunts with the seeds 0 .. seeds - 1.
+    named_negatives : bool
+        The person says of each negative what it is, by the set's kinds.
+    stopper : str
+        As `discovery.hunts.stopping.parse_stopper` reads it; measured, not obeyed.
     """
 
     strategies: tuple[str, ...] = ("alpha", "top")
@@ -60,11 +57,14 @@ class SimulationConfig:
     page_size: int = 10
     noise: float = 0.0
     seeds: int = 10
+    named_negatives: bool = False
+    stopper: str = "never"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be played."""
         check_alpha(self.alpha)
         check_noise(self.noise)
+        simulated_stopper(self.stopper)
         for what, least, most in (("rounds", 1, 10_000), ("page_size", 1, MAX_PAGE_SIZE), ("seeds", 1, 10_000)):
             if not least <= getattr(self, what) <= most:
                 raise HuntError(f"{what} is {getattr(self, what)}; it must lie between {least} and {most}")
@@ -146,7 +146,7 @@ def simulate(hunt_set: HuntSet, config: SimulationConfig, *, jobs: int | None = 
     HuntError
         Fewer targets than examples plus one, fewer others than negative examples, or less than one job.
     """
-    jobs = _cores() if jobs is None else jobs
+    jobs = cores() if jobs is None else jobs
     if jobs < 1:
         raise HuntError(f"jobs is {jobs}; give at least 1")
     check_size(hunt_set, config)
@@ -157,7 +157,7 @@ def simulate(hunt_set: HuntSet, config: SimulationConfig, *, jobs: int | None = 
         for seed in range(config.seeds)
     ]
     jobs = min(jobs, len(tasks))
-    with _players(hunt_set, config, jobs) as played:
+    with spread_out(partial(_play, config), hunt_set, jobs) as played:
         games = list(tqdm(played(tasks), total=len(tasks), desc=hunt_set.name, unit="hunt", disable=None))
     results = []
     for start in range(0, len(tasks), config.seeds):
@@ -179,7 +179,9 @@ def simulate(hunt_set: HuntSet, config: SimulationConfig, *, jobs: int | None = 
 
 
 def check_size(hunt_set: HuntSet, config: SimulationConfig) -> None:
-    """Raise HuntError unless the set has the examples and something to find beside them."""
+    """Raise HuntError unless the set has the examples, something to find beside them, and the kinds that are asked for."""
+    if config.named_negatives and hunt_set.kinds is None:
+        raise HuntError(f"{hunt_set.name}: negatives can only be named where the set has kinds; name their column")
     others = len(hunt_set.truth) - hunt_set.targets
     if hunt_set.targets <= max(config.examples) or others < config.negative_examples:
         raise HuntError(
@@ -209,6 +211,10 @@ def measure(hunt_set: HuntSet, played: PlayedHunt) -> dict[str, float]:
         "ndcg_10": measures.ndcg_at(scores, true, 10),
         "seconds_a_round": float(np.median(played.seconds)),
     }
+    if played.stopped is not None:
+        values |= {"stop_labels": float(played.stopped), "stop_recall": float(found[: played.stopped].sum() / targets)}
+    else:
+        values |= {"stop_labels": math.inf, "stop_recall": math.nan}
     if hunt_set.kinds is not None:
         values["kinds_found"] = measures.kinds_found(hunt_set.kinds[offered & truth], hunt_set.kinds[played.shown[found]])
     if hunt_set.lookalikes is not None:
@@ -238,11 +244,6 @@ def _result(
     )
 
 
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _spread(values: list[float]) -> Spread:
     known = np.sort([value for value in values if not math.isnan(value)])
     if not len(known):
@@ -260,54 +261,7 @@ def _quantile(ordered: np.ndarray, share: float) -> float:
     return float(ordered[low] * (1 - weight) + ordered[low + 1] * weight)
 
 
-# -- processes: they read the set from files that they share instead of each holding a copy
-
-_work: dict[str, Any] = {}
-
-
-@contextmanager
-def _players(hunt_set: HuntSet, config: SimulationConfig, jobs: int) -> Iterator[Any]:
-    """Give a function that plays tasks (strategy, examples, seed) in order, here or on other processes."""
-    if jobs == 1:
-        yield partial(map, partial(_play, hunt_set, config))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        np.save(Path(folder, "vectors.npy"), hunt_set.vectors)
-        np.savez(
-            Path(folder, "rest.npz"),
-            **{
-                key: getattr(hunt_set, key)
-                for key in ("object_ids", "truth", "kinds", "lookalikes")
-                if getattr(hunt_set, key) is not None
-            },
-        )
-        with ProcessPoolExecutor(
-            jobs,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start,
-            initargs=(Path(folder), hunt_set.name, hunt_set.source, config, _cores() // jobs),
-        ) as pool:
-            try:
-                yield partial(pool.map, _play_here)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-
-def _start(folder: Path, name: str, source: str, config: SimulationConfig, threads: int) -> None:
-    use_threads(threads)
-    vectors = np.load(folder / "vectors.npy", mmap_mode="r")
-    with np.load(folder / "rest.npz") as rest:
-        arrays = {key: rest[key] for key in rest.files}
-    _work["set"] = HuntSet(name=name, source=source, vectors=vectors, **arrays)
-    _work["config"] = config
-
-
-def _play_here(task: tuple[str, int, int]) -> Game:
-    return _play(_work["set"], _work["config"], task)
-
-
-def _play(hunt_set: HuntSet, config: SimulationConfig, task: tuple[str, int, int]) -> Game:
+def _play(config: SimulationConfig, hunt_set: HuntSet, task: tuple[str, int, int]) -> Game:
     strategy, examples, seed = task
     played = play_hunt(
         ArrayEmbeddings(hunt_set.vectors),
@@ -320,6 +274,8 @@ def _play(hunt_set: HuntSet, config: SimulationConfig, task: tuple[str, int, int
         alpha=config.alpha,
         noise=config.noise,
         seed=seed,
+        negative_classes=hunt_set.kinds if config.named_negatives else None,
+        stopper=config.stopper,
     )
     return Game(
         seed=seed,

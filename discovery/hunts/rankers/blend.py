@@ -62,8 +62,8 @@ class GuardedModel:
 
     name: ClassVar[str] = "guarded"
     subset: ClassVar[bool] = True
-    inner: FittedModel = field(default_factory=BlendModel)
-    margin: float = 0.0
+    inner: FittedModel = field(default_factory=PositiveUnlabelledModel)
+    margin: float = 0.1
 
     def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
         """Rank by the model or by similarity."""
