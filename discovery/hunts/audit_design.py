@@ -32,7 +32,7 @@ DEEPEST = 0.5
 """The deepest stratum begins above this share of the objects."""
 LEAST = 0.02
 """Share of the labels that every stratum gets at least, as far as it has objects; never less than `FEWEST`."""
-FEWEST = 2
+FEWEST = 5
 UNIT = 2.0
 GUESS_COUNTS = 4.0
 """As many labels the guessed rate of a stratum weighs against those that an earlier audit has there."""
@@ -246,7 +246,7 @@ def allocated(sizes: np.ndarray, rates: np.ndarray, labels: int, before: np.ndar
         (H,) int64.
     """
     labels = min(labels, int(sizes.sum()))
-    whole = sizes + before
+    whole = np.maximum(sizes + before, 1e-9)  # an empty stratum costs nothing and gets nothing
     budget = float(min(labels + before.sum(), whole.sum()))
     spread = whole * np.sqrt(rates * (1 - rates))
     best: tuple[float, np.ndarray] | None = None

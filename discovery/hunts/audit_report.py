@@ -206,7 +206,9 @@ def _curve(
     evidence: Evidence, ranges: list[tuple[float, float]], pieces: list[Piece], known: int
 ) -> list[CutEstimate]:
     """One estimate a cut; cuts divide each range into parts with a few judged stamps each."""
-    cuts = []
+    cuts: list[CutEstimate] = []
+    if not evidence.judged:
+        return cuts
     for at, (low, high) in enumerate(ranges):
         scores = evidence.unknown[np.searchsorted(evidence.unknown, low) : np.searchsorted(evidence.unknown, high)]
         parts = min(max(evidence.judged_in(low, high) // (LEAST_JUDGED + 1), 1), CUTS_A_RANGE)
@@ -215,9 +217,14 @@ def _curve(
             if not low <= cut < high:
                 continue
             above, below = [*pieces[:at], evidence.piece(cut, high)], [evidence.piece(low, cut), *pieces[at + 1 :]]
-            if all(piece.frames or not piece.unknown for piece in (above[-1], below[0])):
+            if cut == low or _well_judged(evidence, low, cut, high):
                 cuts.append(_cut(evidence, cut, above, below, known))
     return [cut for cut in cuts if cut.objects]
+
+
+def _well_judged(evidence: Evidence, low: float, cut: float, high: float) -> bool:
+    """Whether both parts of a range hold enough judged stamps to stand alone."""
+    return min(evidence.judged_in(cut, high), evidence.judged_in(low, cut)) >= LEAST_JUDGED
 
 
 def _widened(cuts: list[CutEstimate]) -> list[CutEstimate]:
@@ -255,7 +262,7 @@ def _cut(evidence: Evidence, cut: float, above: list[Piece], below: list[Piece],
 def _expected(
     evidence: Evidence, ranges: list[tuple[float, float]], pieces: list[Piece], count: int
 ) -> Interval:
-    """Targets among the ``count`` highest: rates never rise down the ranking (isotonic); limits from the ranges' own."""
+    """Targets among the ``count`` highest, where rates never rise down the ranking (isotonic), nor within a range."""
     from scipy.optimize import isotonic_regression
 
     seen = [at for at, piece in enumerate(pieces) if piece.frames and piece.covered]
@@ -271,7 +278,9 @@ def _expected(
         taken = min(left, piece.unknown)
         if taken and at in seen:
             estimate += taken * float(rates[seen.index(at)])
-            draws = draws + targets_among([piece], seed=at) * taken / piece.unknown
+            whole = targets_among([piece], seed=at)
+            draws[:DRAWS] += whole[:DRAWS] * taken / piece.unknown  # no less than its share: rates fall
+            draws[DRAWS:] += np.minimum(whole[DRAWS:], taken)
         elif taken:
             draws[DRAWS:] += taken
         left -= taken

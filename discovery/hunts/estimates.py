@@ -23,12 +23,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
 LEVEL = 0.95
 DRAWS = 2000
 NODES = 801
+SPREAD = 2.0
+LEAST_WEIGHT = 0.2
+_PLACES = (np.arange(DRAWS) + 0.5) / DRAWS
 _ANGLES = np.linspace(0.0, np.pi / 2, NODES)
 _SHARES = np.sin(_ANGLES) ** 2  # nodes as wide apart as a rate is uncertain: the arcsine transform
 
@@ -178,17 +182,18 @@ def targets_among(pieces: Sequence[Piece], seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     seen = [piece for piece in pieces if piece.frames and piece.covered]
     blind = sum(piece.blind for piece in pieces)
-    places = [(rng.permutation(DRAWS) + 0.5) / DRAWS for _ in seen]  # one value in each of DRAWS equal steps
-    base = [_draw(piece, place, 0, 0) for piece, place in zip(seen, places, strict=True)]
+    orders = [rng.permutation(DRAWS) for _ in seen]
+    alone = len(seen) == 1
+    base = [_quantiles(piece, 0, 0, alone)[order] for piece, order in zip(seen, orders, strict=True)]
     total = np.sum(base, axis=0) if base else np.zeros(DRAWS)
     lower, upper = total, total + blind
     heaviest = max(range(len(seen)), key=lambda at: seen[at].unit, default=None)
     if heaviest is not None:
-        upper = upper - base[heaviest] + _draw(seen[heaviest], places[heaviest], 1, 0)
+        upper = upper - base[heaviest] + _quantiles(seen[heaviest], 1, 0, True)[orders[heaviest]]
     found = [at for at, piece in enumerate(seen) if piece.positive > 0]
     if found:
         at = max(found, key=lambda at: seen[at].unit)
-        lower = lower - base[at] + _draw(seen[at], places[at], 0, 1)
+        lower = lower - base[at] + _quantiles(seen[at], 0, 1, True)[orders[at]]
     return np.concatenate([lower, upper])
 
 
@@ -230,25 +235,31 @@ def _frame(size: int, known: int, positive: np.ndarray, weights: np.ndarray) -> 
     return Frame(size=size, known=known, drawn=float(effective / finite), rate=rate)
 
 
-def _draw(piece: Piece, places: np.ndarray, plus: int, minus: int) -> np.ndarray:
-    """Quantiles of the targets among the unknown, with prior counts of targets and others added."""
+@lru_cache(maxsize=4096)
+def _quantiles(piece: Piece, plus: int, minus: int, alone: bool) -> np.ndarray:
+    """Targets among the covered objects at DRAWS even quantiles, with prior counts of targets and others added.
+
+    Beside other pieces the sample counts for `SPREAD` labels less, so that its variance is p (1 - p) / (n - 1), unbiased.
+    """
     counts = piece.covered * _SHARES
     first = max(piece.frames, key=lambda frame: frame.size)
+    mixed = 0 < piece.positive < piece.drawn
+    weight = max(1 - SPREAD / piece.drawn, LEAST_WEIGHT) if mixed and not alone else 1.0
     log_density = np.zeros(NODES)
     with np.errstate(divide="ignore", invalid="ignore"):
         for frame in piece.frames:
             rate = np.clip((frame.known + counts) / frame.size, 0.0, 1.0)
-            yes, no = frame.drawn * frame.rate, frame.drawn * (1 - frame.rate)
+            yes, no = weight * frame.drawn * frame.rate, weight * frame.drawn * (1 - frame.rate)
             if frame is first:
                 yes, no = yes + plus - 1, no + minus - 1
             log_density += _times(yes, np.log(rate)) + _times(no, np.log1p(-rate))
     if np.isposinf(log_density[0]):
-        return np.zeros(len(places))
+        return np.zeros(DRAWS)
     if np.isposinf(log_density[-1]):
-        return np.full(len(places), float(piece.covered))
+        return np.full(DRAWS, float(piece.covered))
     density = np.exp(log_density - log_density[np.isfinite(log_density)].max(initial=-np.inf))
     mass = np.diff(counts) * (density[1:] + density[:-1]) / 2
-    return np.interp(places, np.concatenate([[0.0], np.cumsum(mass)]) / mass.sum(), counts)
+    return np.interp(_PLACES, np.concatenate([[0.0], np.cumsum(mass)]) / mass.sum(), counts)
 
 
 def _times(factor: float, logarithm: np.ndarray) -> np.ndarray:
