@@ -249,16 +249,13 @@ def allocated(sizes: np.ndarray, rates: np.ndarray, labels: int, before: np.ndar
     whole = np.maximum(sizes + before, 1e-9)  # an empty stratum costs nothing and gets nothing
     budget = float(min(labels + before.sum(), whole.sum()))
     spread = whole * np.sqrt(rates * (1 - rates))
-    best: tuple[float, np.ndarray] | None = None
-    for unit in np.geomspace(1.0, 4.0, 41) * whole.sum() / budget:
-        floor = np.minimum(whole, np.maximum(max(LEAST * budget, FEWEST), whole / unit))
-        if floor.sum() <= budget or best is None:
-            wanted = _neyman(spread, floor, whole, budget)
-            cost = float((spread**2 / wanted).sum() + UNIT * (whole / wanted).max() ** 2)
-            if best is None or cost < best[0]:
-                best = (cost, wanted)
-    assert best is not None  # the first unit is always tried
-    return _rounded(np.clip(best[1] - before, 0, sizes), sizes, labels)
+    units = np.geomspace(1.0, 4.0, 41) * whole.sum() / budget
+    floors = [np.minimum(whole, np.maximum(max(LEAST * budget, FEWEST), whole / unit)) for unit in units]
+    wanted = [_neyman(spread, floor, whole, budget) for floor in floors if floor.sum() <= budget]
+    wanted = wanted or [floors[-1] * budget / floors[-1].sum()]
+    costs = [float((spread**2 / one).sum() + UNIT * (whole / one).max() ** 2) for one in wanted]
+    best = wanted[int(np.argmin(costs))]
+    return _rounded(np.clip(best - before, 0, sizes), sizes, labels)
 
 
 def draw_strata(members: np.ndarray, counts: np.ndarray, seed: int) -> np.ndarray:
@@ -276,8 +273,6 @@ def draw_strata(members: np.ndarray, counts: np.ndarray, seed: int) -> np.ndarra
 
 def _neyman(spread: np.ndarray, floor: np.ndarray, whole: np.ndarray, budget: float) -> np.ndarray:
     """Shares proportional to the spread between a floor and the whole, by bisection on the factor."""
-    if floor.sum() >= budget:
-        return floor * budget / floor.sum()
     low, high = 0.0, float((whole / np.maximum(spread, 1e-12)).max())
     for _ in range(60):
         factor = (low + high) / 2

@@ -263,21 +263,15 @@ def _expected(
     evidence: Evidence, ranges: list[tuple[float, float]], pieces: list[Piece], count: int
 ) -> Interval:
     """Targets among the ``count`` highest, where rates never rise down the ranking (isotonic), nor within a range."""
-    from scipy.optimize import isotonic_regression
-
     seen = [at for at, piece in enumerate(pieces) if piece.frames and piece.covered]
     if not seen or not count:
         return Interval(estimate=0.0, low=0.0, high=float(count))
-    rates = isotonic_regression(
-        [pieces[at].expected / pieces[at].covered for at in seen],
-        weights=[pieces[at].drawn for at in seen],
-        increasing=False,
-    ).x
+    rates = _falling([pieces[at].expected / pieces[at].covered for at in seen], [pieces[at].drawn for at in seen])
     estimate, left, draws = 0.0, count, np.zeros(2 * DRAWS)
     for at, piece in enumerate(pieces):
         taken = min(left, piece.unknown)
         if taken and at in seen:
-            estimate += taken * float(rates[seen.index(at)])
+            estimate += taken * rates[seen.index(at)]
             whole = targets_among([piece], seed=at)
             draws[:DRAWS] += whole[:DRAWS] * taken / piece.unknown  # no less than its share: rates fall
             draws[DRAWS:] += np.minimum(whole[DRAWS:], taken)
@@ -285,6 +279,17 @@ def _expected(
             draws[DRAWS:] += taken
         left -= taken
     return share_interval(np.clip(draws, 0, count), estimate)
+
+
+def _falling(rates: list[float], weights: list[float]) -> list[float]:
+    """The nearest rates that never rise: neighbours that do are pooled (Ayer et al. 1955, pool adjacent violators)."""
+    blocks: list[tuple[float, float, int]] = []
+    for rate, weight in zip(rates, weights, strict=True):
+        blocks.append((rate, weight, 1))
+        while len(blocks) > 1 and blocks[-2][0] < blocks[-1][0]:
+            (upper, heavy, many), (lower, light, few) = blocks[-2:]
+            blocks[-2:] = [((upper * heavy + lower * light) / (heavy + light), heavy + light, many + few)]
+    return [rate for rate, _, length in blocks for _ in range(length)]
 
 
 def _advise(
