@@ -77,7 +77,7 @@ def _report_view(made: AuditReport) -> ReportView:
         advice=made.advice,
         why=made.why,
         cuts=tuple(_cut_row(made, cut) for cut in made.curve),
-        plot=draw_cuts(made) if len(made.curve) > 1 else None,
+        plot=draw_cuts(made) if made.curve else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +13,10 @@ from discovery.known import KnownRows
 from web.ahead import Ahead
 from web.shelf import OpenHunt
 from web.stamps import PictureCache, grid_stamp, render_picture
+
+QUICK_SECONDS = 1.0
+"""A page that takes longer to make is begun with the last label of the present page, not with each: no click is to wait
+for work that another label has overtaken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +41,13 @@ class NextPages:
     def __init__(self, pictures: PictureCache, *, ahead: bool) -> None:
         self._pictures = pictures
         self._ahead = Ahead(after=self._draw_stamps) if ahead else None
+        self._seconds: dict[str, float] = {}
 
     def changed(self, opened: OpenHunt) -> None:
         """Make the hunt's next page anew in the background, since a label or a rule has changed."""
-        if self._ahead is not None:
-            self._ahead.ask(opened.name, lambda: _prepare(opened))
+        quick = self._seconds.get(opened.name, 0.0) <= QUICK_SECONDS
+        if self._ahead is not None and (quick or _all_labelled(opened)):
+            self._ahead.ask(opened.name, lambda: self._prepare(opened))
 
     def next_round(self, opened: OpenHunt, who: str, *, new_only: bool) -> Round:
         """Record the next page: the one made ahead when it still fits, else one made now.
@@ -58,6 +65,14 @@ class NextPages:
         """End the background work."""
         if self._ahead is not None:
             self._ahead.close()
+
+    def _prepare(self, opened: OpenHunt) -> Ready:
+        """Make the page that follows, with or without known objects as the present one."""
+        started = time.perf_counter()
+        without = known_rows(opened) if leaves_known_out(opened.hunt.round()) else None
+        prepared = opened.hunt.prepare(without=without)
+        self._seconds[opened.name] = time.perf_counter() - started
+        return Ready(opened=opened, prepared=prepared)
 
     def _draw_stamps(self, ready: Ready) -> None:
         release = ready.opened.hunt.release
@@ -79,7 +94,6 @@ def leaves_known_out(round_: Round | None) -> bool:
     return round_ is not None and bool(round_.parts.get("candidates", {}).get("without"))
 
 
-def _prepare(opened: OpenHunt) -> Ready:
-    """Make the page that follows, with or without known objects as the present one."""
-    without = known_rows(opened) if leaves_known_out(opened.hunt.round()) else None
-    return Ready(opened=opened, prepared=opened.hunt.prepare(without=without))
+def _all_labelled(opened: OpenHunt) -> bool:
+    latest, labels = opened.hunt.round(), opened.hunt.labels()
+    return latest is None or all(row in labels for row in latest.rows.tolist() if row >= 0)

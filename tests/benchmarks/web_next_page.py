@@ -9,6 +9,7 @@ turn on both, and then the next page is asked for: its HTML (as after the click,
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import platform
 import re
@@ -57,9 +58,9 @@ def main() -> None:
         folder = make_release(options.dir or Path(scratch), options.objects)
         release = open_release(folder)
         print(f"{release.count} objects of {release.dimension}; pages of {options.page_size}; a label every {options.pace:g} s")
-        print(f"{'strategy':<12}{'background':<12}{'page ms':>9}{'worst':>8}{'+ stamps ms':>13}{'a label ms':>12}")
-        for strategy in options.strategy:
-            measure(folder, strategy, options)
+        print(f"{'strategy':<12}{'rest s':<8}{'background':<12}{'page ms':>9}{'worst':>8}{'+ stamps ms':>13}{'a label ms':>12}")
+        for strategy, rest in itertools.product(options.strategy, options.rest):
+            measure(folder, strategy, rest, options)
 
 
 def parse() -> argparse.Namespace:
@@ -69,7 +70,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--strategy", nargs="+", default=["auto", "alpha"])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--page-size", type=int, default=20)
-    parser.add_argument("--pace", type=float, default=0.5, help="seconds between labels, and from the last one to the click")
+    parser.add_argument("--pace", type=float, default=0.5, help="seconds between labels")
+    parser.add_argument("--rest", type=float, nargs="+", default=[0.5, 3.0], help="seconds from the last label to the click")
     parser.add_argument("--dir", type=Path, help="folder for the release; kept")
     return parser.parse_args()
 
@@ -104,7 +106,7 @@ class Visit:
     labels: list[float]
 
 
-def measure(folder: Path, strategy: str, options: argparse.Namespace) -> None:
+def measure(folder: Path, strategy: str, rest: float, options: argparse.Namespace) -> None:
     """Play the rounds on both servers in turn and print a line for each."""
     release = open_release(folder)
     with tempfile.TemporaryDirectory() as hunts:
@@ -121,12 +123,12 @@ def measure(folder: Path, strategy: str, options: argparse.Namespace) -> None:
             visits.append(Visit(name="yes" if ahead else "no", client=serve(config), pages=[], stamps=[], labels=[]))
         for _ in range(options.rounds + 1):
             for visit in visits:
-                play(visit, options.pace)
+                play(visit, options.pace, rest)
     for visit in visits:
         pages, stamps = (statistics.median(1000 * one for one in times[1:]) for times in (visit.pages, visit.stamps))
         label = statistics.median(1000 * one for one in visit.labels)
         worst = 1000 * max(visit.pages[1:])  # the first round warms caches and threads
-        print(f"{strategy:<12}{visit.name:<12}{pages:>9.0f}{worst:>8.0f}{stamps:>13.0f}{label:>12.0f}", flush=True)
+        print(f"{strategy:<12}{rest:<8g}{visit.name:<12}{pages:>9.0f}{worst:>8.0f}{stamps:>13.0f}{label:>12.0f}", flush=True)
 
 
 def serve(config: WebConfig) -> httpx.Client:
@@ -140,16 +142,17 @@ def serve(config: WebConfig) -> httpx.Client:
     return httpx.Client(base_url=f"http://127.0.0.1:{config.port}", timeout=300, follow_redirects=True)
 
 
-def play(visit: Visit, pace: float) -> None:
+def play(visit: Visit, pace: float, rest: float) -> None:
     """Label the present page, every third stamp positive, and time the click on "next"."""
     page = visit.client.get(f"/hunts/{HUNT}").text
     csrf = found(r'<meta name="csrf" content="(\w+)">', page)
-    for place, row in enumerate(re.findall(r'id="card-(\d+)"', page)):
+    rows = re.findall(r'id="card-(\d+)"', page)
+    for place, row in enumerate(rows):
         form = {"row": row, "verdict": "negative" if place % 3 else "positive", "csrf": csrf}
         start = time.perf_counter()
         visit.client.post(f"/hunts/{HUNT}/labels", data=form, headers={"HX-Request": "true"}).raise_for_status()
         visit.labels.append(time.perf_counter() - start)
-        time.sleep(pace)
+        time.sleep(pace if place + 1 < len(rows) else rest)
     start = time.perf_counter()
     form = {"after": found(r'name="after" value="(\d+)"', page), "csrf": csrf}
     shown = visit.client.post(f"/hunts/{HUNT}/rounds", data=form)

@@ -139,3 +139,5 @@ def test_closing_waits_for_the_page_under_way_and_drops_the_rest():
     ahead.ask("after the end", lambda: later.append(2))
     assert later == []
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+
+

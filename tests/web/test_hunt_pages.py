@@ -4,10 +4,12 @@ import csv
 import io
 import json
 import re
+import time
 
 import numpy as np
 import pytest
 
+from discovery.hunts import Hunt
 from discovery.hunts.audit import report
 from discovery.hunts.audit_log import audited
 
@@ -178,3 +180,31 @@ def test_openapi_describes_what_hunts_answer(client):
         answers = paths[f"/api/hunts/{{hunt}}/{what}"]["get"]["responses"]["200"]
         assert answers["content"]["application/json"]["schema"]
     assert {"undo", "notes", "settings", "audit"} <= {path.rpartition("/")[2] for path in paths if "post" in paths[path]}
+
+
+def test_a_page_that_takes_long_is_begun_with_the_last_label_only(call, small_hunt, monkeypatch):
+    made, prepare = [], Hunt.prepare
+
+    def seen_prepare(hunt, *args, **options):
+        ready = prepare(hunt, *args, **options)
+        made.append(ready.last_event)
+        return ready
+
+    def wait_for(number: int) -> None:
+        deadline = time.monotonic() + 60
+        while len(made) < number and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert len(made) == number
+
+    monkeypatch.setattr(Hunt, "prepare", seen_prepare)
+    first, *between, last = rows_of(small_hunt)
+    monkeypatch.setattr("web.next_pages.QUICK_SECONDS", 0.0)  # nothing is so quick once it is known how long it takes
+    call("/labels", method="POST", status=201, row=first, verdict="positive")
+    wait_for(1)
+    time.sleep(0.5)
+    for row in between:
+        call("/labels", method="POST", status=201, row=row, verdict="negative")
+    assert made == [1]
+    call("/labels", method="POST", status=201, row=last, verdict="negative")
+    wait_for(2)
+    assert made == [1, 8]
