@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("demo", type=Path, help="folder that 'discovery demo' made")
     parser.add_argument("--kind", default="spiral", help="class to search and hunt for")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--audit", type=int, default=100, help="stamps that the audit draws")
     arguments = parser.parse_args()
     release = open_release(arguments.demo / "releases" / "demo")
