@@ -249,7 +249,7 @@ def allocated(sizes: np.ndarray, rates: np.ndarray, labels: int, before: np.ndar
     whole = np.maximum(sizes + before, 1e-9)  # an empty stratum costs nothing and gets nothing
     budget = float(min(labels + before.sum(), whole.sum()))
     spread = whole * np.sqrt(rates * (1 - rates))
-    units = np.geomspace(1.0, 4.0, 41) * whole.sum() / budget
+    units = np.geomspace(1.0, 4.0, 21) * whole.sum() / budget
     floors = [np.minimum(whole, np.maximum(max(LEAST * budget, FEWEST), whole / unit)) for unit in units]
     wanted = [_neyman(spread, floor, whole, budget) for floor in floors if floor.sum() <= budget]
     wanted = wanted or [floors[-1] * budget / floors[-1].sum()]
@@ -274,7 +274,7 @@ def draw_strata(members: np.ndarray, counts: np.ndarray, seed: int) -> np.ndarra
 def _neyman(spread: np.ndarray, floor: np.ndarray, whole: np.ndarray, budget: float) -> np.ndarray:
     """Shares proportional to the spread between a floor and the whole, by bisection on the factor."""
     low, high = 0.0, float((whole / np.maximum(spread, 1e-12)).max())
-    for _ in range(60):
+    for _ in range(40):
         factor = (low + high) / 2
         taken = np.clip(factor * spread, floor, whole).sum()
         low, high = (factor, high) if taken < budget else (low, factor)

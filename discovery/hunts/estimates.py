@@ -235,7 +235,7 @@ def _frame(size: int, known: int, positive: np.ndarray, weights: np.ndarray) -> 
     return Frame(size=size, known=known, drawn=float(effective / finite), rate=rate)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _quantiles(piece: Piece, plus: int, minus: int, alone: bool) -> np.ndarray:
     """Targets among the covered objects at DRAWS even quantiles, with prior counts of targets and others added.
 

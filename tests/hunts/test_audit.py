@@ -19,7 +19,7 @@ from scipy.stats import binom, binomtest, hypergeom
 
 from discovery.cli import main
 from discovery.errors import HuntError
-from discovery.hunts import Hunt, LabelRequest, new_hunt
+from discovery.hunts import Hunt, LabelRequest, move_hunt, new_hunt
 from discovery.hunts.audit import draw_audit, plot_report, report
 from discovery.hunts.audit_design import (
     OUTSIDE,
@@ -340,6 +340,27 @@ def test_unsure_is_no_target_skipped_says_nothing_and_cleared_waits_again(hunt: 
     assert made.unlabelled == int(hunt.allowed.sum()) - 22 - 10
     hunt.label(rows[0], "cleared", who="ann")
     assert waiting(hunt.store) == [rows[0], rows[19]] and report(hunt).progress.waiting == 2
+
+
+def test_a_stratum_of_which_nothing_is_judged_may_hold_anything(hunt: Hunt) -> None:
+    audit = draw_audit(hunt, 40, who="ann")
+    strata = audit.design.members[audit.rows]
+    judge(hunt, audit.rows[strata < strata.max()])
+    assert report(hunt).targets.high >= report(hunt).known + audit.design.sizes[-1]
+    judge(hunt, audit.rows)
+    assert report(hunt).targets.high < report(hunt).known + audit.design.sizes[-1]
+
+
+def test_a_moved_hunt_begins_its_audits_anew(
+    hunt: Hunt, build_release: Callable, build_vectors: Callable, tmp_path: Path
+) -> None:
+    judge(hunt, draw_audit(hunt, 40, who="ann").rows)
+    elsewhere = build_release(tmp_path, "elsewhere", build_vectors(seed=6))
+    moved, _ = move_hunt(hunt.path, elsewhere, tmp_path / "moved.hunt", "ann")
+    with pytest.raises(HuntError, match="no audit has been drawn"):
+        report(moved)
+    judge(moved, draw_audit(moved, 40, who="ann").rows)
+    assert report(moved).progress == Progress(audits=1, drawn=40, judged=40, skipped=0, waiting=0)
 
 
 def test_before_anything_is_judged_nothing_is_claimed(hunt: Hunt) -> None:
