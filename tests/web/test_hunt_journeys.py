@@ -202,13 +202,13 @@ def test_what_fails_in_the_background_is_told_on_the_next_click(page, server, sm
 def test_an_audit_from_the_draw_to_the_report(page, server, small_hunt, release):
     wanted = set(release.catalogue.where("truth_class = 'merger'").nonzero()[0].tolist())
     open_page(page, server, small_hunt, "audit")
-    page.locator("#labels").fill("12")
+    page.locator("#labels").fill("8")
     page.get_by_role("button", name="Draw").click()
-    expect(page.get_by_text("0 of 12 drawn stamps judged")).to_be_visible()
+    expect(page.get_by_text("0 of 8 drawn stamps judged")).to_be_visible()
     expect(page.get_by_role("button", name="Draw")).to_have_count(0)
     page.get_by_role("link", name="Label them").click()
     drawn = list(audited(small_hunt.store))
-    for number in range(1, 6):
+    for number in range(1, 4):
         expect(page.locator(".page-head .tag")).to_have_text(f"round {number}")
         expect(page.locator("[data-candidate]:focus")).to_have_count(1)
         for row in candidates(page):
@@ -217,8 +217,10 @@ def test_an_audit_from_the_draw_to_the_report(page, server, small_hunt, release)
             expect(card.locator(".score")).to_have_count(int(row not in drawn))
             page.keyboard.press("p" if row in wanted else "n")
         settled(page)
-        if number < 5:
+        if waiting(small_hunt.store):
             page.keyboard.press("Enter")
+        else:
+            break
     assert waiting(small_hunt.store) == []
 
     page.reload()
@@ -227,7 +229,7 @@ def test_an_audit_from_the_draw_to_the_report(page, server, small_hunt, release)
     expect(page.locator("#audit-brief")).not_to_contain_text("Counting anew")
     expect(page.locator("#standing .band")).to_have_count(1)
     page.get_by_role("link", name="The audit in full").click()
-    expect(page.get_by_text("12 of 12 drawn stamps judged")).to_be_visible()
+    expect(page.get_by_text("8 of 8 drawn stamps judged")).to_be_visible()
     expect(page.locator(".figures")).to_contain_text(f"Targets among {told.objects} objects")
     if told.lower_bound_only:
         expect(page.locator(".figures")).to_contain_text("at least")

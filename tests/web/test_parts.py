@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from discovery.errors import QueryError
 from discovery.hunts.audit_report import AuditReport, CutEstimate, Progress
+from discovery.hunts.choosers import DIVERSE, LIKELY, RANDOM, UNCERTAIN, UNLIKELY
 from discovery.hunts.estimates import Interval
+from discovery.hunts.records import AUDIT
+from discovery.hunts.strategies import STRATEGIES
 from discovery.render import upright
 from discovery.stamps import Stamp
 from web.asked import Asked, asked_from, parse_cone
@@ -22,6 +25,7 @@ from web.gate import host_name
 from web.login import local_address
 from web.objects import make_overlay
 from web.problems import without_paths
+from web.rules import REASON_MEANINGS, STRATEGY_MEANINGS, consensus_rules, stopper_rules, strategy_rules
 from web.sessions import Sessions, clean_name
 from web.stamps import PictureCache, StampPicture, displayed_box
 from web.wording import figure, sexagesimal
@@ -244,6 +248,18 @@ def audit_report(cuts: tuple[CutEstimate, ...], known: int, lower: bool) -> Audi
         labels_needed=None,
         why="",
     )
+
+
+def test_the_words_for_strategies_and_reasons_are_of_those_there_are():
+    """Where a strategy's parts change, its sentence has to be read again."""
+    parts = {"alpha": "mlp+alpha", "top": "mlp+highest", "linear": "linear+highest", "similarity": "similarity+highest", "random": "chance+random"}
+    assert {name: STRATEGIES[name] for name in parts} == parts
+    assert set(STRATEGY_MEANINGS) == {"auto", *parts}
+    assert set(REASON_MEANINGS) == {LIKELY, UNLIKELY, UNCERTAIN, DIVERSE, RANDOM, AUDIT}
+    for rule in (*strategy_rules("mlp+random"), *consensus_rules("arbiter:jo", ("kim",)), *stopper_rules("dry:2")):
+        assert rule.meaning.endswith(".")
+    assert [rule.name for rule in strategy_rules("mlp+random") if rule.chosen] == ["mlp+random"]
+    assert [rule.name for rule in consensus_rules("arbiter:jo", ("kim",))][-2:] == ["arbiter:kim", "arbiter:jo"]
 
 
 @pytest.mark.parametrize(
