@@ -36,6 +36,8 @@ def simulate(
     jobs: int | None = None,
     where: str | None = None,
     kind: str | None = None,
+    named_negatives: bool = False,
+    stopper: str = "never",
     lookalikes: str | None = None,
     prevalence: float | None = None,
     objects: int | None = None,
@@ -53,8 +55,8 @@ def simulate(
         SQL condition that targets fulfil, such as "truth_class = 'merger'" or "expert_grade >= 2"; truth_class=merger
         works without inner quotes.
     strategy
-        alpha or alpha:0.5 (the published rule), top, similarity, linear, random, or MODEL+CHOOSER such as
-        linear+alpha:0.9; several at once. alpha and top by default.
+        auto, alpha or alpha:0.5 (the published rule), top, similarity, linear, protege, random, or MODEL+CHOOSER such as
+        linear+alpha:0.9 or gp+thompson; several at once. auto, alpha and top by default.
     alpha
         Of the strategies named alpha without a number.
     page_size
@@ -75,6 +77,10 @@ def simulate(
         SQL condition that every object must fulfil.
     kind
         Column with the sub-kind of the targets: the share of them that was found is measured.
+    named_negatives
+        The person names what each negative is, by the column of --kind.
+    stopper
+        never, dry:N or hypergeometric:R: when it would have stopped and with which recall is measured.
     lookalikes
         SQL condition of objects that resemble targets: the ranking is measured against them alone too.
     prevalence
@@ -97,7 +103,7 @@ def simulate(
     if plot is not None:
         simulation_report.check_picture(plot)
     config = simulator.SimulationConfig(
-        strategies=tuple(strategy or ("alpha", "top")),
+        strategies=tuple(strategy or ("auto", "alpha", "top")),
         alpha=alpha,
         examples=tuple(examples or (5,)),
         negative_examples=negative_examples,
@@ -105,6 +111,8 @@ def simulate(
         page_size=page_size,
         noise=noise,
         seeds=seeds,
+        named_negatives=named_negatives,
+        stopper=stopper,
     )
     if objects is not None and prevalence is None:
         raise HuntError("--objects says how many are drawn at a --prevalence; give both")
@@ -138,7 +146,7 @@ def bench(
     ----------
     file
         TOML file with settings and [[sets]]: name, release and truth (or npz), and optionally where, kind, lookalikes,
-        prevalence, objects, draw; strategies, alpha, examples, negative_examples, rounds, page_size, noise and seeds for
+        prevalence, objects, draw; strategies, alpha, examples, negative_examples, rounds, page_size, noise, seeds, named_negatives and stopper for
         all sets or for one; title and introduction of the page. Paths are relative to the file.
     out
         Folder for bench.json, bench.md and the pictures.

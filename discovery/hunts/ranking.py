@@ -88,17 +88,21 @@ class Ranking:
         Name and settings of what ranked, to be recorded.
     spread : numpy.ndarray or None
         (N,) float32 standard deviations of the scores, by models that know how sure they are.
+    calibration : tuple of float
+        Slope and offset that make a trained score the logit of a chance.
     """
 
     order_scores: np.ndarray
     trained: bool
     model: dict[str, Any]
     spread: np.ndarray | None = None
+    calibration: tuple[float, float] = (1.0, 0.0)
 
     def shown(self, rows: np.ndarray) -> np.ndarray:
         """Scores of ``rows`` for people, (n,) float32: the probability, or the similarity as it is."""
         picked = self.order_scores[rows].astype(np.float64)
-        return (0.5 * (1.0 + np.tanh(0.5 * picked)) if self.trained else picked).astype(np.float32)
+        slope, offset = self.calibration
+        return (0.5 * (1.0 + np.tanh(0.5 * (slope * picked + offset))) if self.trained else picked).astype(np.float32)
 
     @property
     def digest(self) -> str:

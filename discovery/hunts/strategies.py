@@ -173,7 +173,7 @@ CHOOSERS: dict[str, Callable[[], Chooser]] = {
     )
 }
 STRATEGIES = {
-    "auto": "pu+highest",
+    "auto": "blend+highest",
     "alpha": "mlp+alpha",
     "top": "mlp+highest",
     "similarity": "similarity+highest",

@@ -62,7 +62,7 @@ def test_strategies_are_read_from_text() -> None:
 
 @pytest.mark.parametrize(
     ("text", "match"),
-    [("wish", "alpha, top, similarity"), ("mlp+wish", "alpha, highest, random"), ("top:0.5", "no number"), ("alpha:x", "'x'"), ("alpha:2", "between 0 and 1")],
+    [("wish", "alpha, top, similarity"), ("mlp+wish", "alpha, highest, uncertain"), ("top:0.5", "no number"), ("alpha:x", "'x'"), ("alpha:2", "between 0 and 1")],
 )
 def test_unknown_strategies_are_refused(text: str, match: str) -> None:
     with pytest.raises(HuntError, match=match):
@@ -87,7 +87,7 @@ def test_the_linear_model_is_scikit_learns(made: HuntSet) -> None:
     ranking = parse_strategy("linear").model.rank(ArrayEmbeddings(made.vectors), training, seed=3)
     centre = made.vectors.mean(axis=0)  # the whole set is fewer than the background
     inputs = (made.vectors - centre) / np.sqrt(((made.vectors - centre) ** 2).mean())
-    oracle = LogisticRegression(class_weight="balanced", max_iter=2000)
+    oracle = LogisticRegression(class_weight="balanced", max_iter=2000, tol=1e-9)
     oracle.fit(np.concatenate([inputs[:6], inputs[200:215]]), np.arange(21) < 6)
     assert np.allclose(ranking.order_scores, oracle.decision_function(inputs), atol=1e-3)
     assert ranking.trained and ranking.model["name"] == "linear"
@@ -265,7 +265,7 @@ def test_the_verb_writes_json_and_a_picture_and_prints_a_table(run: Callable, tm
         (["--truth", "row >= 0"], "holds for all 399"),
         (["--truth", "truth_class=target", "--examples", "40"], "40 targets and 359 others are too few"),
         (["--truth", "truth_class=target", "--noise", "0.6"], "between 0 and 0.5"),
-        (["--truth", "truth_class=target", "--strategy", "wish"], "alpha, top, similarity, linear, random"),
+        (["--truth", "truth_class=target", "--strategy", "wish"], "alpha, top, similarity, linear, protege, random"),
         (["--truth", "truth_class ="], "not valid SQL"),
         (["--truth", "truth_class=target", "--kind", "colour"], "no column 'colour'"),
         (["--truth", "truth_class=target", "--where", "row < 0"], "holds for none of its 400"),

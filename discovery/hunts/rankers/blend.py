@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from discovery.errors import HuntError
 from discovery.hunts.measures import area_under_roc
 from discovery.hunts.rankers.fitting import Fit, FittedModel, LinearScorer, Task, rank_fitted
-from discovery.hunts.rankers.gaussian_process import GaussianProcessModel
+from discovery.hunts.rankers.metric import AdaptedModel
 from discovery.hunts.rankers.positive_unlabelled import PositiveUnlabelledModel
 from discovery.hunts.ranking import Embeddings, Ranking, Scorer, TrainingSet
 
@@ -19,14 +20,28 @@ LEAST_LABELS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class BlendModel:
-    """Mean of models' scores, each put on the scale that it has on ordinary objects of the release.
+    """Weighted mean of models' scores, each over the spread that it has on ordinary objects of the release.
 
-    A linear model generalises from few labels, a Gaussian process bends where they demand it.
+    The logistic regression tells targets from what is labelled and from the bulk; the adapted metric asks how far an object
+    lies along what the positives have in common, which a few odd labels move less.
+
+    Attributes
+    ----------
+    parts : tuple of FittedModel
+        What is blended.
+    weights : tuple of float
+        Of each part.
     """
 
     name: ClassVar[str] = "blend"
     subset: ClassVar[bool] = True
-    parts: tuple[FittedModel, ...] = (PositiveUnlabelledModel(), GaussianProcessModel())
+    parts: tuple[FittedModel, ...] = (PositiveUnlabelledModel(), AdaptedModel())
+    weights: tuple[float, ...] = (2.0, 1.0)
+
+    def __post_init__(self) -> None:
+        """Refuse weights that do not belong to the parts."""
+        if len(self.weights) != len(self.parts) or min(self.weights) <= 0:
+            raise HuntError(f"a blend of {len(self.parts)} models takes as many weights above 0, not {self.weights}")
 
     def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
         """Rank by the mean."""
@@ -40,10 +55,12 @@ class BlendModel:
         """Fit every part."""
         fits = [part.fit(task) for part in self.parts]
         ordinary = (task.ordinary * task.scale + task.centre).astype(np.float32)
-        known = [one.scorer.scores(ordinary) for one in fits]
-        scales = [max(float(np.std(one, dtype=np.float64)), 1e-12) for one in known]
-        left_out = [one.left_out / scale for one, scale in zip(fits, scales, strict=True)]
-        return Fit(scorer=BlendScorer([one.scorer for one in fits], scales), left_out=np.mean(left_out, axis=0))
+        shares = []
+        for one, weight in zip(fits, self.weights, strict=True):
+            spread = float(np.std(one.scorer.scores(ordinary), dtype=np.float64))
+            shares.append(weight / sum(self.weights) / max(spread, 1e-12))
+        left_out = sum(share * one.left_out for one, share in zip(fits, shares, strict=True))
+        return Fit(scorer=BlendScorer([one.scorer for one in fits], shares), left_out=np.asarray(left_out))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,15 +116,13 @@ def fit_similarity(task: Task) -> Fit:
 
 
 class BlendScorer:
-    """The mean of scores, each over its scale."""
+    """The sum of scores times their shares."""
 
-    def __init__(self, scorers: list[Scorer], scales: list[float]) -> None:
-        self._scorers, self._scales = scorers, scales
-        self.parameters = [array for one in scorers for array in one.parameters]
-        self.parameters.append(np.array(scales, dtype=np.float32))
+    def __init__(self, scorers: list[Scorer], shares: list[float]) -> None:
+        self._scorers, self._shares = scorers, np.array(shares, dtype=np.float32)
+        self.parameters = [*(array for one in scorers for array in one.parameters), self._shares]
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
         """Score (n, D) vectors, (n,) float32."""
-        parts = zip(self._scorers, self._scales, strict=True)
-        total = sum(one.scores(vectors) / np.float32(scale) for one, scale in parts)
-        return np.asarray(total / np.float32(len(self._scorers)), dtype=np.float32)
+        parts = zip(self._scorers, self._shares, strict=True)
+        return np.asarray(sum(share * one.scores(vectors) for one, share in parts), dtype=np.float32)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from discovery.hunts.rankers.calibration import platt
 from discovery.hunts.ranking import Embeddings, Ranking, Scorer, TrainingSet, background, rank, rank_by
 from discovery.hunts.rescorer import standardisation
 
@@ -110,7 +111,9 @@ def make_task(embeddings: Embeddings, training: TrainingSet, seed: int) -> Task:
 
 
 def rank_fitted(model: Any, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
-    """Fit a `FittedModel` (a dataclass) and score every object; by similarity while there is no positive.
+    """Fit a `FittedModel` (a dataclass), score every object and calibrate; by similarity while there is no positive.
+
+    Until there is a negative the ranking counts as untrained: its scores are no chances.
 
     Raises
     ------
@@ -119,12 +122,17 @@ def rank_fitted(model: Any, embeddings: Embeddings, training: TrainingSet, seed:
     """
     if not len(training.positives):
         return rank(embeddings, training, seed=seed, train=False)
-    return rank_by(
-        embeddings,
-        lambda: model.fit(make_task(embeddings, training, seed)).scorer,
-        trained=True,
-        model=settings_of(model),
-    )
+    fits: list[Fit] = []
+
+    def fit() -> Scorer:
+        fits.append(model.fit(make_task(embeddings, training, seed)))
+        return fits[0].scorer
+
+    ranking = rank_by(embeddings, fit, trained=training.trainable, model=settings_of(model))
+    if not training.trainable:
+        return ranking
+    targets = np.repeat([1.0, 0.0], [len(training.positives), len(training.negatives)])
+    return dataclasses.replace(ranking, calibration=platt(fits[0].left_out, targets))
 
 
 def settings_of(part: Any) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class PositiveUnlabelledModel:
         inputs = np.concatenate([task.inputs[labels], drawn])
         targets = (np.arange(len(inputs)) < task.positives).astype(np.float64)
         share = 0.0 if not weak else self.unlabelled_share if len(negatives) else 1.0
-        common = weak and task.positives > self.common_above * len(task.inputs)
+        common = weak and len(negatives) > 0 and task.positives > self.common_above * len(task.inputs)
         ridge = (2 if common else 1) / self.inverse_penalty
         kept = np.ones(count)
         for _ in range(self.passes + 1 + common if weak else 1):
