@@ -190,10 +190,12 @@ def sample_of(
     frame &= counted
     sample = AuditSample(
         frame=scores[frame],
+        strata=design.members[frame],
         known=scores[frame & targets],
         scores=scores[rows],
+        drawn_strata=strata,
         positive=targets[rows],
-        weights=(np.array(design.sizes) / np.maximum(judged, 1))[strata],
+        weights=np.array(design.sizes) / np.maximum(judged, 1),
     )
     return sample, frame
 

@@ -4,8 +4,9 @@ A hunt ranks objects by score. An audit draws some of those whose truth is unkno
 its own density. Any range of scores then has, for each audit, a *frame* (the objects that the audit could have drawn), of
 which it drew some at random: a probability sample for good, whatever is labelled later.
 
-* The rate in a range is the mean of the sample weighted by 1 / density; its size is Kish's effective one, (sum w)^2 /
-  sum w^2 (Kish 1965), divided by 1 - n/N for the finite frame (Cochran 1977, 2.6; Korn & Graubard 1998).
+* The rate in a range is the mean of the sample, post-stratified by the audit's strata where the ranking has changed since; its
+  size is Kish's effective one, N / mean(w) with the weights w = 1 / density of all its objects (Kish 1965), divided by
+  1 - n/N for the finite frame (Cochran 1977, 2.6; Korn & Graubard 1998).
 * The unknown number of targets t in the range follows the beta posterior of that rate without prior counts, Beta(x, n - x),
   cut to what is possible: the frame held as many targets as are known in it by now, plus t. Several audits multiply.
 * Ranges add up. The upper limit counts one target more, the lower one target less, in the range where one object stands for
@@ -32,6 +33,8 @@ DRAWS = 2000
 NODES = 801
 SPREAD = 2.0
 LEAST_WEIGHT = 0.2
+MOST_HUNTED = 0.1
+"""Share of a range that the hunt may have labelled by itself since an audit, for the audit still to count there."""
 _PLACES = (np.arange(DRAWS) + 0.5) / DRAWS
 _ANGLES = np.linspace(0.0, np.pi / 2, NODES)
 _SHARES = np.sin(_ANGLES) ** 2  # nodes as wide apart as a rate is uncertain: the arcsine transform
@@ -116,17 +119,21 @@ class AuditSample:
 
     Attributes
     ----------
-    frame : numpy.ndarray
-        (N,) scores of the objects that it could draw.
+    frame, strata : numpy.ndarray
+        (N,) scores of the objects that it could draw, and their strata from 0 when it was drawn.
     known : numpy.ndarray
         (k,) scores of those among them that are known to be targets now.
-    scores, positive, weights : numpy.ndarray
-        (n,) of the judged sample: score, is it a target, and 1 / density of its stratum.
+    scores, drawn_strata, positive : numpy.ndarray
+        (n,) of the judged sample: score, stratum, and is it a target?
+    weights : numpy.ndarray
+        (H,) objects of each stratum for which one judged stamp stands.
     """
 
     frame: np.ndarray
+    strata: np.ndarray
     known: np.ndarray
     scores: np.ndarray
+    drawn_strata: np.ndarray
     positive: np.ndarray
     weights: np.ndarray
 
@@ -149,28 +156,39 @@ class Evidence:
     ) -> None:
         self.unknown = np.sort(unknown)
         self._blind = np.sort(blind) if blind is not None else np.empty(0)
-        self._frames = [(np.sort(one.frame), np.sort(one.known), one) for one in samples]
+        self._samples = [_by_score(sample) for sample in samples]
 
     @property
     def judged(self) -> int:
         """Objects that the audits drew and somebody judged."""
-        return sum(len(sample.scores) for _, _, sample in self._frames)
+        return sum(len(sample.scores) for sample in self._samples)
 
     def judged_in(self, low: float, high: float) -> int:
         """Return how many of them have scores in [low, high)."""
-        return sum(int(((one.scores >= low) & (one.scores < high)).sum()) for _, _, one in self._frames)
+        return sum(_within(sample.scores, low, high) for sample in self._samples)
 
     def piece(self, low: float, high: float) -> Piece:
         """Return the range of scores [low, high)."""
-        frames = []
-        for frame, known, sample in self._frames:
-            size = _within(frame, low, high)
-            inside = (sample.scores >= low) & (sample.scores < high)
-            if size and inside.any():
-                frames.append(_frame(size, _within(known, low, high), sample.positive[inside], sample.weights[inside]))
         unknown = _within(self.unknown, low, high)
+        frames = self._frames(low, high, unknown)
         blind = _within(self._blind, low, high) if frames else unknown
-        return Piece(unknown=unknown, blind=blind, frames=tuple(frames))
+        return Piece(unknown=unknown, blind=blind, frames=frames)
+
+    def _frames(self, low: float, high: float, unknown: int) -> tuple[Frame, ...]:
+        """What the audits say, the newest first, without those after which the hunt took much of the range for itself.
+
+        Their samples are of another mixture than what is left. One audit always speaks: if none drew a stamp there, the
+        newest says that it found none.
+        """
+        frames: list[Frame] = []
+        judged, newest = 0, None
+        for sample in reversed(self._samples):
+            size, drawn = _within(sample.frame, low, high), _within(sample.scores, low, high)
+            judged += drawn
+            newest = newest or (sample if size else None)
+            if drawn and (not frames or size - unknown - judged <= MOST_HUNTED * size):
+                frames.append(_frame(sample, low, high))
+        return tuple(frames) if frames or newest is None else (_frame(newest, low, high),)
 
 
 def targets_among(pieces: Sequence[Piece], seed: int = 0) -> np.ndarray:
@@ -223,16 +241,41 @@ def plain_interval(size: int, drawn: int, positive: int) -> Interval:
 
     The same mid-p method with a single stratum; the targets drawn are counted.
     """
-    frame = _frame(size, positive, np.arange(drawn) < positive, np.ones(drawn))
+    frame = Frame(size=size, known=positive, drawn=_finite(drawn, drawn, size), rate=positive / drawn)
     return count_interval([Piece(unknown=size - drawn, frames=(frame,))], known=positive)
 
 
-def _frame(size: int, known: int, positive: np.ndarray, weights: np.ndarray) -> Frame:
-    """The weighted rate and the effective size of a sample of a finite frame."""
-    effective = weights.sum() ** 2 / (weights**2).sum()
-    finite = max(1 - len(positive) / size, 1 / (size + 1))
-    rate = float(weights[positive].sum() / weights.sum())
-    return Frame(size=size, known=known, drawn=float(effective / finite), rate=rate)
+def _by_score(sample: AuditSample) -> AuditSample:
+    frame, drawn = np.argsort(sample.frame, kind="stable"), np.argsort(sample.scores, kind="stable")
+    return replace(
+        sample,
+        frame=sample.frame[frame],
+        strata=sample.strata[frame],
+        known=np.sort(sample.known),
+        scores=sample.scores[drawn],
+        drawn_strata=sample.drawn_strata[drawn],
+        positive=sample.positive[drawn],
+    )
+
+
+def _frame(sample: AuditSample, low: float, high: float) -> Frame:
+    """What a sample says of the scores [low, high): a stratum's part without a judged stamp keeps its stratum's weight."""
+    inside, drawn = _slice(sample.frame, low, high), _slice(sample.scores, low, high)
+    count = len(sample.weights)
+    sizes = np.bincount(sample.strata[inside], minlength=count)
+    judged = np.bincount(sample.drawn_strata[drawn], minlength=count)
+    positive = np.bincount(sample.drawn_strata[drawn], weights=sample.positive[drawn], minlength=count)
+    size, some = int(sizes.sum()), judged > 0
+    weights = np.where(some, sizes / np.maximum(judged, 1), sample.weights)
+    rate = round(float((weights * positive)[some].sum()) / size, 12)  # parts without a judged stamp add none; 1 is 1
+    effective = size**2 / float((sizes * weights).sum())
+    known = _within(sample.known, low, high)
+    return Frame(size=size, known=known, drawn=_finite(effective, int(judged.sum()), size), rate=rate)
+
+
+def _finite(effective: float, judged: int, size: int) -> float:
+    """The effective size of a sample with respect to the rest of a finite frame."""
+    return effective / max(1 - judged / size, 1 / (size + 1))
 
 
 @lru_cache(maxsize=512)
@@ -267,5 +310,10 @@ def _times(factor: float, logarithm: np.ndarray) -> np.ndarray:
 
 
 def _within(ordered: np.ndarray, low: float, high: float) -> int:
-    ends = np.searchsorted(ordered, [low, high], side="left")
-    return int(ends[1] - ends[0])
+    part = _slice(ordered, low, high)
+    return part.stop - part.start
+
+
+def _slice(ordered: np.ndarray, low: float, high: float) -> slice:
+    start, stop = np.searchsorted(ordered, [low, high], side="left").tolist()
+    return slice(start, stop)

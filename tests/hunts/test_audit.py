@@ -70,16 +70,29 @@ def test_a_finite_set_is_covered_whatever_it_holds(size: int, drawn: int) -> Non
     assert min(held) > 0.91 and np.mean(held) > 0.95
 
 
+def sample_in_one_stratum(frame: np.ndarray, known: np.ndarray, drawn: np.ndarray, positive: np.ndarray) -> AuditSample:
+    """A plain random sample of a frame, all by their scores."""
+    return AuditSample(
+        frame=frame,
+        strata=np.zeros(len(frame), dtype=np.int64),
+        known=known,
+        scores=drawn,
+        drawn_strata=np.zeros(len(drawn), dtype=np.int64),
+        positive=positive,
+        weights=np.array([len(frame) / len(drawn)]),
+    )
+
+
 def test_everything_judged_is_known_exactly() -> None:
     scores, truth = np.arange(50.0), np.arange(50) % 7 == 0
-    sample = AuditSample(frame=scores, known=scores[truth], scores=scores, positive=truth, weights=np.ones(50))
+    sample = sample_in_one_stratum(scores, scores[truth], scores, truth)
     interval = count_interval([Evidence(np.empty(0), [sample]).piece(-np.inf, np.inf)], known=int(truth.sum()))
     assert interval.low == interval.high == interval.estimate == truth.sum()
 
 
 def test_objects_that_no_audit_speaks_for_may_all_be_targets() -> None:
     scores = np.arange(100.0)
-    sample = AuditSample(frame=scores[50:], known=np.empty(0), scores=scores[90:], positive=np.zeros(10, bool), weights=np.full(10, 5.0))
+    sample = sample_in_one_stratum(scores[50:], np.empty(0), scores[90:], np.zeros(10, bool))
     evidence = Evidence(scores[:90], [sample], blind=scores[:50])
     interval = count_interval([evidence.piece(-np.inf, np.inf)])
     assert interval.low == 0 and interval.high >= 50
@@ -94,8 +107,7 @@ def test_two_samples_of_one_set_are_worth_one_of_their_size() -> None:
     known = np.isin(np.arange(2000), order[:300]) & truth
 
     def sample(rows: np.ndarray, frame: np.ndarray) -> AuditSample:
-        weights = np.full(len(rows), len(frame) / len(rows))
-        return AuditSample(frame=scores[frame], known=scores[frame][known[frame]], scores=scores[rows], positive=truth[rows], weights=weights)
+        return sample_in_one_stratum(scores[frame], scores[frame][known[frame]], scores[rows], truth[rows])
 
     left = scores[np.sort(order[300:])]
     two = Evidence(left, [sample(first, order), sample(second, order[100:])]).piece(-np.inf, np.inf)
