@@ -288,25 +288,20 @@ def _quantiles(piece: Piece, plus: int, minus: int, alone: bool) -> np.ndarray:
     first = max(piece.frames, key=lambda frame: frame.size)
     mixed = 0 < piece.positive < piece.drawn
     weight = max(1 - SPREAD / piece.drawn, LEAST_WEIGHT) if mixed and not alone else 1.0
-    log_density = np.zeros(NODES)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for frame in piece.frames:
-            rate = np.clip((frame.known + counts) / frame.size, 0.0, 1.0)
-            yes, no = weight * frame.drawn * frame.rate, weight * frame.drawn * (1 - frame.rate)
-            if frame is first:
-                yes, no = yes + plus - 1, no + minus - 1
-            log_density += _times(yes, np.log(rate)) + _times(no, np.log1p(-rate))
-    if np.isposinf(log_density[0]):
+    if not plus and not piece.positive and not first.known:
         return np.zeros(DRAWS)
-    if np.isposinf(log_density[-1]):
+    if not minus and piece.positive == piece.drawn and first.known + piece.covered == first.size:
         return np.full(DRAWS, float(piece.covered))
-    density = np.exp(log_density - log_density[np.isfinite(log_density)].max(initial=-np.inf))
+    log_density = np.zeros(NODES)
+    for frame in piece.frames:
+        rate = np.clip((frame.known + counts) / frame.size, 1e-12, 1 - 1e-12)
+        yes, no = weight * frame.drawn * frame.rate, weight * frame.drawn * (1 - frame.rate)
+        if frame is first:
+            yes, no = yes + plus - 1, no + minus - 1
+        log_density += yes * np.log(rate) + no * np.log1p(-rate)
+    density = np.exp(log_density - log_density.max())
     mass = np.diff(counts) * (density[1:] + density[:-1]) / 2
     return np.interp(_PLACES, np.concatenate([[0.0], np.cumsum(mass)]) / mass.sum(), counts)
-
-
-def _times(factor: float, logarithm: np.ndarray) -> np.ndarray:
-    return np.zeros(len(logarithm)) if factor == 0 else factor * logarithm
 
 
 def _within(ordered: np.ndarray, low: float, high: float) -> int:
