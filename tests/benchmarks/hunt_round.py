@@ -1,4 +1,4 @@
-"""Seconds a round: similarity, the rescorer, and scikit-learn's logistic regression side by side.
+"""Seconds a round by each strategy, and by scikit-learn's logistic regression, side by side.
 
 Run ``python tests/benchmarks/hunt_round.py --objects 20000 100000 --dimension 256 512 1024 --labels 100``.
 A round is everything between the last label and the next page: gathering the labels' vectors, training, scoring
@@ -16,16 +16,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from discovery.hunts.ranking import Ranking, TrainingSet, rank
-from discovery.hunts.rescorer import RescorerConfig
-from discovery.hunts.rounds import propose
+from discovery.hunts.ranking import TrainingSet
+from discovery.hunts.rounds import choose
 from discovery.hunts.simulate import ArrayEmbeddings
 from discovery.hunts.store import HuntStore
+from discovery.hunts.strategies import HuntStrategy, Turn, parse_strategy
 
 
 def main() -> None:
@@ -61,6 +62,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--objects", type=int, nargs="+", default=[20_000])
     parser.add_argument("--dimension", type=int, nargs="+", default=[256, 1024])
     parser.add_argument("--labels", type=int, nargs="+", default=[100])
+    parser.add_argument("--strategies", nargs="+", default=["auto", "alpha:0.5", "linear", "similarity"])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--page-size", type=int, default=20)
     parser.add_argument("--store", type=Path, help="folder in which labels are timed")
@@ -68,29 +70,31 @@ def parse() -> argparse.Namespace:
 
 
 def rounds(vectors: np.ndarray, labels: int, options: argparse.Namespace) -> dict[str, Callable[[], object]]:
-    """Return one round of each kind of ranking, ready to be timed."""
+    """Return one round of each strategy, and scikit-learn's logistic regression beside them, ready to be timed."""
     embeddings, candidates = ArrayEmbeddings(vectors), np.ones(len(vectors), bool)
     positive, negative = np.arange(labels // 2), np.arange(labels // 2, labels)
     candidates[:labels] = False
 
-    def page(ranking: Ranking) -> object:
-        return propose(ranking, candidates, positives=1, negatives=19, alpha=0.5, page_size=options.page_size)
+    def ours(strategy: HuntStrategy) -> object:
+        turn = Turn(
+            embeddings=embeddings,
+            training=TrainingSet(positives=embeddings.take(positive), negatives=embeddings.take(negative)),
+            candidates=candidates,
+            positives=1,
+            negatives=19,
+            page_size=options.page_size,
+            seed=0,
+        )
+        return strategy.play(turn)
 
-    def ours(train: bool) -> object:
-        training = TrainingSet(positives=embeddings.take(positive), negatives=embeddings.take(negative))
-        return page(rank(embeddings, training, seed=0, config=RescorerConfig(), train=train))
-
-    def linear() -> object:
+    def logistic() -> object:
         truth = np.arange(labels) < labels // 2
         model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(vectors[:labels], truth)
         scores = model.decision_function(vectors).astype(np.float32)
-        return page(Ranking(order_scores=scores, trained=True, model={"name": "logistic"}))
+        return choose(scores, candidates, options.page_size, "highest")
 
-    return {
-        "similarity": lambda: ours(False),
-        "rescorer MLP-2048": lambda: ours(True),
-        "logistic regression": linear,
-    }
+    played = {text: partial(ours, parse_strategy(text)) for text in options.strategies}
+    return {**played, "scikit-learn logistic": logistic}
 
 
 def unit_vectors(objects: int, dimension: int) -> np.ndarray:
