@@ -29,15 +29,18 @@ COLUMNS = {
     "kinds_found": "kinds",
     "lookalike_precision_n_true": "P@n alike",
     "lookalike_aupr": "AUPR alike",
+    "stop_labels": "stops at",
+    "stop_recall": "recall then",
     "seconds_a_round": "s/round",
 }
 LEGEND = (
     "Medians over the seeds; found: with the 10-90 % band. ideal@n: positives found / min(targets, n) after n labels. loss: area between"
     " the curve and the ideal one, 0 ideal, 1 worst. to 50%: labels needed for that share of the targets, > when the median hunt did"
     " not get there. P, AUPR, AUROC, nDCG: of the final ranking over everything not labelled; n: as many as there are targets left;"
-    " alike: over targets and look-alikes only. -: not measured."
+    " alike: over targets and look-alikes only. stops at: labels after which the stopper advised to stop, and the share of the"
+    " targets found by then. -: not measured."
 )
-_COUNTS = {"labels_for_50", "labels_for_80", "labels_for_95"}
+_COUNTS = {"labels_for_50", "labels_for_80", "labels_for_95", "stop_labels"}
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe & Ito
 _DASHES = ("-", "--", "-.", (0, (1, 1)))
 
@@ -48,11 +51,13 @@ def headline(simulation: Simulation) -> str:
     kinds = f", {simulation.kinds} kinds" if simulation.kinds else ""
     alike = f", {simulation.lookalikes} look-alikes" if simulation.lookalikes else ""
     negative = f" + {config.negative_examples} negative" if config.negative_examples else ""
+    named = ", negatives by name" if config.named_negatives else ""
+    stopper = f", stopper {config.stopper}" if config.stopper != "never" else ""
     return (
         f"{simulation.name}: {simulation.targets} targets among {simulation.objects} objects, a prevalence of"
         f" {100 * simulation.prevalence:.3g} % ({simulation.source}){kinds}{alike}; from"
         f" {' or '.join(map(str, config.examples))} positive{negative} examples, {config.rounds} {'round' if config.rounds == 1 else 'rounds'} of"
-        f" {config.page_size}, {100 * config.noise:g} % wrong clicks, {config.seeds} seeds"
+        f" {config.page_size}, {100 * config.noise:g} % wrong clicks{named}{stopper}, {config.seeds} seeds"
     )
 
 

@@ -211,10 +211,6 @@ def measure(hunt_set: HuntSet, played: PlayedHunt) -> dict[str, float]:
         "ndcg_10": measures.ndcg_at(scores, true, 10),
         "seconds_a_round": float(np.median(played.seconds)),
     }
-    if played.stopped is not None:
-        values |= {"stop_labels": float(played.stopped), "stop_recall": float(found[: played.stopped].sum() / targets)}
-    else:
-        values |= {"stop_labels": math.inf, "stop_recall": math.nan}
     if hunt_set.kinds is not None:
         values["kinds_found"] = measures.kinds_found(hunt_set.kinds[offered & truth], hunt_set.kinds[played.shown[found]])
     if hunt_set.lookalikes is not None:
@@ -277,8 +273,10 @@ def _play(config: SimulationConfig, hunt_set: HuntSet, task: tuple[str, int, int
         negative_classes=hunt_set.kinds if config.named_negatives else None,
         stopper=config.stopper,
     )
-    return Game(
-        seed=seed,
-        found=measures.found_curve(played.found)[1].tolist(),
-        measures=measure(hunt_set, played),
-    )
+    found = measures.found_curve(played.found)[1]
+    values = measure(hunt_set, played)
+    if config.stopper != "never":
+        targets = hunt_set.targets - examples
+        values["stop_labels"] = math.inf if played.stopped is None else float(played.stopped)
+        values["stop_recall"] = math.nan if played.stopped is None else float(found[played.stopped] / targets)
+    return Game(seed=seed, found=found.tolist(), measures=values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -375,3 +376,30 @@ def test_the_page_of_a_bench_may_stand_elsewhere(bench: Callable, tmp_path: Path
     cells = f"{found['share_of_ideal_50']['median']:.3f} / - | {chance['share_of_ideal_50']['median']:.3f} / {chance['aupr']['median']:.3f}"
     assert f"| kept | 400 | 10 % | 5 | 50 | {cells} |" in page
     assert "![kept](out/kept.png)" in page and not (tmp_path / "out" / "bench.md").exists()
+
+
+def test_a_stopper_is_measured_and_negatives_are_named(made: HuntSet) -> None:
+    kinds = np.where(made.truth, "", np.where(np.arange(len(made.truth)) % 2 == 0, "even", "odd"))
+    hunt_set = dataclasses.replace(made, kinds=kinds)
+    plain = SimulationConfig(strategies=("auto",), examples=(3,), rounds=6, page_size=10, seeds=2, stopper="dry:2")
+    results = [
+        simulate(hunt_set, config, jobs=1).results[0]
+        for config in (plain, dataclasses.replace(plain, named_negatives=True))
+    ]
+    for result in results:
+        for game in result.games:
+            pages = np.diff(game.found)[: 10 * 6].reshape(6, 10).any(axis=1)
+            dry = [at for at in range(1, 6) if not pages[at - 1 : at + 1].any()]
+            stops = 10 * (dry[0] + 1) if dry else np.inf
+            assert game.measures["stop_labels"] == stops
+            if dry:
+                assert game.measures["stop_recall"] == game.found[stops] / (hunt_set.targets - 3)
+    rankings = [
+        play_hunt(ArrayEmbeddings(made.vectors), made.truth, strategy="auto", rounds=2, negative_classes=names).ranking
+        for names in (None, kinds)
+    ]
+    assert not np.array_equal(*rankings)
+    with pytest.raises(HuntError, match="only be named where the set has kinds"):
+        simulate(dataclasses.replace(made, kinds=None), dataclasses.replace(plain, named_negatives=True), jobs=1)
+    with pytest.raises(HuntError, match="needs a control sample"):
+        SimulationConfig(stopper="quantile:0.9")
