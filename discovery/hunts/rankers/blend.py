@@ -30,7 +30,7 @@ class BlendModel:
     parts : tuple of FittedModel
         What is blended.
     weights : tuple of float
-        Of each part.
+        Of each part; where the target is common (`Task.common`) the first part stands alone.
     """
 
     name: ClassVar[str] = "blend"
@@ -53,6 +53,8 @@ class BlendModel:
 
     def fit(self, task: Task) -> Fit:
         """Fit every part."""
+        if task.common:
+            return self.parts[0].fit(task)
         fits = [part.fit(task) for part in self.parts]
         ordinary = (task.ordinary * task.scale + task.centre).astype(np.float32)
         shares = []

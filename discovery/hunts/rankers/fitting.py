@@ -13,6 +13,7 @@ from discovery.hunts.ranking import Embeddings, Ranking, Scorer, TrainingSet, ba
 from discovery.hunts.rescorer import standardisation
 
 BACKGROUND = 2048
+COMMON_ABOVE = 0.7
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,6 +41,11 @@ class Task:
     centre: np.ndarray
     scale: np.float32
     seed: int
+
+    @property
+    def common(self) -> bool:
+        """Whether the target is no rare thing: some negatives, and more than 70 % of the labels are positive."""
+        return COMMON_ABOVE * len(self.inputs) < self.positives < len(self.inputs)
 
     @property
     def targets(self) -> np.ndarray:

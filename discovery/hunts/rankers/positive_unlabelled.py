@@ -33,10 +33,8 @@ class PositiveUnlabelledModel:
     unlabelled_share : float
         Share of the negatives' weight that they carry together; all of it while nobody said no.
     passes : int
-        Fits after the first, each with new weights of the unlabelled.
-    common_above : float
-        Share of positives among the labels above which the target is taken for common: then there is one pass more, an
-        unlabelled object's weight is its chance to be negative squared, and the penalty is twice as large.
+        Fits after the first, each with new weights of the unlabelled. Where the target is common (`Task.common`) there is
+        one more, the weight is the chance squared, and the penalty is twice as large.
     classes : bool
         Learn each negative class that a person named as a class of its own: the positives are told from each by a fit of
         its own, and an object must beat them all (the multinomial logit of the pairwise fits).
@@ -48,7 +46,6 @@ class PositiveUnlabelledModel:
     unlabelled: int = 512
     unlabelled_share: float = 0.5
     passes: int = 2
-    common_above: float = 0.7
     classes: bool = True
 
     def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
@@ -95,7 +92,7 @@ class PositiveUnlabelledModel:
         inputs = np.concatenate([task.inputs[labels], drawn])
         targets = (np.arange(len(inputs)) < task.positives).astype(np.float64)
         share = 0.0 if not weak else self.unlabelled_share if len(negatives) else 1.0
-        common = weak and len(negatives) > 0 and task.positives > self.common_above * len(task.inputs)
+        common = weak and task.common
         ridge = (2 if common else 1) / self.inverse_penalty
         kept = np.ones(count)
         for _ in range(self.passes + 1 + common if weak else 1):
