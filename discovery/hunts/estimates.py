@@ -195,7 +195,8 @@ def targets_among(pieces: Sequence[Piece], seed: int = 0) -> np.ndarray:
     """Draw the number of targets among the unknown objects of several pieces, (2 * DRAWS,) float64.
 
     The first half has the lower unit taken off, the second half the upper one put on; quantiles of both together are the
-    limits. Objects that no audit speaks for are none in the first half and all targets in the second.
+    limits. Objects that no audit speaks for are none in the first half and all targets in the second; a piece whose samples
+    hold no target holds none in the first half, whatever the hunt has found there by itself.
     """
     rng = np.random.default_rng(seed)
     seen = [piece for piece in pieces if piece.frames and piece.covered]
@@ -203,8 +204,8 @@ def targets_among(pieces: Sequence[Piece], seed: int = 0) -> np.ndarray:
     orders = [rng.permutation(DRAWS) for _ in seen]
     alone = len(seen) == 1
     base = [_quantiles(piece, 0, 0, alone)[order] for piece, order in zip(seen, orders, strict=True)]
-    total = np.sum(base, axis=0) if base else np.zeros(DRAWS)
-    lower, upper = total, total + blind
+    upper = np.zeros(DRAWS) + np.sum(base, axis=0) + blind
+    lower = np.zeros(DRAWS) + np.sum([draws for piece, draws in zip(seen, base, strict=True) if piece.positive], axis=0)
     heaviest = max(range(len(seen)), key=lambda at: seen[at].unit, default=None)
     if heaviest is not None:
         upper = upper - base[heaviest] + _quantiles(seen[heaviest], 1, 0, True)[orders[heaviest]]

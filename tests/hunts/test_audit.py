@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable
 from functools import cache
@@ -98,6 +99,17 @@ def test_objects_that_no_audit_speaks_for_may_all_be_targets() -> None:
     assert interval.low == 0 and interval.high >= 50
     assert count_interval([evidence.piece(-np.inf, 50), evidence.piece(50, np.inf)]).high >= 50
     assert count_interval([Evidence(scores, []).piece(-np.inf, np.inf)]).high == 100
+
+
+def test_a_sample_without_a_target_never_says_that_one_is_left() -> None:
+    scores = np.arange(300.0)
+    hunted = scores[-20:]  # all targets, found by the hunt after the audit was drawn
+    sample = sample_in_one_stratum(scores, hunted, scores[:260:65], np.zeros(4, dtype=bool))
+    left = np.setdiff1d(scores, [*hunted, *scores[:260:65]])
+    for bounds in ((-np.inf, np.inf), (-np.inf, 150, np.inf)):
+        pieces = [Evidence(left, [sample]).piece(low, high) for low, high in itertools.pairwise(bounds)]
+        interval = count_interval(pieces, known=20)
+        assert interval.low == interval.estimate == 20 and interval.high > 100
 
 
 def test_two_samples_of_one_set_are_worth_one_of_their_size() -> None:
