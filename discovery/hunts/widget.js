@@ -76,6 +76,7 @@ function render({ model, el }) {
         line.reason ? node("b", { class: "gh-reason", "data-reason": line.reason, title: "why it is shown" }, line.reason) : null),
       node("span", { class: "gh-name", title: line.object_id }, line.object_id),
       line.known ? node("span", { class: "gh-known", title: line.known }, line.known) : null,
+      node("span", { class: "gh-note" }),
       node("span", { class: "gh-verdict", "aria-hidden": "true" }),
       node("span", { class: "gh-verdicts" }, buttons));
     made.line = line;
@@ -119,6 +120,16 @@ function render({ model, el }) {
     if (target >= 0 && target < cards.length) point(target);
   }
 
+  async function keepNote() {
+    const made = cards[cursor];
+    const text = noteField.value.trim();
+    if (!made || !text) return;
+    if (await ask({ do: "note", row: made.line.row, text })) {
+      if (noteField.value.trim() === text) noteField.value = "";
+      point(cards.indexOf(made));
+    }
+  }
+
   async function nextRound() {
     if (cards.some((made) => made.classList.contains("gh-failed"))) {
       notify("Some labels were not saved: label the dashed stamps again before the next round.", true);
@@ -149,6 +160,7 @@ function render({ model, el }) {
       const said = standing.verdicts[made.line.row] || { verdict: "", negative_class: null };
       made.dataset.verdict = said.verdict;
       made.querySelector(".gh-verdict").textContent = said.negative_class || said.verdict;
+      made.querySelector(".gh-note").textContent = made.querySelector(".gh-note").title = standing.notes[made.line.row] || "";
       made.setAttribute("aria-label", [made.line.object_id, said.verdict || "no label", said.negative_class, made.line.known].filter(Boolean).join(", "));
     }
     tally.replaceChildren(...Object.entries(standing.counts).map(([verdict, count]) =>
@@ -191,6 +203,8 @@ function render({ model, el }) {
   const curve = node("svg", { class: "gh-curve", viewBox: "0 0 240 120", role: "img" });
   const classField = node("input", { type: "text", maxlength: 100, placeholder: "anything else", "aria-label": "Negatives are", oninput: () => drawStanding() });
   const chips = node("div", { class: "gh-chips" });
+  const noteField = node("input", { type: "text", maxlength: 4000, placeholder: "Enter keeps it", "aria-label": "Note on the stamp",
+    onkeydown: (event) => { if (event.key === "Enter") keepNote(); else if (event.key === "Escape") point(cursor); } });
   const history = node("ol", { class: "gh-history" });
   const auditCount = node("input", { type: "number", min: 1, max: 100000, value: 100, "aria-label": "Labels of the audit" });
   const auditLines = node("div", { class: "gh-audit" });
@@ -210,12 +224,13 @@ function render({ model, el }) {
     node("div", { class: "gh-beside" }, grid, node("aside", {},
       node("section", { "aria-label": "Labels" }, tally, curve),
       node("section", {}, node("h4", {}, "Negatives are"), classField, chips),
+      node("section", {}, node("h4", {}, "Note on the stamp ", node("kbd", {}, "w")), noteField),
       node("section", {}, node("h4", {}, "Audit"), node("div", { class: "gh-row" }, auditCount, node("span", {}, "labels"), auditButton, reportButton), auditLines),
       node("section", {}, node("h4", {}, "Export"), file,
         node("div", { class: "gh-row" }, node("label", {}, "ranked rest ", top), node("label", {}, "or score from ", least)),
         node("div", { class: "gh-row" }, node("label", {}, stamps, " with cutouts"), exportButton)),
       node("details", {}, node("summary", {}, "History"), history),
-      node("details", {}, node("summary", {}, "Keys"), node("p", {}, "p n u s: label and go on; 1-9: negative of that class; c: clear; z: undo; arrows or h j k l: move; Enter: next round")))));
+      node("details", {}, node("summary", {}, "Keys"), node("p", {}, "p n u s: label and go on; 1-9: negative of that class; c: clear; w: write a note; z: undo; arrows or h j k l: move; Enter: next round")))));
 
   function onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -232,6 +247,8 @@ function render({ model, el }) {
       return;
     } else if (key in VERDICT_KEYS) {
       labelNext(VERDICT_KEYS[key]);
+    } else if (key === "w") {
+      noteField.focus();
     } else if (key === "z") {
       undoButton.click();
     } else if (/^[1-9]$/.test(key) && name) {

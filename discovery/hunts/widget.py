@@ -59,6 +59,7 @@ class HuntWidget(AnyWidget):
         self._reported: list[str] = []
         self._actions: dict[str, Callable[..., str]] = {
             "label": self._label,
+            "note": self._note,
             "undo": self._undo,
             "next": self._next,
             "audit": self._audit,
@@ -87,6 +88,10 @@ class HuntWidget(AnyWidget):
 
     def _label(self, row: int, verdict: Any, negative_class: str) -> str:
         self._hunt.label(row, verdict, who=self._who, negative_class=negative_class or None)
+        return ""
+
+    def _note(self, row: int, text: str) -> str:
+        self._hunt.note(row, text, self._who)
         return ""
 
     def _undo(self, event: int | None) -> str:

@@ -36,7 +36,7 @@ def page_state(hunt: Hunt, played: Round | None, known: KnownRows | None) -> dic
 
 
 def standing_state(hunt: Hunt, reported: list[str]) -> dict[str, Any]:
-    """Return what changes with every label: verdicts, counts, curve, negative classes, history, and what the audit says.
+    """Return what changes with every label: verdicts, notes, counts, curve, negative classes, history, and the audit's words.
 
     Parameters
     ----------
@@ -49,6 +49,7 @@ def standing_state(hunt: Hunt, reported: list[str]) -> dict[str, Any]:
             str(row): {"verdict": state.verdict, "negative_class": state.negative_class}
             for row, state in hunt.labels().items()
         },
+        "notes": _notes(hunt),
         "counts": {
             name: getattr(counts, name) for name in ("positive", "negative", "unsure", "skipped")
         },
@@ -65,6 +66,15 @@ def _audit(hunt: Hunt, reported: list[str]) -> list[str]:
         return reported
     left = len(waiting(hunt.store))
     return [f"stamps of the audit that wait for a label: {left}"]
+
+
+def _notes(hunt: Hunt) -> dict[str, str]:
+    """What people wrote on the objects of the release, by row, the latest last."""
+    written: dict[str, list[str]] = {}
+    for note in hunt.notes():
+        if note.row is not None and note.row >= 0:
+            written.setdefault(str(note.row), []).append(f"{note.text} ({note.who})")
+    return {row: "; ".join(texts) for row, texts in written.items()}
 
 
 def _cards(hunt: Hunt, played: Round, known: KnownRows | None) -> list[dict[str, Any]]:

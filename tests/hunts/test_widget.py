@@ -96,6 +96,16 @@ def test_rounds_labels_and_undo_are_the_hunts(hunt: Hunt) -> None:
     assert hunt.labels() == {} and "no label" in browser.ask("undo", event=None)["error"]
 
 
+def test_notes_are_the_hunts(hunt: Hunt) -> None:
+    hunt.note(3, "a faint arc", "ann")
+    browser = Browser(hunt.widget("vera"))
+    assert browser.widget.standing["notes"] == {"3": "a faint arc (ann)"}
+    assert browser.ask("note", row=3, text="two arcs")["said"] == ""
+    assert [(note.text, note.who) for note in hunt.notes(3)] == [("a faint arc", "ann"), ("two arcs", "vera")]
+    assert browser.widget.standing["notes"] == {"3": "a faint arc (ann); two arcs (vera)"}
+    assert "note" in browser.ask("note", row=3, text=" ")["error"]
+
+
 def test_a_label_is_in_the_file_before_the_browser_hears_of_it(hunt: Hunt) -> None:
     browser = Browser(hunt.widget("vera"))
     browser.ask("next", after=0)

@@ -100,6 +100,12 @@ def test_a_hunt_is_played_in_jupyterlab(lab: str, page, release: Release, tmp_pa
     assert hunt.negative_classes() == {"ring": 2}
     page.keyboard.press("z")
     expect(cards.nth(4)).to_have_attribute("data-verdict", "")
+    page.keyboard.press("w")
+    page.keyboard.type("a plume, perhaps")
+    page.keyboard.press("Enter")
+    expect(cards.nth(5).locator(".gh-note")).to_contain_text("a plume, perhaps")
+    expect(cards.nth(5)).to_be_focused()
+    assert [note.text for note in hunt.notes(int(shown.rows[5]))] == ["a plume, perhaps"]
     for key in "axbj":  # keys that JupyterLab would take for its cells
         page.keyboard.press(key)
     assert page.locator(".jp-Notebook .jp-Cell").count() == cells
