@@ -76,6 +76,10 @@ def label(
     for line in given:
         line["negative_class"] = negative_class if line["verdict"] == "negative" else None
         line["reason"] = reason
+    if negative_class is not None and rest != "negative" and all(line["verdict"] != "negative" for line in given):
+        raise HuntError(
+            f"negative class {negative_class!r} belongs to no label of this call; give it with --negative ID or --rest negative"
+        )
     given += read_labels(labels) if labels is not None else []
     if event is not None and not undo:
         raise HuntError(f"event {event} can only be undone: add --undo")

@@ -178,6 +178,12 @@ def test_the_rest_of_a_page_gets_its_class(run: Callable, release: Any) -> None:
     assert run("show", "m.hunt", "--json")["hunt"]["negative_classes"] == {"spiral": 3}
 
 
+def test_a_negative_class_without_a_negative_is_refused(run: Callable, release: Any) -> None:
+    run("new", "m.hunt", str(release.path), "--like", "obj-0000")
+    assert "'ring' belongs to no label" in run("label", "m.hunt", "--positive", "obj-0001", "--negative-class", "ring", status=1)
+    assert run("history", "m.hunt", "--json")["history"] == []
+
+
 def test_notes(run: Callable, release: Any) -> None:
     run("new", "m.hunt", str(release.path), "--like", "obj-0000")
     kept = run("note", "m.hunt", "obj-0050", "a second arc", "--who", "ann", "--json")["note"]
