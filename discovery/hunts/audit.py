@@ -76,7 +76,8 @@ def draw_audit(hunt: Hunt, labels: int = 100, *, who: str, seed: int | None = No
     seen, ranking, ground = hunt.store.mark(), hunt.ranking(), _Ground(hunt)
     waiting = ground.progress.waiting
     if waiting:
-        raise HuntError(f"{waiting} stamps of the audit still wait for a label; label them before drawing more")
+        stamps = f"{waiting} stamps of the audit still wait" if waiting > 1 else "a stamp of the audit still waits"
+        raise HuntError(f"{stamps} for a label; label what waits before drawing more")
     free = ground.free
     if not free.any():
         raise HuntError("every object that this hunt may show has a label; nothing is left to audit")

@@ -302,7 +302,7 @@ def _advise(
         return "continue", None, f"the list is complete to {completeness.high:.1%} at most"
     needed = _labels_needed(pieces, known, wished, judged)
     if needed is None:
-        return "cannot be said yet", None, f"complete to {reached}; so few more labels than objects would not decide it"
+        return "cannot be said yet", None, f"complete to {reached}; nothing short of labelling every object would decide it"
     return "cannot be said yet", needed, f"complete to {reached}; about {needed} more audit labels would be needed"
 
 
