@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from discovery.commands.hunt_answers import answer, counted
 from discovery.commands.hunt_labels import label_request, read_labels, read_pairs, rest_requests
@@ -88,6 +88,7 @@ def label(
             raise HuntError("undo stands alone; label in another call")
         _answer_undo(opened, person, event, json)
         return
+    _check_agreement(given)
     requests = [label_request(opened, **line) for line in given]
     requests += rest_requests(opened, requests, rest, negative_class, reason) if rest is not None else []
     if not requests:
@@ -132,6 +133,14 @@ def note(
     opened.note(row, text, person_name(who))
     kept = opened.notes(row)[-1]
     answer(json, {"note": dataclasses.asdict(kept)}, f"note {kept.event} kept on {kept.object_id}")
+
+
+def _check_agreement(given: list[dict[str, Any]]) -> None:
+    said: dict[str, str] = {}
+    for line in given:
+        name, verdict = line["object_id"], line["verdict"]
+        if said.setdefault(name, verdict) != verdict:
+            raise HuntError(f"{name} is {said[name]} and {verdict} in one call; give it one verdict")
 
 
 def _answer_undo(hunt: Hunt, person: str, event: int | None, json: bool) -> None:

@@ -17,6 +17,8 @@ MAX_NAME = 100
 MAX_REASON = 1000
 MAX_NOTE = 4000
 MAX_PAGE_SIZE = 1000
+MAX_SEED = 2**62
+RANGES = {"page_size": (1, MAX_PAGE_SIZE), "seed": (0, MAX_SEED)}
 
 
 class HuntSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -25,7 +27,7 @@ class HuntSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
     name: str
     alpha: Annotated[float, msgspec.Meta(ge=0, le=1)]
     page_size: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE_SIZE)]
-    seed: Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+    seed: Annotated[int, msgspec.Meta(ge=0, le=MAX_SEED)]
     where: str | None
     flagged: bool
     strategy: Annotated[str, msgspec.Meta(min_length=1, max_length=2 * MAX_NAME)] = "alpha"
@@ -35,6 +37,10 @@ class HuntSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
 
 def checked_settings(values: dict[str, Any]) -> HuntSettings:
     """Return settings; HuntError when one is missing, unknown, of the wrong kind or out of range."""
+    for name, (least, most) in RANGES.items():
+        value = values.get(name)
+        if isinstance(value, int) and not least <= value <= most:
+            raise HuntError(f"the {name.replace('_', ' ')} is {value}; it must lie between {least} and {most}")
     try:
         settings = msgspec.convert(values, HuntSettings)
     except msgspec.ValidationError as problem:

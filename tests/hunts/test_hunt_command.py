@@ -178,8 +178,14 @@ def test_the_rest_of_a_page_gets_its_class(run: Callable, release: Any) -> None:
     assert run("show", "m.hunt", "--json")["hunt"]["negative_classes"] == {"spiral": 3}
 
 
-def test_a_negative_class_without_a_negative_is_refused(run: Callable, release: Any) -> None:
+def test_labels_that_contradict_themselves_are_refused(run: Callable, release: Any) -> None:
+    assert "page size is 0; it must lie between 1 and 1000" in run(
+        "new", "m.hunt", str(release.path), "--like", "obj-0000", "--page-size", "0", status=1
+    )
     run("new", "m.hunt", str(release.path), "--like", "obj-0000")
+    assert "obj-0001 is positive and unsure in one call" in run(
+        "label", "m.hunt", "obj-0002", "positive", "obj-0001", "positive", "--unsure", "obj-0001", status=1
+    )
     assert "'ring' belongs to no label" in run("label", "m.hunt", "--positive", "obj-0001", "--negative-class", "ring", status=1)
     assert run("history", "m.hunt", "--json")["history"] == []
 
