@@ -182,7 +182,7 @@ def test_labels_in_any_order_give_the_same_round(
 
 
 def test_similarity_ranking_equals_brute_force(start: Callable, release: Any) -> None:
-    hunt = start(positives=(3, 4, 5))
+    hunt = start(positives=(3, 4, 5), strategy="similarity")
     played = hunt.next_round("ann")
     cosines = release.vectors.astype(np.float64) @ release.vectors[[3, 4, 5]].astype(np.float64).T
     scores = cosines.mean(axis=1)
