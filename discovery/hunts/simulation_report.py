@@ -37,8 +37,8 @@ LEGEND = (
     "Medians over the seeds; found: with the 10-90 % band. ideal@n: positives found / min(targets, n) after n labels. loss: area between"
     " the curve and the ideal one, 0 ideal, 1 worst. to 50%: labels needed for that share of the targets, > when the median hunt did"
     " not get there. P, AUPR, AUROC, nDCG: of the final ranking over everything not labelled; n: as many as there are targets left;"
-    " alike: over targets and look-alikes only. stops at: labels after which the stopper advised to stop, and the share of the"
-    " targets found by then. -: not measured."
+    " alike: over targets and look-alikes only. stops at: labels after which the stopper advised to stop; recall then: share of the"
+    " targets found by then, over the hunts that it stopped. -: not measured."
 )
 _COUNTS = {"labels_for_50", "labels_for_80", "labels_for_95", "stop_labels"}
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe & Ito
@@ -48,7 +48,7 @@ _DASHES = ("-", "--", "-.", (0, (1, 1)))
 def headline(simulation: Simulation) -> str:
     """Return what was played, in one line."""
     config = simulation.config
-    kinds = f", {simulation.kinds} kinds" if simulation.kinds else ""
+    kinds = f", {simulation.kinds} kind{'s' if simulation.kinds > 1 else ''}" if simulation.kinds else ""
     alike = f", {simulation.lookalikes} look-alikes" if simulation.lookalikes else ""
     negative = f" + {config.negative_examples} negative" if config.negative_examples else ""
     named = ", negatives by name" if config.named_negatives else ""
