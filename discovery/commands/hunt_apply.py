@@ -48,7 +48,8 @@ def apply(
     top
         So many of the best unlabelled objects are written, or shown without --out; 10 by default.
     out
-        Table to write: .csv, .fits, .vot or .parquet.
+        Table to write: .csv, .fits, .vot or .parquet; the labelled objects of the hunt stand in it too, those that the
+        release does not hold without a row.
     where
         SQL condition on the new catalogue in place of the hunt's own; "" for none.
     own_release

@@ -5,8 +5,8 @@ Run ``python tests/benchmarks/real_hunt_sets.py --data ../shared/data --encoder 
 The shipped encoder learned the classes of gz2 from four in five of its stamps: ``--held-out`` keeps the others, which
 no encoder was trained on. The labels of the other folders were never used, but four in five of their stamps were seen.
 
-The hunts: spirals and cigars (gz2; edge-on galaxies are the cigars' look-alikes), bars, inner rings, outer rings, perturbed
-and multiple galaxies (efigi, attribute >= 0.5; an attribute not assessed is no target; the sub-kind is the Hubble type:
+The hunts: spirals, edge-on and round galaxies and cigars (gz2; edge-on galaxies are the cigars' look-alikes), bars, inner, outer and
+pseudo-rings, hot spots, strong arms, perturbed and multiple galaxies (efigi, attribute >= 0.5; an attribute not assessed is no target; the sub-kind is the Hubble type:
 early, intermediate or late), and lens candidates of expert_grade >= 2 in the pool of SDSS stamps, the lower grades as
 look-alikes.
 """
@@ -29,6 +29,9 @@ EFIGI = {
     "outer-rings": "Outer_Ring",
     "perturbed": "Perturbation",
     "multiple": "Multiplicity",
+    "hot-spots": "Hot_Spots",
+    "pseudo-rings": "Pseudo_Ring",
+    "strong-arms": "Arm_Strength",
 }
 LAST_EARLY, LAST_INTERMEDIATE = 0, 4  # Hubble type T: up to S0a, up to Sbc
 
@@ -74,6 +77,8 @@ def gz2_hunts(gz2: EmbeddedSet) -> Iterator[HuntSet]:
     """Yield the hunts in the clean classes of Galaxy Zoo 2."""
     label = gz2.labels["label"]
     yield hunt_of("gz2-spirals", "gz2, label spiral", gz2, label == "spiral")
+    yield hunt_of("gz2-edge-on", "gz2, label edge_on", gz2, label == "edge_on")
+    yield hunt_of("gz2-round", "gz2, label round_smooth", gz2, label == "round_smooth")
     yield hunt_of(
         "gz2-cigars", "gz2, label cigar_smooth", gz2, label == "cigar_smooth", lookalikes=label == "edge_on"
     )
