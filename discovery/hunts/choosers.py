@@ -243,6 +243,8 @@ class ThompsonChooser:
 class ImprovementChooser:
     """Expected improvement over the best label (Mockus 1978), as Astronomaly: Protege shows objects.
 
+    The best is taken over all that may not be shown: labels, and what a filter or the candidate source leaves out.
+
     Attributes
     ----------
     above : float

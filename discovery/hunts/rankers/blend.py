@@ -74,6 +74,8 @@ class GuardedModel:
 
     Attributes
     ----------
+    inner : FittedModel
+        The model that is guarded.
     margin : float
         By how much similarity must be better. The labels were picked by the model, among the negatives mostly those that it
         takes for positives, which is hard on the model and not on similarity; the margin makes up for it.

@@ -13,7 +13,7 @@ from discovery.hunts.rankers.logistic import chances
 from discovery.hunts.rankers.positive_unlabelled import PositiveUnlabelledModel
 from discovery.hunts.ranking import Embeddings, Ranking, TrainingSet
 
-WIDENINGS = np.array([0.0, 0.5, 1.0, 2.0, 4.0, 8.0])
+WIDENINGS = np.array([0.5, 1.0, 2.0, 4.0, 8.0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,8 @@ class EnsembleModel:
     ----------
     members : int
         How many.
+    unlabelled : int
+        Weak negatives of each member; see `PositiveUnlabelledModel`.
     """
 
     name: ClassVar[str] = "ensemble"
@@ -111,5 +113,4 @@ def _widening(mean: np.ndarray, spread: np.ndarray, truth: np.ndarray) -> float:
         chance = chances(mean / np.sqrt(1 + np.pi / 8 * (factor * spread) ** 2))
         chance = np.clip(chance, 1e-9, 1 - 1e-9)
         losses.append(-np.mean(truth * np.log(chance) + (1 - truth) * np.log(1 - chance)))
-    best = float(WIDENINGS[int(np.argmin(losses))])
-    return max(best, float(WIDENINGS[1]))
+    return float(WIDENINGS[int(np.argmin(losses))])

@@ -58,22 +58,15 @@ class PositiveUnlabelledModel:
 
     def fit(self, task: Task) -> Fit:
         """Fit to labels and weak negatives; the logits of the labels are those without each of them."""
-        negatives = np.arange(task.positives, len(task.inputs))
-        first = self._against(task, negatives)
         groups = self._groups(task)
-        if not groups:
-            return Fit(
-                scorer=LinearScorer.of_inputs(first.weights, first.bias, task),
-                left_out=first.left_out[: len(task.inputs)],
-            )
-        rest = np.setdiff1d(negatives, np.concatenate(groups))
+        rest = np.setdiff1d(np.arange(task.positives, len(task.inputs)), np.concatenate([[], *groups]).astype(np.int64))
         fits = [self._against(task, rest), *(self._against(task, group, weak=False) for group in groups)]
         left_out = np.stack([one.logits(task.inputs) for one in fits])  # (k, p + n)
         for logits, one, members in zip(left_out, fits, [rest, *groups], strict=True):
             own = np.concatenate([np.arange(task.positives), members])
             logits[own] = one.left_out[: len(own)]
         scorers = [LinearScorer.of_inputs(one.weights, one.bias, task) for one in fits]
-        return Fit(scorer=PairwiseScorer(scorers), left_out=beats_all(left_out))
+        return Fit(scorer=PairwiseScorer(scorers) if groups else scorers[0], left_out=beats_all(left_out))
 
     def _groups(self, task: Task) -> list[np.ndarray]:
         """Rows of each named class that has enough labels."""
@@ -126,5 +119,3 @@ def beats_all(logits: np.ndarray) -> np.ndarray:
     With odds o_k against each class the chance is 1 / (1 + sum 1/o_k), the multinomial logit.
     """
     return -np.logaddexp.reduce(-logits, axis=0)
-
-
