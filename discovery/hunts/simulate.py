@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from discovery.errors import HuntError
+from discovery.hunts.choices import checked_stopper
 from discovery.hunts.ranking import Embeddings, TrainingSet, round_seed
 from discovery.hunts.rescorer import RescorerConfig
-from discovery.hunts.stopping import History, Quantile, Stopper, parse_stopper
+from discovery.hunts.stopping import History, parse_stopper
 from discovery.hunts.strategies import HuntStrategy, Turn, parse_strategy
 
 MOST_NOISE = 0.5
@@ -110,7 +111,7 @@ def play_hunt(
     negative_classes : numpy.ndarray, optional
         (N,) str: what the person calls an object that is no target; ``""`` is a plain no.
     stopper : str
-        As `discovery.hunts.stopping.parse_stopper` reads it.
+        As `discovery.hunts.stopping.parse_stopper` reads it; one that needs a control sample is refused.
 
     Raises
     ------
@@ -119,7 +120,7 @@ def play_hunt(
     """
     parts = parse_strategy(strategy, alpha=alpha, config=config) if isinstance(strategy, str) else strategy
     _check(embeddings, truth, examples, negative_examples, noise)
-    rule, stopped = simulated_stopper(stopper), None
+    rule, stopped = parse_stopper(checked_stopper(stopper)), None
     rng = np.random.default_rng(seed)
     given = np.concatenate(
         [
@@ -174,14 +175,6 @@ def check_noise(noise: float) -> None:
     """Raise HuntError unless noise lies between 0 and 0.5."""
     if not 0.0 <= noise <= MOST_NOISE:
         raise HuntError(f"noise is {noise}; the share of wrong clicks must lie between 0 and {MOST_NOISE}")
-
-
-def simulated_stopper(text: str) -> Stopper:
-    """Return the stopper that a text names; HuntError for one that needs a control sample, which is not simulated."""
-    stopper = parse_stopper(text)
-    if isinstance(stopper, Quantile):
-        raise HuntError(f"stopper {text!r} needs a control sample, which a simulated hunt has not; try hypergeometric:R")
-    return stopper
 
 
 def _training(

@@ -13,10 +13,11 @@ from tqdm import tqdm
 from discovery.errors import HuntError
 from discovery.hunts import measures
 from discovery.hunts.checks import MAX_PAGE_SIZE
+from discovery.hunts.choices import checked_stopper
 from discovery.hunts.hunt_sets import HuntSet
 from discovery.hunts.players import cores, spread_out
 from discovery.hunts.rounds import check_alpha
-from discovery.hunts.simulate import ArrayEmbeddings, PlayedHunt, check_noise, play_hunt, simulated_stopper
+from discovery.hunts.simulate import ArrayEmbeddings, PlayedHunt, check_noise, play_hunt
 from discovery.hunts.strategies import parse_strategy
 
 CHECKPOINTS = (50, 100, 200, 500)
@@ -64,7 +65,7 @@ class SimulationConfig:
         """Refuse what cannot be played."""
         check_alpha(self.alpha)
         check_noise(self.noise)
-        simulated_stopper(self.stopper)
+        checked_stopper(self.stopper)
         for what, least, most in (("rounds", 1, 10_000), ("page_size", 1, MAX_PAGE_SIZE), ("seeds", 1, 10_000)):
             if not least <= getattr(self, what) <= most:
                 raise HuntError(f"{what} is {getattr(self, what)}; it must lie between {least} and {most}")

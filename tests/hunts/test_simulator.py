@@ -401,5 +401,5 @@ def test_a_stopper_is_measured_and_negatives_are_named(made: HuntSet) -> None:
     assert not np.array_equal(*rankings)
     with pytest.raises(HuntError, match="only be named where the set has kinds"):
         simulate(dataclasses.replace(made, kinds=None), dataclasses.replace(plain, named_negatives=True), jobs=1)
-    with pytest.raises(HuntError, match="needs a control sample"):
+    with pytest.raises(HuntError, match="holds no control sample"):
         SimulationConfig(stopper="quantile:0.9")
