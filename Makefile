@@ -27,7 +27,7 @@ layers: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@command -v uv >/dev/null || { $(PYTHON) -m venv $(VENV)-uv && $(VENV)-uv/bin/pip install --quiet uv; }
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	@$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[train,notebook,test]'
+	@$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[train,cluster,notebook,test]'
 	@touch $@
 
 # Debian's chromium for the browser journeys, where apt-get is there; elsewhere those tests skip.
@@ -41,7 +41,7 @@ browser:
 
 # Pin anew: the newest versions that pyproject.toml admits, without addresses.
 pins:
-	$(UV) pip compile pyproject.toml --extra train --extra notebook --extra test --universal --python-version 3.11 --upgrade --quiet --no-annotate --no-header \
+	$(UV) pip compile pyproject.toml --extra train --extra cluster --extra compare --extra notebook --extra test --universal --python-version 3.11 --upgrade --quiet --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links -o constraints.txt
 
 clean:

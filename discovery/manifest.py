@@ -1,4 +1,4 @@
-"""What a release says about itself: ``manifest.json``, version 1.
+"""What a release says about itself: ``manifest.json``, version 2; version 1 is read as it is.
 
 A release folder holds::
 
@@ -20,7 +20,9 @@ import msgspec
 
 from discovery.errors import ReleaseError
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
+READABLE_VERSIONS = (1, 2)
+"""Version 1 lacks fields that have defaults here."""
 MANIFEST_FILE = "manifest.json"
 CATALOGUE_FILE = "catalogue.duckdb"
 INDEX_FILE = "index.faiss"
@@ -114,9 +116,9 @@ def read_manifest(folder: Path) -> Manifest:
         ) from problem
     try:
         version = msgspec.json.decode(data, type=_Version).version
-        if version != MANIFEST_VERSION:
+        if version not in READABLE_VERSIONS:
             raise ReleaseError(
-                f"Release {folder.name} has manifest version {version}, this program reads version {MANIFEST_VERSION}: "
+                f"Release {folder.name} has manifest version {version}, this program reads version {MANIFEST_VERSION} and before: "
                 "update discovery, or build the release again with 'discovery index'."
             )
         return msgspec.json.decode(data, type=Manifest)
