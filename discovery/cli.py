@@ -15,7 +15,7 @@ from discovery.errors import DiscoveryError
 VERBS = {
     "demo": ("discovery.commands.demo:demo", "Simulate a small survey, index it and serve it."),
     "simulate-survey": ("discovery.commands.simulate_survey:simulate_survey", "Write a simulated survey with known classes."),
-    "index": ("index.cli:index", "Make a release from survey files: embed, index, catalogue."),
+    "index": ("index.cli:app", "Make a release from survey files: embed, index, catalogue."),
     "search": ("discovery.commands.search:search", "Find objects like some examples."),
     "catalogue": ("discovery.commands.catalogue:catalogue", "List catalogue rows of a release."),
     "hunt": ("discovery.commands.hunt:app", "Hunt for rare objects, round by round."),

@@ -18,12 +18,14 @@ from discovery.provenance import contents_fingerprint, times_fingerprint
 from discovery.stamps import Survey
 
 PLAN_VERSION = 1
+RECALL = 0.95
+"""Recall that a search structure is tuned to, where nobody says another."""
 BATCH_POSITIONS = 64
 FEWEST_POSITIONS, MOST_POSITIONS, SHARDS_AIMED_AT = 1024, 65536, 1024
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that decides the bytes of a release."""
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Everything that decides the bytes of a release; fields with defaults came later and leave older fingerprints as they were."""
 
     version: int
     name: str
@@ -37,6 +39,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     batch_positions: int
     encoder: str
     memory_bytes: int
+    recall: float = RECALL
 
     @property
     def fingerprint(self) -> str:
@@ -53,7 +56,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def make_plan(
-    survey: Survey, paths: Sequence[Path], *, name: str, encoder: Encoder, memory_bytes: int, shard_positions: int | None = None
+    survey: Survey,
+    paths: Sequence[Path],
+    *,
+    name: str,
+    encoder: Encoder,
+    memory_bytes: int,
+    recall: float = RECALL,
+    shard_positions: int | None = None,
 ) -> Plan:
     """Fix what a run will do.
 
@@ -83,6 +93,7 @@ def make_plan(
         batch_positions=BATCH_POSITIONS,
         encoder=encoder.checksum,
         memory_bytes=memory_bytes,
+        recall=recall,
     )
 
 
@@ -99,6 +110,7 @@ def explain_difference(old: Plan | None, new: Plan) -> str:
         "positions": "the number of stamps",
         "encoder": "the encoder or its crop",
         "memory_bytes": "--memory",
+        "recall": "--recall",
         "shard_positions": "the size of shards",
     }
     changed = [words.get(field, field) for field in Plan.__struct_fields__ if getattr(old, field) != getattr(new, field)]
