@@ -8,10 +8,16 @@ A release folder holds::
     catalogue.duckdb            table ``objects``, one line a row
     encoder/                    the encoder's card and weights
     report.json                 what the reader recognised, damaged stamps, flags, duplicates
+    drift.json                  in a grown release: how far new stamps of known objects lie from their embeddings
+    drift-sample.safetensors    in a grown release: the embeddings of those new stamps
+
+A release grown from an older one (``discovery index --add``) has the older one's rows first, under their numbers, and
+names the survey that each range of rows came from.
 """
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -27,12 +33,14 @@ MANIFEST_FILE = "manifest.json"
 CATALOGUE_FILE = "catalogue.duckdb"
 INDEX_FILE = "index.faiss"
 REPORT_FILE = "report.json"
+DRIFT_FILE = "drift.json"
+DRIFT_SAMPLE_FILE = "drift-sample.safetensors"
 ENCODER_FOLDER = "encoder"
 EMBEDDINGS_FOLDER = "embeddings"
 
 
 class Shard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One file of embeddings: the good stamps among survey positions start..stop (exclusive)."""
+    """One file of embeddings: the good (in a grown release: the good and new) stamps among survey positions start..stop (exclusive)."""
 
     file: str
     start: int
@@ -68,9 +76,11 @@ class Space(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class SurveyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the stamps came from, so that they can be read again.
+    """Where the stamps of a range of rows came from, so that they can be read again.
 
-    ``relative_paths`` start at the release folder: a release moved together with its survey still finds it.
+    ``relative_paths`` start at the release folder: a release moved together with its survey still finds it. The range
+    begins with ``first_row`` and ends where the next survey's begins. Where an object_id of the survey already was
+    another object's in the release, ``suffix`` was added to it.
     """
 
     paths: tuple[str, ...]
@@ -81,10 +91,25 @@ class SurveyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     format: str
     recognised: str
     fingerprint: str
+    first_row: int = 0
+    suffix: str = ""
+
+
+class GrownFrom(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The older release that a release grew from: its first ``rows`` rows are that one's."""
+
+    name: str
+    plan: str
+    rows: int
+    path: str
+    relative_path: str
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole manifest. ``measured`` holds what differs between two runs of the same work (times, recall)."""
+    """The whole manifest. ``measured`` holds what differs between two runs of the same work (times, recall).
+
+    ``survey`` is where the first rows came from, ``added`` what later rows came from in a grown release.
+    """
 
     version: int
     name: str
@@ -93,6 +118,17 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     survey: SurveyRecord
     spaces: tuple[Space, ...]
     measured: dict[str, Any]
+    added: tuple[SurveyRecord, ...] = ()
+    grown_from: GrownFrom | None = None
+
+    @property
+    def surveys(self) -> tuple[SurveyRecord, ...]:
+        """The surveys, in the order of their rows."""
+        return (self.survey, *self.added)
+
+    def survey_number(self, row: int) -> int:
+        """Return the place in ``surveys`` of the survey that a row came from."""
+        return bisect.bisect_right([record.first_row for record in self.surveys], row) - 1
 
 
 class _Version(msgspec.Struct):

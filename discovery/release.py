@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +14,7 @@ import numpy as np
 
 from discovery.catalogue import Catalogue
 from discovery.errors import EncoderMismatch, ReleaseError, SurveyError
-from discovery.manifest import CATALOGUE_FILE, Manifest, Space, read_manifest
+from discovery.manifest import CATALOGUE_FILE, ENCODER_FOLDER, Manifest, Space, SurveyRecord, read_manifest
 from discovery.neighbours import NeighbourIndex, read_index
 from discovery.provenance import contents_fingerprint
 from discovery.shards import EmbeddingShards
@@ -62,7 +64,8 @@ class Release:
         self.manifest: Manifest = read_manifest(path)
         self._survey_roots = survey_roots
         self._survey_lock = threading.Lock()
-        self._shards = EmbeddingShards(path, self._space.shards, self._space.dimension)
+        self._surveys: dict[int, Survey] = {}
+        self._shards = EmbeddingShards(path, self._space.shards, self._space.dimension, remedy=remedy(path, self.manifest))
         if self._shards.count != self.manifest.rows:
             raise ReleaseError(f"The shards of release {self.name} do not add up to its rows. Build it again.")
         if self.count * self.dimension * 2 <= QUICK_CHECK_BYTES:
@@ -111,6 +114,10 @@ class Release:
         """Yield ``(first row, (n, D) float32)`` over all rows."""
         return self._shards.chunks(rows_per_chunk)
 
+    def stored_chunks(self, rows_per_chunk: int = 65536) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield ``(first row, (n, D) float16)`` over all rows, as they lie on disk, nothing copied."""
+        return self._shards.stored_chunks(rows_per_chunk)
+
     def nearest(
         self, vector: np.ndarray, k: int, allowed: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +135,7 @@ class Release:
         return self._encoder
 
     def stamp(self, row: int) -> Stamp:
-        """Read the stamp of a row again from the survey's files.
+        """Read the stamp of a row again from the files of the survey that it came from.
 
         Raises
         ------
@@ -136,18 +143,33 @@ class Release:
             If the files are missing, changed, or outside the allowed folders.
         """
         line = self.catalogue.rows([row], ["object_id", "survey_position"]).to_pylist()[0]
-        position = line["survey_position"]
+        position, number = line["survey_position"], self.manifest.survey_number(row)
         with self._survey_lock:
-            (stamp,) = self._survey.read(position, position + 1)
+            (stamp,) = self._survey(number).read(position, position + 1)
         if isinstance(stamp, Damaged):
             raise ReleaseError(f"The stamp of {line['object_id']} can no longer be read: {stamp.reason}.")
+        if line["object_id"] == stamp.object_id + self.manifest.surveys[number].suffix:
+            stamp = replace(stamp, object_id=line["object_id"])
         if stamp.object_id != line["object_id"]:
             raise ReleaseError(f"The survey files of release {self.name} changed since it was built. Build it again.")
         return stamp
 
-    def verify(self) -> None:
-        """Raise ReleaseError unless every embedding shard has the checksum of the manifest."""
-        self._shards.check_sums()
+    def verify(self, *, threads: int | None = None, progress: bool = False) -> None:
+        """Read every embedding shard and compare it with its checksum in the manifest.
+
+        Parameters
+        ----------
+        threads : int, optional
+            Shards read at once; by default one a usable core, at most 8.
+        progress : bool
+            Show a bar on standard error.
+
+        Raises
+        ------
+        ReleaseError
+            Names each damaged shard, and the command that makes it again.
+        """
+        self._shards.check_sums(threads=threads, progress=progress)
 
     @property
     def _space(self) -> Space:
@@ -170,10 +192,13 @@ class Release:
             )
         return encoder
 
-    @cached_property
-    def _survey(self) -> Survey:
-        """The survey, beside the release as it was when built, or where it was built."""
-        record = self.manifest.survey
+    def _survey(self, number: int) -> Survey:
+        """Survey ``number`` of the manifest, opened once: beside the release as it was when built, or where it was built."""
+        if number not in self._surveys:
+            self._surveys[number] = self._found_survey(self.manifest.surveys[number])
+        return self._surveys[number]
+
+    def _found_survey(self, record: SurveyRecord) -> Survey:
         beside = [self.path / path for path in record.relative_paths]
         beside_table = None if record.relative_table is None else self.path / record.relative_table
         built = [Path(path) for path in record.paths]
@@ -183,7 +208,7 @@ class Release:
             paths, table = [path.resolve() for path in paths], table and table.resolve()
             if not all(path.exists() for path in (*paths, *([table] if table else []))):
                 continue
-            survey = self._open_survey(paths, table)
+            survey = self._open_survey(record, paths, table)
             if contents_fingerprint([*survey.paths, *([table] if table else [])]) == record.fingerprint:
                 return survey
             changed = True
@@ -194,7 +219,7 @@ class Release:
             f"The survey files of release {self.name} ({names}) are missing: put them back, or beside the release as they were."
         )
 
-    def _open_survey(self, paths: Sequence[Path], table: Path | None) -> Survey:
+    def _open_survey(self, record: SurveyRecord, paths: Sequence[Path], table: Path | None) -> Survey:
         from discovery.readers import open_survey
 
         roots = self._survey_roots
@@ -202,6 +227,27 @@ class Release:
             if roots is not None and not any(path.is_relative_to(root) for root in roots):
                 raise ReleaseError(f"The survey of release {self.name} lies outside the folders that may be read here.")
         try:
-            return open_survey(paths, table=table or "none", **self.manifest.survey.options)
+            return open_survey(paths, table=table or "none", **record.options)
         except SurveyError as problem:
             raise ReleaseError(f"The survey of release {self.name} cannot be opened again: {problem}") from problem
+
+
+_FLAGS = {
+    "pixel_scale_arcsec": "--pixel-scale",
+    "survey": "--style",
+    "key": "--key",
+    "select": "--select",
+    "max_mag": "--max-mag",
+    "side_pixels": "--side-pixels",
+}
+"""Options of ``discovery index`` by the keyword of `discovery.readers.open_survey`."""
+
+
+def remedy(path: Path, manifest: Manifest) -> str:
+    """Say by which command a damaged release is made again."""
+    record = manifest.surveys[-1]
+    options = {"--name": manifest.name, "--out": path.parent, "--encoder": path / ENCODER_FOLDER, "--table": record.table}
+    options |= {flag: record.options.get(keyword) for keyword, flag in _FLAGS.items()}
+    options["--add"] = manifest.grown_from and manifest.grown_from.path
+    words = [str(word) for flag, value in options.items() if value is not None for word in (flag, value)]
+    return f"Make it again with: {shlex.join(['discovery', 'index', *record.paths, *words, '--rebuild'])}"

@@ -1,5 +1,6 @@
 import hashlib
 import shutil
+from pathlib import Path
 
 import h5py
 import msgspec
@@ -9,9 +10,11 @@ import pytest
 import discovery
 from discovery.encoder import load_encoder
 from discovery.errors import EncoderMismatch, QueryError, ReleaseError
+from discovery.manifest import Shard
 from discovery.preprocess import CropConfig
 from discovery.readers import open_survey
 from discovery.release import open_release
+from discovery.shards import EmbeddingShards
 
 
 def spoil_manifest(folder, **changes):
@@ -39,6 +42,60 @@ def test_take_and_chunks_give_the_same_unit_vectors(release):
     assert release.take(np.array([], int)).shape == (0, release.dimension)
     with pytest.raises(QueryError, match=r"outside 0\.\.239"):
         release.take(np.array([240]))
+
+
+def test_stored_chunks_are_the_bytes_on_disk(release, release_folder):
+    chunks = list(release.stored_chunks(64))
+    assert [start for start, _ in chunks] == [0, 64, 100, 164, 200]
+    stored = np.concatenate([chunk for _, chunk in chunks])
+    files = sorted((release_folder / "embeddings").iterdir())
+    assert stored.dtype == "<f2" and stored.tobytes() == b"".join(file.read_bytes() for file in files)
+    assert not chunks[0][1].flags.writeable and not chunks[0][1].flags.owndata
+
+
+@pytest.fixture
+def many_shards(tmp_path):
+    """700 shards of 0 to 4 rows, and the rows themselves as float32."""
+    rng = np.random.default_rng(1)
+    shards, blocks = [], []
+    for number, rows in enumerate(rng.integers(0, 5, 700).tolist()):
+        vectors = rng.normal(size=(rows, 6))
+        blocks.append((vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype("<f2"))
+        data = blocks[-1].tobytes()
+        (tmp_path / f"{number}.f16").write_bytes(data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        shards.append(Shard(file=f"{number}.f16", start=0, stop=rows, rows=rows, sha256=sha256))
+    return shards, np.concatenate(blocks).astype(np.float32)
+
+
+def test_many_shards_are_read_without_holding_files_open(tmp_path, many_shards):
+    shards, vectors = many_shards
+    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
+    opened = EmbeddingShards(tmp_path, shards, 6)
+    opened.check_unit()
+    rows = np.random.default_rng(2).integers(0, opened.count, 3000)
+    assert np.allclose(opened.take(rows), vectors[rows], atol=1e-6)
+    assert np.allclose(np.concatenate([chunk for _, chunk in opened.chunks(101)]), vectors, atol=1e-6)
+    if before:
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before + 2
+
+
+def test_verify_names_each_damaged_shard_and_the_command(tmp_path, many_shards, own_folder):
+    shards, _ = many_shards
+    filled = [shard.file for shard in shards if shard.rows]
+    opened = EmbeddingShards(tmp_path, shards, 6)
+    opened.check_sums(threads=3)
+    for file in filled[3:11]:
+        (tmp_path / file).write_bytes((tmp_path / file).read_bytes()[::-1])
+    (tmp_path / filled[3]).unlink()
+    (tmp_path / filled[4]).write_bytes(b"")
+    with pytest.raises(ReleaseError, match=rf"8 shards are damaged: {filled[3]} is missing; {filled[4]} holds 0 bytes.*, and 3 more"):
+        opened.check_sums(threads=3)
+    opened = open_release(own_folder)
+    flip(own_folder / "embeddings/image-00002.f16")
+    with pytest.raises(ReleaseError, match=r"1 shard is damaged: \S*image-00002.*discovery index .*a\.h5 --name small .*--rebuild"):
+        opened.verify()
 
 
 def test_a_stamp_is_read_again_from_the_survey(release, release_folder):
@@ -91,7 +148,7 @@ def test_survey_files_outside_the_allowed_folders_are_refused(own_folder, tmp_pa
         (lambda folder: (folder / "manifest.json").unlink(), "no release"),
         (lambda folder: (folder / "manifest.json").write_text("{"), "damaged"),
         (lambda folder: (folder / "manifest.json").write_bytes(b"\xff\xfe"), "damaged"),
-        (lambda folder: spoil_manifest(folder, version=2), "version 2"),
+        (lambda folder: spoil_manifest(folder, version=3), "version 3"),
         (lambda folder: spoil_manifest(folder, surprise=1), "damaged"),
         (lambda folder: spoil_manifest(folder, rows=239), "add up"),
         (lambda folder: spoil_manifest(folder, spaces=[]), "no embeddings"),
