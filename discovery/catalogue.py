@@ -3,17 +3,19 @@
 Columns of ours: ``row``, ``object_id``, ``ra``, ``dec`` (ICRS degrees), ``_healpix_29``, ``mag_*`` and ``mag_*_dered`` (AB), the crop
 (``crop_row0`` .. ``crop_column1`` in pixels, ``crop_side_arcsec``), ``flag_star``, ``flag_masked``, ``flag_partial``, ``flag_artefact``,
 ``primary_row`` (the row that stands for this object; itself, unless it is a duplicate) and ``survey_position``. Beside
-them stands every column that came with the survey.
+them stands every column that came with the survey. Catalogues of before these tables were written do without them, only slower: ``sky`` (``pixel``, ``row``, ``ra``, ``dec`` in order of
+the pixel: cones read few of its blocks, in whatever order the survey stands) and ``names`` (``hash`` of an object_id, ``row``, in
+order of the hash), 22 and 6 bytes a row on disk.
 """
 
 from __future__ import annotations
 
 import atexit
-import json
 import math
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,19 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from discovery.conditions import check_length, check_tree, shape
+from discovery.conditions import checked, first_line
 from discovery.errors import QueryError, ReleaseError
+from discovery.masks import MaskCache
+from discovery.sky_ranges import cone_ranges
 
 FLAGS = ("flag_star", "flag_masked", "flag_partial", "flag_artefact")
 SECONDS_A_QUERY = 30.0
+MASK_BYTES = 64 * 2**20
+"""Memory for the bitmaps of the conditions and cones that were asked for last: 50 of them at 10^7 rows."""
+ROWS_AT_ONCE = 2**20
+SORT_MEMORY = "2GB"
+MOST_BY_ROW = 10_000
+"""A page of at most so many rows is cut from the condition's bitmap, so that deep pages cost no more than the first."""
 LOCKED_DOWN: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
@@ -39,6 +49,8 @@ LOCKED_DOWN: dict[str, str | bool | int | float | list[str]] = {
     "lock_configuration": "true",
 }
 _CLEAN = "NOT (flag_star OR flag_masked OR flag_partial OR flag_artefact)"
+_HASH = "(md5_number_upper({}) >> 32)::UINTEGER"
+"""Of an object_id; the same in every version of DuckDB, unlike its ``hash()``."""
 _SEPARATION_DEG = (  # haversine formula, exact for small angles
     "degrees(2 * asin(least(1.0, sqrt(power(sin(radians(dec - $dec) / 2), 2)"
     " + cos(radians(dec)) * cos(radians($dec)) * power(sin(radians(ra - $ra) / 2), 2)))))"
@@ -63,6 +75,7 @@ class Catalogue:
 
     def __init__(self, path: Path, count: int) -> None:
         self.count = count
+        self._masks = MaskCache(count, MASK_BYTES)
         try:
             self._connection = duckdb.connect(str(path), read_only=True, config=LOCKED_DOWN)
             found = self._value("SELECT count(*) FROM objects")
@@ -74,8 +87,7 @@ class Catalogue:
 
     def columns(self) -> list[tuple[str, str]]:
         """Return (name, DuckDB type) of every column, in order."""
-        table = self._run("SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'objects' ORDER BY column_index")
-        return list(zip(*table.to_pydict().values(), strict=True))
+        return list(self._columns)
 
     def check_columns(self, names: Iterable[str]) -> list[str]:
         """Return names as the catalogue spells them (case does not matter).
@@ -105,15 +117,21 @@ class Catalogue:
         )
         return found.take(pa.array(places))
 
+    def parts(self, columns: Sequence[str] | None = None, rows_at_once: int = 2**20) -> Iterator[pa.Table]:
+        """Yield every row, duplicates too, in order, so many at once: all columns or the named ones."""
+        for start in range(0, self.count, rows_at_once):
+            inside = f"row >= {start} AND row < {start + rows_at_once}"
+            yield self._run(f"SELECT {self._selection(columns)} FROM objects WHERE {inside} ORDER BY row")
+
     def where(self, condition: str) -> np.ndarray:
-        """Return which rows fulfil a user's SQL condition: (N,) bool.
+        """Return which rows fulfil a user's SQL condition: (N,) bool, kept as a bitmap for the next time.
 
         Raises
         ------
         QueryError
             If it is not exactly one condition on the columns, is wrong, or takes too long.
         """
-        return self._mask(f"SELECT row FROM objects WHERE {self._checked(condition)}")
+        return self._masks.get(condition, lambda: self._mask(f"SELECT row FROM objects WHERE {self._checked(condition)}"))
 
     def select(
         self,
@@ -134,15 +152,17 @@ class Catalogue:
         """
         if (limit is not None and limit < 1) or offset < 0:
             raise QueryError(f"limit {limit} and offset {offset}: ask for at least 1 row, from offset 0 on.")
+        if limit is not None and limit <= MOST_BY_ROW:
+            return self.rows(np.flatnonzero(self._chosen(where, flagged))[offset : offset + limit], columns)
         return self._run(
-            f"SELECT {self._selection(columns)} FROM objects WHERE {self._chosen(where, flagged)} ORDER BY row LIMIT $most OFFSET $skip",
+            f"SELECT {self._selection(columns)} FROM objects WHERE {self._condition(where, flagged)} ORDER BY row LIMIT $most OFFSET $skip",
             most=self.count if limit is None else limit,
             skip=offset,
         )
 
     def number(self, where: str | None = None, flagged: bool = True) -> int:
         """Return how many objects `select` would give without a limit."""
-        return self._value(f"SELECT count(*) FROM objects WHERE {self._chosen(where, flagged)}")
+        return int(np.count_nonzero(self._chosen(where, flagged)))
 
     def find_id(self, object_id: str) -> int:
         """Return the row of an object.
@@ -152,7 +172,7 @@ class Catalogue:
         QueryError
             If there is none of that name.
         """
-        row = self._value("SELECT row FROM objects WHERE object_id = $name", name=object_id)
+        row = self._value(f"SELECT min(row) FROM objects WHERE {self._maybe_named} object_id = $name", name=object_id)
         if row is None:
             raise QueryError(f"There is no object '{object_id}' in this release.")
         return row
@@ -166,34 +186,45 @@ class Catalogue:
             If there is no object within the radius.
         """
         self._check_cone(ra_deg, dec_deg, radius_arcsec)
-        found = self._run(
-            f"SELECT row, {_SEPARATION_DEG} AS separation FROM objects WHERE dec BETWEEN $low AND $high"
-            " AND separation <= $radius ORDER BY separation, primary_row <> row, row LIMIT 1",
-            **_around(ra_deg, dec_deg, radius_arcsec),
-        ).to_pylist()
-        if not found:
+        place = _around(ra_deg, dec_deg, radius_arcsec)
+        inside = f"SELECT row, {_SEPARATION_DEG} AS separation FROM ({self._near(place)})"
+        found = self._run(f"SELECT row, separation FROM ({inside}) WHERE separation <= $radius", **place)
+        if not found.num_rows:
             raise QueryError(
                 f"There is no object within {radius_arcsec:g} arcsec of ra {ra_deg:.6f}, dec {dec_deg:.6f} in this release."
             )
-        return found[0]["row"], found[0]["separation"] * 3600
+        separation = found["separation"].to_numpy()
+        nearest = found["row"].to_numpy()[separation == separation.min()].astype(np.int64)
+        lines = self.rows(np.sort(nearest), ["row", "primary_row"]).to_pylist()
+        row = next((line["row"] for line in lines if line["primary_row"] == line["row"]), lines[0]["row"])
+        return row, float(separation.min()) * 3600
 
     def cone(self, ra_deg: float, dec_deg: float, radius_arcsec: float) -> np.ndarray:
         """Return which rows lie within a radius of a position: (N,) bool."""
         self._check_cone(ra_deg, dec_deg, radius_arcsec)
-        return self._mask(
-            f"SELECT row FROM objects WHERE dec BETWEEN $low AND $high AND {_SEPARATION_DEG} <= $radius",
-            **_around(ra_deg, dec_deg, radius_arcsec),
-        )
+        place = _around(ra_deg, dec_deg, radius_arcsec)
+        return self._masks.get((ra_deg, dec_deg, radius_arcsec), lambda: self._mask(self._cone(place), **place))
 
     @cached_property
     def primary_rows(self) -> np.ndarray:
-        """The row that stands for each row's object: (N,) int64."""
-        return self._run("SELECT primary_row FROM objects ORDER BY row")["primary_row"].to_numpy()
+        """The row that stands for each row's object: (N,) int64, read-only."""
+        primary = np.empty(self.count, np.int64)
+        for part in self._parts("SELECT row, primary_row FROM objects"):
+            primary[part["row"].to_numpy()] = part["primary_row"].to_numpy()
+        primary.flags.writeable = False
+        return primary
 
     @cached_property
     def clean(self) -> np.ndarray:
-        """Rows without any flag: (N,) bool."""
-        return self._mask(f"SELECT row FROM objects WHERE {_CLEAN}")
+        """Rows without any flag: (N,) bool, read-only."""
+        clean = self._mask(f"SELECT row FROM objects WHERE {_CLEAN}")
+        clean.flags.writeable = False
+        return clean
+
+    @cached_property
+    def _columns(self) -> tuple[tuple[str, str], ...]:
+        table = self._run("SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'objects' ORDER BY column_index")
+        return tuple(zip(*table.to_pydict().values(), strict=True))
 
     @cached_property
     def _names(self) -> list[str]:
@@ -202,44 +233,53 @@ class Catalogue:
     def _selection(self, columns: Sequence[str] | None) -> str:
         return "*" if columns is None else ", ".join(_quoted(name) for name in self.check_columns(columns))
 
-    def _chosen(self, where: str | None, flagged: bool) -> str:
+    @cached_property
+    def _side_tables(self) -> frozenset[str]:
+        return frozenset(self._run("SELECT table_name FROM duckdb_tables()")["table_name"].to_pylist()) - {"objects"}
+
+    @cached_property
+    def _primary(self) -> np.ndarray:
+        return self._mask("SELECT row FROM objects WHERE primary_row = row")
+
+    @property
+    def _maybe_named(self) -> str:
+        """What narrows a search for the object_id ``$name`` down, as the start of a condition."""
+        return f"row IN (SELECT row FROM names WHERE hash = {_HASH.format('$name')}) AND" if "names" in self._side_tables else ""
+
+    def _near(self, place: dict[str, float]) -> str:
+        """Return the SQL of row, ra and dec of what may lie in a cone, and of all that does."""
+        if "sky" not in self._side_tables:
+            return "SELECT row, ra, dec FROM objects WHERE dec BETWEEN $dec - $radius - 1e-9 AND $dec + $radius + 1e-9"
+        ranges = np.concatenate(cone_ranges(place["ra"], place["dec"], place["radius"]))
+        return _sky_parts("row, ra, dec", ranges)
+
+    def _cone(self, place: dict[str, float]) -> str:
+        """Return the SQL of the rows of a cone."""
+        if "sky" not in self._side_tables:
+            return f"SELECT row FROM ({self._near(place)}) WHERE {_SEPARATION_DEG} <= $radius"
+        inside, border = cone_ranges(place["ra"], place["dec"], place["radius"])
+        crossed = f"SELECT row FROM ({_sky_parts('row, ra, dec', border)}) WHERE {_SEPARATION_DEG} <= $radius"
+        return f"{_sky_parts('row', inside)} UNION ALL {crossed}"
+
+    def _chosen(self, where: str | None, flagged: bool) -> np.ndarray:
+        chosen = self._primary if where is None else self._primary & self.where(where)
+        return chosen if flagged else chosen & self.clean
+
+    def _condition(self, where: str | None, flagged: bool) -> str:
         parts = ["primary_row = row"] + ([] if flagged else [_CLEAN])
         return " AND ".join(parts + ([] if where is None else [self._checked(where)]))
 
     def _checked(self, condition: str) -> str:
-        """Return a user's condition in parentheses, once it is known to be one condition and nothing else."""
-        check_length(condition)
-        inside = f"(\n{condition}\n)"
-        bare = self._parsed(condition)
-        if shape(bare) != shape(self._parsed(inside)):
-            raise QueryError("The filter is not one condition; check its parentheses and quotes.")
-        check_tree(bare)
-        return inside
-
-    def _parsed(self, condition: str) -> Any:
-        statement = f"SELECT row FROM objects WHERE {condition}"
         cursor = self._connection.cursor()
         try:
-            parts = duckdb.extract_statements(statement)
-            if len(parts) != 1 or parts[0].type != duckdb.StatementType.SELECT:
-                raise QueryError("The filter is more than one condition; give exactly one, without ';'.")
-            (text,) = cursor.execute("SELECT json_serialize_sql($sql::VARCHAR)", {"sql": statement}).fetchone() or ("",)
-            node = json.loads(text)["statements"][0]["node"]
-        except duckdb.Error as problem:
-            raise QueryError(f"The filter is not valid SQL: {_first_line(problem)}") from problem
-        except RecursionError as problem:
-            raise QueryError("The filter is nested too deeply.") from problem
-        except (KeyError, ValueError) as problem:
-            raise QueryError("The filter cannot be understood.") from problem
+            return checked(condition, cursor)
         finally:
             cursor.close()
-        if node.get("type") != "SELECT_NODE" or node.get("modifiers") or node.get("group_expressions") or node.get("having"):
-            raise QueryError("The filter is more than a condition; leave out what follows it (ORDER BY, LIMIT, UNION ...).")
-        return node["where_clause"]
 
     def _mask(self, sql: str, **values: Any) -> np.ndarray:
         mask = np.zeros(self.count, bool)
-        mask[self._run(sql, **values)["row"].to_numpy()] = True
+        for part in self._parts(sql, **values):
+            mask[part["row"].to_numpy()] = True
         return mask
 
     def _value(self, sql: str, **values: Any) -> Any:
@@ -247,16 +287,27 @@ class Catalogue:
         return table[0][0].as_py() if table.num_rows else None
 
     def _run(self, sql: str, **values: Any) -> pa.Table:
+        with self._answer(sql, values) as answer:
+            return answer.to_arrow_table()
+
+    def _parts(self, sql: str, **values: Any) -> Iterator[pa.RecordBatch]:
+        """Yield an answer of any length bit by bit."""
+        with self._answer(sql, values) as answer:
+            yield from answer.to_arrow_reader(ROWS_AT_ONCE)
+
+    @contextmanager
+    def _answer(self, sql: str, values: dict[str, Any]) -> Iterator[duckdb.DuckDBPyRelation]:
+        """Ask; what goes wrong, also while the answer is read, becomes one clear error."""
         cursor = self._connection.cursor()
         timer = threading.Timer(SECONDS_A_QUERY, cursor.interrupt)
         timer.daemon = True
         timer.start()
         try:
-            return cursor.sql(sql, params=values or None).to_arrow_table()
+            yield cursor.sql(sql, params=values or None)
         except duckdb.InterruptException as problem:
             raise QueryError(f"The query took longer than {SECONDS_A_QUERY:g} s and was stopped; make it simpler.") from problem
         except duckdb.Error as problem:
-            raise QueryError(f"The catalogue cannot answer: {_first_line(problem)}") from problem
+            raise QueryError(f"The catalogue cannot answer: {first_line(problem)}") from problem
         finally:
             timer.cancel()
             cursor.close()
@@ -296,21 +347,36 @@ def write_catalogue(path: Path, parts: Iterable[pa.Table]) -> int:
                 else:
                     connection.execute("INSERT INTO objects BY NAME SELECT * FROM part")
             except duckdb.Error as problem:
-                raise ReleaseError(f"The survey's columns change along the way: {_first_line(problem)}") from problem
+                raise ReleaseError(f"The survey's columns change along the way: {first_line(problem)}") from problem
             connection.unregister("part")
             count += part.num_rows
+        _write_side_tables(connection)
         connection.execute("CHECKPOINT")
     return count
 
 
+def _write_side_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Write what finds objects by position and by name; DuckDB sorts on disk where memory ends."""
+    columns = {name for (name,) in connection.execute("SELECT column_name FROM duckdb_columns() WHERE table_name = 'objects'").fetchall()}
+    connection.execute(f"SET memory_limit = '{SORT_MEMORY}'")
+    if {"row", "object_id"} <= columns:
+        connection.execute(f"CREATE OR REPLACE TABLE names AS SELECT {_HASH.format('object_id')} AS hash, row FROM objects ORDER BY ALL")
+    if {"row", "ra", "dec", "_healpix_29"} <= columns:
+        connection.execute(
+            "CREATE OR REPLACE TABLE sky AS SELECT _healpix_29 AS pixel, row, ra, dec FROM objects"
+            " WHERE _healpix_29 IS NOT NULL ORDER BY pixel, row"
+        )
+
+
+def _sky_parts(columns: str, ranges: np.ndarray) -> str:
+    """Return the SQL of the lines of ``sky`` in ranges of pixels, (n, 2): one part a range, which reads its blocks alone."""
+    parts = [f"SELECT {columns} FROM sky WHERE pixel BETWEEN {low} AND {high}" for low, high in ranges.tolist()]
+    return " UNION ALL ".join(parts or [f"SELECT {columns} FROM sky WHERE false"])
+
+
 def _around(ra_deg: float, dec_deg: float, radius_arcsec: float) -> dict[str, float]:
-    radius = radius_arcsec / 3600
-    return {"ra": ra_deg, "dec": dec_deg, "radius": radius, "low": dec_deg - radius - 1e-9, "high": dec_deg + radius + 1e-9}
+    return {"ra": ra_deg, "dec": dec_deg, "radius": radius_arcsec / 3600}
 
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _first_line(problem: Exception) -> str:
-    return str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__

@@ -8,7 +8,10 @@ hold only the kinds of expression, functions and types listed here.
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+import duckdb
 
 from discovery.errors import QueryError
 
@@ -37,6 +40,30 @@ TYPES = frozenset(
         "UBIGINT", "FLOAT", "REAL", "DOUBLE", "DECIMAL", "NUMERIC", "VARCHAR", "TEXT", "STRING", "DATE", "TIMESTAMP", "TIME",
     )
 )  # fmt: skip
+
+
+def checked(condition: str, cursor: duckdb.DuckDBPyConnection) -> str:
+    """Return a user's condition in parentheses, once it is known to be one condition and nothing else.
+
+    Parameters
+    ----------
+    condition : str
+        What stands behind WHERE.
+    cursor : duckdb.DuckDBPyConnection
+        Parses it; runs nothing of it.
+
+    Raises
+    ------
+    QueryError
+        If it is anything else.
+    """
+    check_length(condition)
+    inside = f"(\n{condition}\n)"
+    bare = _parsed(condition, cursor)
+    if shape(bare) != shape(_parsed(inside, cursor)):
+        raise QueryError("The filter is not one condition; check its parentheses and quotes.")
+    check_tree(bare)
+    return inside
 
 
 def check_length(condition: str) -> None:
@@ -85,3 +112,27 @@ def shape(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: shape(value) for key, value in tree.items() if not key.startswith("query_location")}
     return [shape(value) for value in tree] if isinstance(tree, list) else tree
+
+
+def _parsed(condition: str, cursor: duckdb.DuckDBPyConnection) -> Any:
+    statement = f"SELECT row FROM objects WHERE {condition}"
+    try:
+        parts = duckdb.extract_statements(statement)
+        if len(parts) != 1 or parts[0].type != duckdb.StatementType.SELECT:
+            raise QueryError("The filter is more than one condition; give exactly one, without ';'.")
+        (text,) = cursor.execute("SELECT json_serialize_sql($sql::VARCHAR)", {"sql": statement}).fetchone() or ("",)
+        node = json.loads(text)["statements"][0]["node"]
+    except duckdb.Error as problem:
+        raise QueryError(f"The filter is not valid SQL: {first_line(problem)}") from problem
+    except RecursionError as problem:
+        raise QueryError("The filter is nested too deeply.") from problem
+    except (KeyError, ValueError) as problem:
+        raise QueryError("The filter cannot be understood.") from problem
+    if node.get("type") != "SELECT_NODE" or node.get("modifiers") or node.get("group_expressions") or node.get("having"):
+        raise QueryError("The filter is more than a condition; leave out what follows it (ORDER BY, LIMIT, UNION ...).")
+    return node["where_clause"]
+
+
+def first_line(problem: Exception) -> str:
+    """Return the first line of what an error says, its kind when it says nothing."""
+    return str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
