@@ -19,6 +19,9 @@ def simulate_survey(
     mergers: float = 0.02,
     rings: float = 0.005,
     lenses: float = 0.005,
+    visit: int = 0,
+    psf: float = 1.0,
+    noise: float = 1.0,
     processes: int | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -42,14 +45,21 @@ def simulate_survey(
         Fraction of ringed galaxies.
     lenses
         Fraction of strong lenses.
+    visit
+        Another number is the same sky observed again: other noise, another PSF and depth of each stamp.
+    psf
+        What the width of every PSF is multiplied by.
+    noise
+        What every noise is multiplied by.
     processes
         Worker processes; by default one a usable core.
     json
         Print one JSON document instead of paths.
     """
-    from discovery.simulation import SurveyPlan, write_survey
+    from discovery.simulation import SurveyPlan, Visit, write_survey
 
-    plan = SurveyPlan(galaxies=galaxies, seed=seed, mergers=mergers, rings=rings, lenses=lenses)
+    seen = Visit(number=visit, psf=psf, noise=noise)
+    plan = SurveyPlan(galaxies=galaxies, seed=seed, mergers=mergers, rings=rings, lenses=lenses, visit=seen)
     paths = write_survey(out, plan, survey_format=format, processes=processes)
     if json:
         names = [str(path) for path in paths]

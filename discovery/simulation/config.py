@@ -26,6 +26,30 @@ LEAST_OF_EACH = 5
 
 
 @dataclass(frozen=True, kw_only=True)
+class Visit:
+    """Under which conditions the sky is observed.
+
+    Attributes
+    ----------
+    number : int
+        Another number is the same sky with other noise, and another PSF and depth of each stamp, drawn alike.
+    psf, noise : float
+        What the width of the PSF and the noise of every stamp are multiplied by.
+    """
+
+    number: int = 0
+    psf: float = 1.0
+    noise: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.number < 0:
+            raise ConfigError(f"the visit {self.number} is negative: give 0 or more")
+        for name in ("psf", "noise"):
+            if not 0.1 <= getattr(self, name) <= 10:
+                raise ConfigError(f"{name} is multiplied by {getattr(self, name)}: give 0.1 to 10")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SurveyPlan:
     """Size, seed and rare fractions of a simulated survey.
 
@@ -37,6 +61,8 @@ class SurveyPlan:
         Everything that is drawn follows from it, whatever the number of processes.
     mergers, rings, lenses : float
         Fraction of all objects, 0..1; at least five objects of each class are made.
+    visit : Visit
+        Under which conditions this sky is observed.
     """
 
     galaxies: int = 4000
@@ -44,6 +70,7 @@ class SurveyPlan:
     mergers: float = 0.02
     rings: float = 0.005
     lenses: float = 0.005
+    visit: Visit = Visit()
     counts: dict[str, int] = field(init=False)
     """Objects of each class, in the order of `CLASSES`."""
 

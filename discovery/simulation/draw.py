@@ -69,7 +69,9 @@ class Drawn:
 def draw_target(seed: int, target: Target) -> Drawn:
     """Draw one object; everything random follows from the seed and the target's row."""
     rng = np.random.default_rng([seed, 1, target.row])
-    exposure = draw_exposure(rng)
+    usual = draw_exposure(rng)
+    visit = rng if target.visit.number == 0 else np.random.default_rng([seed, 3, target.visit.number, target.row])
+    exposure = (usual if visit is rng else draw_exposure(visit)).scaled(target.visit)
     ebv = float(np.clip(np.exp(rng.normal(-3.4, 0.5)), 0.005, 0.3))
     transmission = 10 ** (-0.4 * EXTINCTION * ebv)
     scene = Scene()
@@ -85,6 +87,8 @@ def draw_target(seed: int, target: Target) -> Drawn:
     detect = add_artefact(rng, scene, exposure.sigma_nmgy) if is_artefact else None
     clean = scene.observe(exposure.psf_fwhm_pixels)
     pixels = add_noise(rng, clean, exposure)
+    if visit is not rng:
+        pixels = add_noise(visit, clean, exposure)
     mask = np.zeros((STAMP_PIXELS, STAMP_PIXELS), np.int32)
     if clean.max() > 15.0:
         mask |= MEDIUM

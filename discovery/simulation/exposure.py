@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from discovery.simulation.config import PIXEL_SCALE_ARCSEC
+from discovery.simulation.config import PIXEL_SCALE_ARCSEC, Visit
 from discovery.simulation.photometry import flux_from_mag
 
 FWHM_PER_SIGMA = 2.3548
@@ -47,6 +47,10 @@ class Exposure:
     def psfdepth(self) -> np.ndarray:
         """Inverse variance of a point source, 1 / nanomaggies^2: 1/sigma^2 / (4 pi psf_sigma^2)."""
         return self.sigma_nmgy**-2.0 / (4 * np.pi * self.psf_sigma_pixels**2)
+
+    def scaled(self, visit: Visit) -> Exposure:
+        """Return the conditions with the visit's wider PSF and stronger noise."""
+        return Exposure(sigma_nmgy=self.sigma_nmgy * visit.noise, psf_sigma_pixels=self.psf_sigma_pixels * visit.psf)
 
 
 def draw_exposure(rng: np.random.Generator) -> Exposure:

@@ -6,7 +6,7 @@ that the objects can then be drawn in any order and in any process.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from discovery.simulation.bricks_on_sky import (
     brick_at,
     columns_of_row,
 )
-from discovery.simulation.config import PIXEL_SCALE_ARCSEC, STAMP_PIXELS, SurveyPlan
+from discovery.simulation.config import PIXEL_SCALE_ARCSEC, STAMP_PIXELS, SurveyPlan, Visit
 from discovery.simulation.photometry import flux_from_mag
 
 MAG_Z_RANGE = {
@@ -56,6 +56,7 @@ class Target:
     dy: float
     ra_deg: float
     dec_deg: float
+    visit: Visit = field(default_factory=Visit)
 
 
 def draw_targets(plan: SurveyPlan) -> list[Target]:
@@ -91,6 +92,7 @@ def draw_targets(plan: SurveyPlan) -> list[Target]:
                 dy=dy,
                 ra_deg=float(ra),
                 dec_deg=float(dec),
+                visit=plan.visit,
             )
         )
     return targets
