@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,19 +31,26 @@ from discovery.manifest import (
 )
 from discovery.provenance import git_commit
 from discovery.shards import EmbeddingShards
-from discovery.stamps import Survey
+from discovery.stamps import Damaged, Survey
 from index.columns import catalogue_part, kept_names
 from index.duplicates import primary_rows
-from index.embed import SPACE, Part, load_parts
+from index.parts import SPACE, Parts
 from index.plan import Plan
-from index.publish import put, put_made
+from index.publish import put, put_made, written
+from index.rates import stage_rates, total
 from index.structure import build_structure, choose_kind, tune, write_structure
 
 FLAG_NAMES = ("flag_star", "flag_masked", "flag_partial", "flag_artefact")
+DAMAGED_FILE = "damaged.jsonl"
+DAMAGED_IN_REPORT = 1000
+"""With more damaged stamps the report lists the first ones, and `DAMAGED_FILE` all of them."""
 
 
 def build_release(building: Path, folder: Path, plan: Plan, survey: Survey, encoder: Encoder, measured: dict[str, Any]) -> Manifest:
     """Write everything but the embeddings, the manifest last.
+
+    Beside what the search structure takes, in memory are 28 bytes a row (position, flags, primary row) and, while the
+    catalogue is written, one shard's lines.
 
     Parameters
     ----------
@@ -51,26 +59,29 @@ def build_release(building: Path, folder: Path, plan: Plan, survey: Survey, enco
     folder : Path
         Where it will be.
     measured : dict
-        What was measured so far; recall and time of a query are added.
+        What was measured so far; the stages' rates, recall and time of a query are added.
 
     Raises
     ------
     SurveyError
         If the survey holds no usable stamp.
     """
-    parts = load_parts(building, plan)
-    rows = sum(part.shard.rows for part in parts)
-    damaged = [stamp for part in parts for stamp in part.damaged]
+    parts = Parts(building, plan, range(plan.shard_count))
+    rows = parts.rows
     if rows == 0:
-        raise SurveyError(f"No stamp of {plan.name} can be used; the first, {damaged[0].object_id}, {damaged[0].reason}.")
+        first = next(_damaged(parts))
+        raise SurveyError(f"No stamp of {plan.name} can be used; the first, {first.object_id}, {first.reason}.")
     counts = _build_catalogue(building, survey, parts)
-    put_made(building / ENCODER_FOLDER, encoder.save)
-    shards = EmbeddingShards(building, [part.shard for part in parts], encoder.dimension)
+    if not (building / ENCODER_FOLDER).exists():
+        put_made(building / ENCODER_FOLDER, encoder.save)
+    shards = EmbeddingShards(building, parts.shards, encoder.dimension)
     kind = choose_kind(rows, encoder.dimension, plan.memory_bytes)
     structure = build_structure(shards, kind)
     put_made(building / INDEX_FILE, lambda beside: write_structure(structure, beside))
     record, found = tune(structure, shards, kind)
-    put(building / REPORT_FILE, _report(survey, plan, rows, counts, damaged))
+    put(building / REPORT_FILE, _report(survey, plan, rows, counts, parts))
+    if plan.positions - rows > DAMAGED_IN_REPORT:
+        _write_damaged(building / DAMAGED_FILE, _damaged(parts))
     manifest = Manifest(
         version=MANIFEST_VERSION,
         name=plan.name,
@@ -86,30 +97,34 @@ def build_release(building: Path, folder: Path, plan: Plan, survey: Survey, enco
                 index=record,
             ),
         ),
-        measured={**measured, **found, "git_commit": git_commit()},
+        measured={**measured, **stage_rates(total(part.work for part in parts)), **found, "git_commit": git_commit()},
     )
     put(building / MANIFEST_FILE, manifest_bytes(manifest))
     return manifest
 
 
-def _build_catalogue(building: Path, survey: Survey, parts: list[Part]) -> dict[str, int]:
+def _build_catalogue(building: Path, survey: Survey, parts: Parts) -> dict[str, int]:
     """Write the catalogue; return how many rows carry each flag and how many are duplicates."""
-    known = {name: [] for name in ("ra", "dec", *FLAG_NAMES)}  # type: dict[str, list[np.ndarray]]
-    for part in _catalogue_parts(survey, parts):
-        for name, values in known.items():
-            values.append(part[name].to_numpy())
-    columns = {name: np.concatenate(values) for name, values in known.items()}
-    flags = np.sum([columns[name] for name in FLAG_NAMES], axis=0)
-    primary = primary_rows(columns["ra"], columns["dec"], flags)
+    positions = np.empty((2, parts.rows))  # ra, dec
+    flags, counts = np.zeros(parts.rows, np.uint8), dict.fromkeys(FLAG_NAMES, 0)
+    first_row = 0
+    for lines in _catalogue_parts(survey, parts):
+        here = slice(first_row, first_row + lines.num_rows)
+        positions[:, here] = lines["ra"].to_numpy(), lines["dec"].to_numpy()
+        for name in FLAG_NAMES:
+            raised = lines[name].to_numpy()
+            flags[here] += raised
+            counts[name] += int(np.count_nonzero(raised))
+        first_row = here.stop
+    primary = primary_rows(positions[0], positions[1], flags)
     put_made(
         building / CATALOGUE_FILE,
         lambda beside: write_catalogue(beside, (_with_primary(part, primary) for part in _catalogue_parts(survey, parts))),
     )
-    counts = {name: int(np.count_nonzero(columns[name])) for name in FLAG_NAMES}
     return {**counts, "duplicates": int(np.count_nonzero(primary != np.arange(len(primary))))}
 
 
-def _catalogue_parts(survey: Survey, parts: list[Part]) -> Iterator[pa.Table]:
+def _catalogue_parts(survey: Survey, parts: Parts) -> Iterator[pa.Table]:
     first_row = 0
     for part in parts:
         if part.shard.rows:
@@ -124,7 +139,17 @@ def _with_primary(part: pa.Table, primary: np.ndarray) -> pa.Table:
     return part.add_column(place, "primary_row", pa.array(primary[part["row"].to_numpy()]))
 
 
-def _report(survey: Survey, plan: Plan, rows: int, counts: dict[str, int], damaged: list) -> bytes:
+def _damaged(parts: Parts) -> Iterator[Damaged]:
+    return (stamp for part in parts for stamp in part.damaged)
+
+
+def _write_damaged(path: Path, damaged: Iterable[Damaged]) -> None:
+    with written(path) as file:
+        for stamp in damaged:
+            file.write(msgspec.json.encode(asdict(stamp)) + b"\n")
+
+
+def _report(survey: Survey, plan: Plan, rows: int, counts: dict[str, int], parts: Parts) -> bytes:
     renamed = {old: new for old, new in kept_names(survey.table(0, 0)).items() if old != new}
     report = {
         "recognised": survey.recognised,
@@ -133,7 +158,8 @@ def _report(survey: Survey, plan: Plan, rows: int, counts: dict[str, int], damag
         "rows": rows,
         **counts,
         "renamed_columns": renamed,
-        "damaged": [asdict(stamp) for stamp in damaged],
+        "damaged_count": plan.positions - rows,
+        "damaged": [asdict(stamp) for stamp in itertools.islice(_damaged(parts), DAMAGED_IN_REPORT)],
     }
     return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
 

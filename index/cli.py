@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from cyclopts import App, Parameter
 
-from discovery.encoder import load_encoder
+from discovery.encoder import Encoder, Precision, load_encoder
 from discovery.errors import ConfigError
 from discovery.manifest import ENCODER_FOLDER, REPORT_FILE, Manifest, read_manifest
 from discovery.preprocess import CropConfig
-from index.engine import index_survey
+from index.engine import Share, embed_share, index_survey
 
 VERBS = {
     "build": ("index.rebuild:build", "Make the search structure of a release again, with other settings."),
@@ -46,6 +47,11 @@ def index(
     workers: int | None = None,
     rebuild: bool = False,
     add: Path | None = None,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    shard: str | None = None,
+    precision: Literal["float32", "bfloat16"] | None = None,
+    compile: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Make a release of survey files: embed every stamp, build the index and the catalogue.
@@ -87,40 +93,79 @@ def index(
     recall
         Recall@10 and recall@100 that a search shall have, against comparing with every object.
     workers
-        Processes that read stamps; by default two fewer than there are cores.
+        Processes that read stamps; by default two fewer than there are cores. 0 reads in a thread of this one.
+        On Ray: reading tasks at once for each encoder on a GPU.
     rebuild
         Start over: drop what is half built of that name, and replace a finished release of other inputs.
     add
         An older release of the same survey: its embeddings are kept and only what is new is embedded.
+    engine
+        Where stamps are embedded: local, in this process; ray, on every machine of a Ray cluster.
+    address
+        Ray cluster, such as auto on one of its machines; without it --engine ray uses this machine alone.
+    shard
+        I/N, I from 0 to N - 1: embed this share of the survey's shards alone, beside other such jobs that share the
+        --out folder; 'discovery index merge' finishes.
+    precision
+        What the encoder computes in: by default bfloat16 on a GPU, else float32.
+    compile
+        Compile the encoder (torch.compile): for long runs on a GPU.
     json
         Print one JSON document instead of text.
     """
+    _check_together(add, engine, shard, rebuild)
     options = {"table": table, "pixel_scale_arcsec": pixel_scale, "survey": style, "key": key, "select": select}
     settings: dict[str, Any] = {
         "name": name,
         "out": out,
-        "encoder": load_encoder(encoder or (add / ENCODER_FOLDER if add else "default"), crop=_crop(crop, crop_arcsec)),
+        "encoder": _encoder(encoder, add, _crop(crop, crop_arcsec), precision, compile),
         "options": {**options, "max_mag": max_mag, "side_pixels": side_pixels},
         "memory_gib": memory,
         "recall": recall,
         "workers": workers,
-        "rebuild": rebuild,
     }
+    if shard is not None:
+        _print_share(surveys, Share.parse(shard), settings, json)
+        return
     if add is not None:
         from index.add import add_release
 
-        folder = add_release(surveys, old=add, **settings)
+        folder = add_release(surveys, old=add, rebuild=rebuild, **settings)
     else:
-        folder = index_survey(surveys, **settings)
+        folder = index_survey(surveys, rebuild=rebuild, engine=engine, address=address, **settings)
     manifest, report = read_manifest(folder), msgspec.json.decode((folder / REPORT_FILE).read_bytes())
     if json:
-        report["damaged"] = len(report["damaged"])
+        report["damaged"] = report.pop("damaged_count")
         document = {"release": str(folder), "name": name, **report, "measured": manifest.measured}
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
         return
     for line in _summary(manifest, report):
         sys.stdout.write(line + "\n")
     sys.stdout.write(f"{folder}\n")
+
+
+def _check_together(add: Path | None, engine: str, shard: str | None, rebuild: bool) -> None:
+    if shard is not None and (rebuild or engine == "ray" or add is not None):
+        raise ConfigError("--shard is one of several jobs: it does not go with --rebuild, --engine ray or --add.")
+    if add is not None and engine == "ray":
+        raise ConfigError("--add embeds what is new in this process: it does not go with --engine ray.")
+
+
+def _encoder(source: str | None, add: Path | None, crop: CropConfig | None, precision: Precision | None, compiled: bool) -> Encoder:
+    usual = "default" if add is None else str(add / ENCODER_FOLDER)
+    encoder = load_encoder(usual if source is None else source, crop=crop)
+    encoder.precision = precision or encoder.precision
+    encoder.compiled = compiled
+    return encoder
+
+
+def _print_share(surveys: Sequence[Path], share: Share, settings: dict[str, Any], json: bool) -> None:
+    name, out = settings["name"], settings["out"]
+    shards, embedded = embed_share(surveys, share, **settings)
+    finishing = f"discovery index merge --name {name} --out {out}"
+    document = {"name": name, "shard": f"{share.number}/{share.of}", "shards": shards, "embedded_in_this_run": embedded, "then": finishing}
+    told = f"share {share.number}/{share.of} of {name}: {shards} shards are there, {embedded} stamps embedded now\nwhen all shares are: {finishing}\n"
+    sys.stdout.write(msgspec.json.encode(document).decode() + "\n" if json else told)
 
 
 def _crop(mode: Literal["adaptive", "fixed", "both"] | None, crop_arcsec: float | None) -> CropConfig | None:
@@ -136,8 +181,19 @@ def _summary(manifest: Manifest, report: dict[str, Any]) -> list[str]:
     recall = [f"recall@{k} {measured[f'recall_at_{k}']}" for k in (10, 100) if measured[f"recall_at_{k}"] is not None]
     return [
         report["recognised"],
-        f"{report['rows']} of {report['positions']} stamps embedded, {len(report['damaged'])} damaged; "
+        f"{report['rows']} of {report['positions']} stamps embedded, {report['damaged_count']} damaged; "
         f"{report['duplicates']} duplicates, {report['flag_star']} stars, {report['flag_masked']} masked, "
         f"{report['flag_partial']} partial, {report['flag_artefact']} artefact-like",
+        *_stage_lines(measured),
         f"index {manifest.spaces[0].index.kind}: {', '.join([*recall, str(measured['milliseconds_a_query'])])} ms a query",
+    ]
+
+
+def _stage_lines(measured: dict[str, Any]) -> list[str]:
+    if "stages" not in measured:
+        return []
+    stages = ", ".join(f"{name} {found['stamps_a_second']:g}" for name, found in measured["stages"].items())
+    return [
+        f"stamps a second of busy time: {stages}; readers waited {measured['readers_waiting']:.0%} of their time, "
+        f"the encoder {measured['encoder_waiting']:.0%}: bottleneck {measured['bottleneck']}"
     ]

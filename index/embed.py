@@ -1,124 +1,146 @@
-"""Embedding a survey shard by shard, each shard durable before the next begins."""
+"""Embedding a survey shard by shard, each shard durable before the next begins.
+
+In memory are the batches that are read ahead and the measures of one shard, whatever the survey's size.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import os
+import time
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 
-import msgspec
-import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
 from discovery.encoder import Encoder
-from discovery.manifest import EMBEDDINGS_FOLDER, Shard, file_sha256
+from discovery.manifest import Shard
 from discovery.shards import STORED_DTYPE
 from discovery.stamps import Damaged, Survey
-from index.ingest import Batch, BatchReader, InputForm, batch_reader
+from index.ingest import Batch, batch_reader, input_form
+from index.parts import Parts, measures_of, part_path, problem_of, shard_file, write_part
 from index.plan import Plan
-from index.publish import put
+from index.publish import written
+from index.rates import Work, rates_text
 
-PARTS_FOLDER = "parts"
-SPACE = "image"
-SCHEMA = pa.schema(
-    {
-        "survey_position": pa.int64(),
-        "crop_row0": pa.int32(),
-        "crop_row1": pa.int32(),
-        "crop_column0": pa.int32(),
-        "crop_column1": pa.int32(),
-        "crop_side_arcsec": pa.float64(),
-        "covered_fraction": pa.float64(),
-        "flag_artefact": pa.bool_(),
-    }
-)
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """What a finished shard left beside its embeddings."""
-
-    shard: Shard
-    measures: pa.Table
-    damaged: list[Damaged]
-
-
-def embed_survey(building: Path, plan: Plan, survey: Survey, encoder: Encoder, workers: int) -> int:
-    """Make the shards that are not there yet; return how many stamps were embedded now."""
-    missing = [number for number in range(len(plan.shards())) if _load_part(building, plan, number) is None]
-    done = plan.positions - sum(stop - start for start, stop in (plan.shards()[number] for number in missing))
-    form = InputForm(convention=encoder.card.convention, crop=encoder.card.crop, size=encoder.card.input_size)
-    embedded = 0
+def embed_survey(
+    building: Path, plan: Plan, survey: Survey, encoder: Encoder, workers: int, numbers: Iterable[int] | None = None
+) -> int:
+    """Make the shards that are not there yet, all or some numbers of them; return how many stamps were embedded now."""
+    wanted = list(range(plan.shard_count) if numbers is None else numbers)
+    missing = unfinished(building, plan, wanted)
+    if not missing:
+        return 0
+    embedded, work = 0, Work()
     with (
-        tqdm(total=plan.positions, initial=done, desc="embedding", unit="stamp", disable=None) as bar,
-        batch_reader(survey, form, workers if missing else 0) as reader,
+        shard_bar(plan, wanted, missing) as bar,
+        batch_reader(survey, input_form(encoder), workers) as reader,
     ):
+        batches = reader.read(chain.from_iterable(plan.batches(*plan.shard(number)) for number in missing))
         for number in missing:
-            embedded += _embed_shard(building, plan, number, encoder, reader, bar)
+            shard = embed_shard(building, plan, number, encoder, batches, reader.readers, work, bar)
+            embedded += shard.rows
     return embedded
 
 
-def load_parts(building: Path, plan: Plan) -> list[Part]:
-    """Return every shard's part, in order; all must be there."""
-    parts = [_load_part(building, plan, number) for number in range(len(plan.shards()))]
-    return [part for part in parts if part is not None]
+def unfinished(building: Path, plan: Plan, numbers: Iterable[int]) -> list[int]:
+    """Return the shards of those numbers that have to be made: missing ones, and damaged ones, with a warning."""
+    missing = []
+    for number in numbers:
+        problem = problem_of(building, plan, number)
+        if problem is not None:
+            missing.append(number)
+            if part_path(building, number).exists():
+                log.warning("%s It is made again.", problem)
+    return missing
 
 
-def _embed_shard(building: Path, plan: Plan, number: int, encoder: Encoder, reader: BatchReader, bar: tqdm) -> int:
-    start, stop = plan.shards()[number]
-    vectors: list[np.ndarray] = []
-    batches: list[Batch] = []
-    for batch in reader.read(plan.batches(start, stop)):
-        if len(batch.positions):
-            vectors.append(encoder.embed_inputs(batch.inputs).astype(STORED_DTYPE))
-        bar.update(len(batch.positions) + len(batch.damaged))
-        batches.append(Batch(positions=batch.positions, inputs=batch.inputs[:0], measures=batch.measures, damaged=batch.damaged))
-    data = b"".join(block.tobytes() for block in vectors)
-    rows = sum(len(block) for block in vectors)
-    shard = Shard(file=_shard_file(number), start=start, stop=stop, rows=rows, sha256=hashlib.sha256(data).hexdigest())
-    put(building / shard.file, data)
-    put(building / PARTS_FOLDER / f"{number:05d}.arrow", _part_bytes(shard, batches))
-    return rows
+def load_parts(building: Path, plan: Plan) -> Parts:
+    """Return every shard's part, in order, read one at a time; all must be there.
+
+    Raises
+    ------
+    ReleaseError
+        If one is missing or damaged.
+    """
+    return Parts(building, plan, range(plan.shard_count))
 
 
-def _part_bytes(shard: Shard, batches: list[Batch]) -> bytes:
-    damaged = [asdict(stamp) for batch in batches for stamp in batch.damaged]
-    columns = list(zip(*_part_lines(batches), strict=True)) or [() for _ in SCHEMA]
-    arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
-    told = {"shard": msgspec.json.encode(shard), "damaged": msgspec.json.encode(damaged)}
-    table = pa.table(arrays, schema=SCHEMA.with_metadata(told))
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()
+def shard_bar(plan: Plan, wanted: list[int], missing: list[int]) -> tqdm:
+    """Return a progress bar over the stamps of the wanted shards, those missing yet to come."""
+    count = {number: stop - start for number in wanted for start, stop in [plan.shard(number)]}
+    done = sum(count.values()) - sum(count[number] for number in missing)
+    return tqdm(total=sum(count.values()), initial=done, desc="embedding", unit="stamp", disable=None)
 
 
-def _part_lines(batches: list[Batch]) -> Iterator[tuple]:
-    for batch in batches:
-        for position, measures in zip(batch.positions.tolist(), batch.measures, strict=True):
-            yield position, *measures.box, measures.crop_side_arcsec, measures.covered_fraction, measures.artefact
+def embed_shard(
+    building: Path,
+    plan: Plan,
+    number: int,
+    encoder: Encoder,
+    batches: Iterator[Batch],
+    readers: int,
+    so_far: Work,
+    bar: tqdm,
+) -> Shard:
+    """Embed the next batches, which are those of a shard, and put the shard in place.
+
+    Parameters
+    ----------
+    readers : int
+        Processes or threads that make the batches.
+    so_far : Work
+        Of the run, shown in the bar; the shard's is added.
+    """
+    start, stop = plan.shard(number)
+    file, digest, rows, work, began = shard_file(number), hashlib.sha256(), 0, Work(), time.perf_counter()
+    measures: list[pa.RecordBatch] = []
+    damaged: list[Damaged] = []
+    with written(building / file) as out:
+        for batch in islice(batches, plan.batch_count(number)):
+            data = _embedded(encoder, batch, work)
+            with work.timed("write"):
+                out.write(data)
+                digest.update(data)
+                measures.append(measures_of(batch))
+            damaged += batch.damaged
+            rows += len(batch.positions)
+            _count(work, batch)
+            bar.update(len(batch.positions) + len(batch.damaged))
+            bar.set_postfix_str(rates_text(_with(so_far, work, time.perf_counter() - began, readers)), refresh=False)
+        with work.timed("write"):
+            out.flush()
+            os.fsync(out.fileno())
+    shard = Shard(file=file, start=start, stop=stop, rows=rows, sha256=digest.hexdigest())
+    work.passed(time.perf_counter() - began, readers)
+    write_part(building, number, shard, measures, damaged, work)
+    so_far.add(work)
+    return shard
 
 
-def _load_part(building: Path, plan: Plan, number: int) -> Part | None:
-    """Return a finished part, or None where its shard has to be made (again)."""
-    path = building / PARTS_FOLDER / f"{number:05d}.arrow"
-    if not path.exists():
-        return None
-    with pa.ipc.open_file(path) as reader:
-        table = reader.read_all()
-    told = table.schema.metadata
-    shard = msgspec.json.decode(told[b"shard"], type=Shard)
-    damaged = [Damaged(**stamp) for stamp in msgspec.json.decode(told[b"damaged"])]
-    file = building / shard.file
-    if (shard.start, shard.stop) != plan.shards()[number] or not file.exists() or file_sha256(file) != shard.sha256:
-        log.warning("Shard %s is damaged and is made again.", shard.file)
-        return None
-    return Part(shard=shard, measures=table.replace_schema_metadata(None), damaged=damaged)
+def _embedded(encoder: Encoder, batch: Batch, work: Work) -> bytes:
+    if len(batch.positions) == 0:
+        return b""
+    with work.timed("encode"):
+        return encoder.embed_inputs(batch.inputs).astype(STORED_DTYPE).tobytes()
 
 
-def _shard_file(number: int) -> str:
-    return f"{EMBEDDINGS_FOLDER}/{SPACE}-{number:05d}.f16"
+def _count(work: Work, batch: Batch) -> None:
+    work.stamps += len(batch.positions) + len(batch.damaged)
+    work.seconds["read"] += batch.read_seconds
+    work.seconds["prepare"] += batch.prepare_seconds
+
+
+def _with(so_far: Work, work: Work, seconds: float, readers: int) -> Work:
+    """Return the run's work with that of the shard in work."""
+    both = Work()
+    both.add(so_far)
+    both.add(work)
+    both.passed(seconds, readers)
+    return both

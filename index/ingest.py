@@ -1,16 +1,19 @@
-"""Reading a survey's stamps and making them an encoder's inputs, if wanted in worker processes."""
+"""Reading a survey's stamps and making them an encoder's inputs ahead of it, in a thread or in worker processes."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import threading
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +21,13 @@ from discovery.errors import StampError, SurveyError
 from discovery.preprocess import Convention, CropConfig, prepare
 from discovery.stamps import Damaged, Survey
 from index.quality import StampMeasures, measure_stamp
+
+if TYPE_CHECKING:  # worker processes do without torch
+    from discovery.encoder import Encoder
+
+
+AHEAD = 2
+"""Batches a reader that may be read or wait for the encoder; with the one in work, that bounds the memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,18 +53,30 @@ class Batch:
         One a stamp.
     damaged : list of Damaged
         The others.
+    read_seconds, prepare_seconds : float
+        Time it took.
     """
 
     positions: np.ndarray
     inputs: np.ndarray
     measures: list[StampMeasures]
     damaged: list[Damaged]
+    read_seconds: float
+    prepare_seconds: float
+
+
+def input_form(encoder: Encoder) -> InputForm:
+    """Return what an encoder takes."""
+    return InputForm(convention=encoder.card.convention, crop=encoder.card.crop, size=encoder.card.input_size)
 
 
 def read_batch(survey: Survey, form: InputForm, start: int, stop: int) -> Batch:
     """Read survey positions start..stop (exclusive) and prepare them."""
+    began = time.perf_counter()
+    stamps = survey.read(start, stop)
+    read = time.perf_counter()
     positions, inputs, measures, damaged = [], [], [], []
-    for position, stamp in enumerate(survey.read(start, stop), start):
+    for position, stamp in enumerate(stamps, start):
         if isinstance(stamp, Damaged):
             damaged.append(stamp)
             continue
@@ -68,29 +90,35 @@ def read_batch(survey: Survey, form: InputForm, start: int, stop: int) -> Batch:
         inputs.append(prepared.inputs)
         measures.append(measure_stamp(stamp, prepared))
     shape = (0, form.crop.views, 3, form.size, form.size)
+    stacked = np.stack(inputs) if inputs else np.empty(shape, np.float32)
     return Batch(
         positions=np.array(positions, np.int64),
-        inputs=np.stack(inputs) if inputs else np.empty(shape, np.float32),
+        inputs=stacked,
         measures=measures,
         damaged=damaged,
+        read_seconds=read - began,
+        prepare_seconds=time.perf_counter() - read,
     )
 
 
 class BatchReader:
-    """Reads batches in this process, or ahead in others. Use it as made by `batch_reader`."""
+    """Reads batches ahead of the encoder, a bounded number of them. Use it as made by `batch_reader`.
 
-    def __init__(self, survey: Survey, form: InputForm, pool: ProcessPoolExecutor | None, ahead: int) -> None:
-        self._survey, self._form, self._pool, self._ahead = survey, form, pool, ahead
+    Attributes
+    ----------
+    readers : int
+        Processes or threads that read.
+    """
+
+    def __init__(self, pool: Executor, read: Callable[[int, int], Batch], readers: int) -> None:
+        self._pool, self._read, self.readers = pool, read, readers
 
     def read(self, ranges: Iterable[tuple[int, int]]) -> Iterator[Batch]:
         """Yield the batches of some ranges, in their order."""
         waiting: deque[Future[Batch]] = deque()
         for start, stop in ranges:
-            if self._pool is None:
-                yield read_batch(self._survey, self._form, start, stop)
-                continue
-            waiting.append(self._pool.submit(_read_here, start, stop))
-            if len(waiting) > self._ahead:
+            waiting.append(self._pool.submit(self._read, start, stop))
+            if len(waiting) > AHEAD * self.readers:
                 yield _result(waiting.popleft())
         while waiting:
             yield _result(waiting.popleft())
@@ -98,14 +126,17 @@ class BatchReader:
 
 @contextmanager
 def batch_reader(survey: Survey, form: InputForm, workers: int) -> Iterator[BatchReader]:
-    """Open a `BatchReader` with ``workers`` processes; 0 reads in this process."""
+    """Open a `BatchReader` with ``workers`` processes; 0 reads in a thread of this one."""
+    pool: Executor
+    read: Callable[[int, int], Batch]
     if workers == 0:
-        yield BatchReader(survey, form, None, 0)
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(survey, form))
+        pool, read = ThreadPoolExecutor(1, "reader"), partial(read_batch, survey, form)
+    else:
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(survey, form))
+        read = _read_here
     try:
-        yield BatchReader(survey, form, pool, 2 * workers)
+        yield BatchReader(pool, read, max(1, workers))
     finally:
         pool.shutdown(cancel_futures=True)
 

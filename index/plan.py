@@ -46,13 +46,29 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """SHA-256 over the whole plan."""
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
 
+    @property
+    def shard_count(self) -> int:
+        """Number of shards."""
+        return -(-self.positions // self.shard_positions)
+
+    def shard(self, number: int) -> tuple[int, int]:
+        """Return (start, stop) survey positions of a shard."""
+        start = number * self.shard_positions
+        return start, min(start + self.shard_positions, self.positions)
+
+    def batch_count(self, number: int) -> int:
+        """Return the number of batches of a shard."""
+        start, stop = self.shard(number)
+        return -(-(stop - start) // self.batch_positions)
+
     def shards(self) -> list[tuple[int, int]]:
         """Return (start, stop) survey positions of every shard."""
-        return _ranges(0, self.positions, self.shard_positions)
+        return [self.shard(number) for number in range(self.shard_count)]
 
     def batches(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """Return (start, stop) survey positions of every batch of a shard."""
-        return iter(_ranges(start, stop, self.batch_positions))
+        for first in range(start, stop, self.batch_positions):
+            yield first, min(first + self.batch_positions, stop)
 
 
 def make_plan(
@@ -130,7 +146,3 @@ def _shard_positions(positions: int) -> int:
     while size < MOST_POSITIONS and size * SHARDS_AIMED_AT < positions:
         size *= 2
     return size
-
-
-def _ranges(start: int, stop: int, size: int) -> list[tuple[int, int]]:
-    return [(first, min(first + size, stop)) for first in range(start, stop, size)]

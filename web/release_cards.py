@@ -38,6 +38,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     flag_partial: int
     flag_artefact: int
     damaged: list[DamagedLine]
+    damaged_count: int | None = None
+    """All of them, where the list has only the first ones."""
 
 
 def release_card(name: str, release: Release) -> ReleaseCard:
@@ -56,7 +58,7 @@ def release_card(name: str, release: Release) -> ReleaseCard:
         objects=int(release.primary.sum()),
         facts=(*_counts(report), *_technical(release)),
         recognised=without_paths(report.recognised),
-        damaged=len(report.damaged),
+        damaged=report.damaged_count or len(report.damaged),
         damaged_examples=tuple(
             Fact(name=line.object_id, value=without_paths(line.reason)) for line in report.damaged[:DAMAGED_SHOWN]
         ),

@@ -1,7 +1,9 @@
 """A small survey in the ssl-legacysurvey layout, and a tiny encoder."""
 
+import json
 from pathlib import Path
 
+import duckdb
 import h5py
 import numpy as np
 import pytest
@@ -32,7 +34,7 @@ def small_encoder() -> Encoder:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_survey():
     """Return a function that writes ``count`` galaxies to a file."""
 
@@ -57,3 +59,27 @@ def write_survey():
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def same_release():
+    """Return a function that asserts that two releases are the same: bytes of all but the catalogue, that row by row."""
+    return _same_release
+
+
+def _same_release(one: Path, other: Path) -> None:
+    names = sorted(path.relative_to(one).as_posix() for path in one.rglob("*"))
+    assert names == sorted(path.relative_to(other).as_posix() for path in other.rglob("*"))
+    for name in names:
+        if name.endswith((".f16", ".faiss", "report.json", ".safetensors", "encoder.json")):
+            assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    assert _lines(one) == _lines(other)
+    manifests = [json.loads((folder / "manifest.json").read_text()) for folder in (one, other)]
+    for manifest in manifests:
+        del manifest["measured"], manifest["survey"]["relative_paths"]
+    assert manifests[0] == manifests[1]
+
+
+def _lines(folder: Path) -> list[tuple]:
+    with duckdb.connect(str(folder / "catalogue.duckdb"), read_only=True) as connection:
+        return connection.execute("SELECT * FROM objects ORDER BY row").fetchall()

@@ -1,16 +1,14 @@
 """A run that is killed at any moment and started again gives the same release as an undisturbed one."""
 
-import json
 import multiprocessing
 import os
 import random
 import signal
 import time
 
-import duckdb
 import pytest
 
-from index.cli import index_survey
+from index.engine import index_survey
 
 KILLS, SEED = 12, 1
 
@@ -18,11 +16,11 @@ KILLS, SEED = 12, 1
 @pytest.fixture(scope="module")
 def fork_server():
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "index.cli", "astropy_healpix", "discovery.readers.ssl_legacysurvey", "scipy.spatial"])
+    context.set_forkserver_preload(["pytest", "index.engine", "astropy_healpix", "discovery.readers.ssl_legacysurvey", "scipy.spatial"])
     return context
 
 
-def test_killed_runs_resume_to_the_same_bytes(tmp_path, write_survey, small_encoder, fork_server):
+def test_killed_runs_resume_to_the_same_bytes(tmp_path, write_survey, small_encoder, fork_server, same_release):
     survey = write_survey(tmp_path / "s.h5", count=200, damaged=(3, 100))
     options = {"name": "r", "encoder": small_encoder, "workers": 0, "shard_positions": 32}
 
@@ -55,21 +53,3 @@ def test_killed_runs_resume_to_the_same_bytes(tmp_path, write_survey, small_enco
 
 def files(folder):
     return sum(len(names) for _, _, names in os.walk(folder))
-
-
-def same_release(one, other):
-    names = sorted(path.relative_to(one).as_posix() for path in one.rglob("*"))
-    assert names == sorted(path.relative_to(other).as_posix() for path in other.rglob("*"))
-    for name in names:
-        if name.endswith((".f16", ".faiss", "report.json", ".safetensors", "encoder.json")):
-            assert (one / name).read_bytes() == (other / name).read_bytes(), name
-    assert lines(one) == lines(other)
-    manifests = [json.loads((folder / "manifest.json").read_text()) for folder in (one, other)]
-    for manifest in manifests:
-        del manifest["measured"]
-    assert manifests[0] == manifests[1]
-
-
-def lines(folder):
-    with duckdb.connect(str(folder / "catalogue.duckdb"), read_only=True) as connection:
-        return connection.execute("SELECT * FROM objects ORDER BY row").fetchall()
