@@ -18,6 +18,7 @@ from discovery.manifest import CATALOGUE_FILE, ENCODER_FOLDER, Manifest, Space, 
 from discovery.neighbours import NeighbourIndex, read_index
 from discovery.provenance import contents_fingerprint
 from discovery.shards import EmbeddingShards
+from discovery.stamp_lines import StampLines
 from discovery.stamps import Damaged, Stamp, Survey
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Release:
         What it says about itself.
     catalogue : Catalogue
         One line a row.
+    stamp_lines : StampLines
+        Those of its columns that stamps are read by.
     """
 
     def __init__(self, path: Path, survey_roots: tuple[Path, ...] | None) -> None:
@@ -72,6 +75,7 @@ class Release:
             self._shards.check_sums()
         self._shards.check_unit()
         self.catalogue = Catalogue(path / CATALOGUE_FILE, self.count)
+        self.stamp_lines = StampLines(self.catalogue)
 
     def __repr__(self) -> str:
         return f"<Release {self.name}: {self.count} rows, D = {self.dimension}>"
@@ -142,15 +146,15 @@ class Release:
         ReleaseError
             If the files are missing, changed, or outside the allowed folders.
         """
-        line = self.catalogue.rows([row], ["object_id", "survey_position"]).to_pylist()[0]
-        position, number = line["survey_position"], self.manifest.survey_number(row)
+        line, number = self.stamp_lines.get(row), self.manifest.survey_number(row)
+        position = line.survey_position
         with self._survey_lock:
             (stamp,) = self._survey(number).read(position, position + 1)
         if isinstance(stamp, Damaged):
-            raise ReleaseError(f"The stamp of {line['object_id']} can no longer be read: {stamp.reason}.")
-        if line["object_id"] == stamp.object_id + self.manifest.surveys[number].suffix:
-            stamp = replace(stamp, object_id=line["object_id"])
-        if stamp.object_id != line["object_id"]:
+            raise ReleaseError(f"The stamp of {line.object_id} can no longer be read: {stamp.reason}.")
+        if line.object_id == stamp.object_id + self.manifest.surveys[number].suffix:
+            stamp = replace(stamp, object_id=line.object_id)
+        if stamp.object_id != line.object_id:
             raise ReleaseError(f"The survey files of release {self.name} changed since it was built. Build it again.")
         return stamp
 
