@@ -25,8 +25,9 @@ from discovery.release import open_release
 from discovery.shards import STORED_DTYPE, EmbeddingShards, unit
 
 ROWS_A_SHARD = 65536
+QUERIES = 2000
 LEAST_OF_A_CLUSTER = 40
-RECORD = "shards.json"
+RECORD, QUERIES_FILE = "shards.json", "queries.npy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,7 @@ def _component(members: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray, 
 
 
 def write_shards(structure: Structure, rows: int, folder: Path, seed: int) -> EmbeddingShards:
-    """Write ``rows`` rows, shard by shard; shards that are there already are kept."""
+    """Write ``rows`` rows, shard by shard, and queries drawn beside them; shards that are there already are kept."""
     (folder / "embeddings").mkdir(parents=True, exist_ok=True)
     dimension, shards = structure.means.shape[1], []
     for number, start in enumerate(range(0, rows, ROWS_A_SHARD)):
@@ -110,6 +111,7 @@ def write_shards(structure: Structure, rows: int, folder: Path, seed: int) -> Em
             drawn.astype(STORED_DTYPE).tofile(file)
         sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
         shards.append(Shard(file=f"embeddings/{file.name}", start=start, stop=stop, rows=stop - start, sha256=sha256))
+    np.save(folder / QUERIES_FILE, structure.draw(QUERIES, np.random.default_rng([seed, 2**31])))
     (folder / RECORD).write_bytes(msgspec.json.encode({"dimension": dimension, "shards": shards}))
     return EmbeddingShards(folder, shards, dimension)
 
