@@ -28,10 +28,11 @@ from web.config import LOCAL_HOST, WebConfig
 from web.gate import CSRF_FIELD, Gate, check_csrf
 from web.known_objects import KnownShelf
 from web.next_pages import NextPages
+from web.picture_files import PictureFiles
+from web.pictures import PictureCache
 from web.problems import answer_discovery_error, answer_http_error, answer_unexpected
 from web.sessions import Sessions
 from web.shelf import Shelf
-from web.stamps import PictureCache
 from web.uploads import Uploads
 from web.wording import count, plural
 
@@ -63,12 +64,12 @@ def create_app(config: WebConfig) -> Litestar:
     Raises
     ------
     ConfigError
-        If a release folder does not exist or holds no release.
+        If a release folder does not exist or holds no release, or a folder cannot be written.
     """
     known = KnownShelf(config.known, config.known_radius_arcsec)
     shelf = Shelf(releases=config.releases, hunts=config.hunts, survey_roots=config.survey_roots, known=known)
     sessions = Sessions.create(token=config.token, port=config.port, who=config.who)
-    held, pictures = Uploads(), PictureCache(int(config.stamp_cache_megabytes * MEGABYTE))
+    held, pictures = Uploads(), PictureCache(int(config.stamp_cache_megabytes * MEGABYTE), picture_files(config))
     next_pages = NextPages(pictures, ahead=config.ahead)
     environment = template_environment()
     app = Litestar(
@@ -109,6 +110,19 @@ def create_app(config: WebConfig) -> Litestar:
         render_error=lambda status, title, text: refused.render(status=status, title=title, text=text).encode(),
     )
     return app
+
+
+def picture_files(config: WebConfig) -> PictureFiles | None:
+    """Return where rendered stamps outlive the server; None where they shall not.
+
+    Raises
+    ------
+    ConfigError
+        If the folder cannot be written.
+    """
+    if not config.stamp_cache_disk_megabytes:
+        return None
+    return PictureFiles(config.stamp_cache, int(config.stamp_cache_disk_megabytes * MEGABYTE))
 
 
 def known_hosts(config: WebConfig) -> tuple[str, ...]:

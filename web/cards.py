@@ -10,7 +10,8 @@ import pyarrow as pa
 from discovery.release import Release
 from web.known_objects import KnownShelf
 from web.pages import Card, Fact
-from web.stamps import GRID_SIZE, grid_picture
+from web.pictures import GRID_SIZE
+from web.stamps import grid_picture
 from web.wording import figure, unit_of
 
 
@@ -24,6 +25,7 @@ def stamp_cards(
     size: int = GRID_SIZE,
 ) -> tuple[Card, ...]:
     """Return the cards of a grid, one a line of a table with row and object_id."""
+    release.stamp_lines.fetch(table["row"].to_pylist())  # their pictures are asked for in a moment, one by one
     cards = []
     for line in table.to_pylist():
         similarity = line.get("similarity")

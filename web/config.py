@@ -17,6 +17,7 @@ from discovery.errors import ConfigError
 LOCAL_HOST = "127.0.0.1"
 ENVIRONMENT_PREFIX = "DISCOVERY_"
 PATH_LISTS = ("releases", "survey_roots", "known")
+PATHS = ("hunts", "stamp_cache")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,10 @@ class WebConfig:
     """Largest request body that an upload may have."""
     stamp_cache_megabytes: float = 192.0
     """Memory for rendered stamps."""
+    stamp_cache: Path = field(default_factory=lambda: user_cache() / "stamps")
+    """Folder where rendered stamps outlive the server; servers of one machine may share it."""
+    stamp_cache_disk_megabytes: float = 2000.0
+    """Disk for rendered stamps; 0 keeps none."""
     ahead: bool = True
     """Whether the next page of a hunt is made while its present one is labelled."""
     known: tuple[Path, ...] = ()
@@ -63,6 +68,8 @@ class ServeTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
     who: str | None = None
     upload_megabytes: float | None = None
     stamp_cache_megabytes: float | None = None
+    stamp_cache: str | None = None
+    stamp_cache_disk_megabytes: float | None = None
     ahead: bool | None = None
     known: list[str] | None = None
     known_radius_arcsec: float | None = None
@@ -111,6 +118,11 @@ def operating_system_user() -> str:
         return "user"
 
 
+def user_cache() -> Path:
+    """Return the folder for what this user's programs can make again: below ``XDG_CACHE_HOME``, else ``~/.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "galaxy-discovery"
+
+
 def _from_file(file: Path | None) -> dict[str, Any]:
     if file is None:
         file = Path("discovery.toml")
@@ -126,8 +138,9 @@ def _from_file(file: Path | None) -> dict[str, Any]:
     for name in PATH_LISTS:
         if name in settings:
             settings[name] = [file.parent / path for path in settings[name]]
-    if "hunts" in settings:
-        settings["hunts"] = file.parent / settings["hunts"]
+    for name in PATHS:
+        if name in settings:
+            settings[name] = file.parent / settings[name]
     return settings
 
 
@@ -151,13 +164,13 @@ def _as_field(name: str, value: Any) -> Any:
                 return tuple(Path(path) for path in value)
             case "allowed_hosts":
                 return tuple(str(host).lower() for host in value)
-            case "hunts":
+            case "hunts" | "stamp_cache":
                 return Path(value)
             case "ahead" if isinstance(value, str):
                 return {"1": True, "true": True, "0": False, "false": False}[value.lower()]
             case "port":
                 return int(value)
-            case "upload_megabytes" | "stamp_cache_megabytes" | "known_radius_arcsec":
+            case "upload_megabytes" | "stamp_cache_megabytes" | "stamp_cache_disk_megabytes" | "known_radius_arcsec":
                 return float(value)
     except (TypeError, ValueError, KeyError) as error:
         kind = "neither true nor false" if name == "ahead" else "no number"
@@ -180,5 +193,7 @@ def _check(config: WebConfig) -> None:
     for path in config.known:
         if not path.is_file():
             raise ConfigError(f"the table of known objects {path} does not exist: check the path")
-    if config.upload_megabytes <= 0 or config.stamp_cache_megabytes < 0:
-        raise ConfigError("upload_megabytes must be above 0 and stamp_cache_megabytes at least 0")
+    if config.upload_megabytes <= 0 or min(config.stamp_cache_megabytes, config.stamp_cache_disk_megabytes) < 0:
+        raise ConfigError(
+            "upload_megabytes must be above 0, stamp_cache_megabytes and stamp_cache_disk_megabytes at least 0"
+        )

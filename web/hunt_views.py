@@ -30,10 +30,10 @@ from web.hunt_pages import (
 from web.hunt_tabs import hunt_address, hunt_tabs
 from web.next_pages import leaves_known_out
 from web.pages import Card, frame_of
+from web.pictures import GRID_SIZE, SMALL_SIZE
 from web.problems import without_paths
 from web.rules import reason_views, settings_view
 from web.shelf import OpenHunt, Shelf
-from web.stamps import GRID_SIZE, SMALL_SIZE
 from web.wording import day_and_time
 
 EXAMPLES_SHOWN = 24

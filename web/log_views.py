@@ -13,9 +13,10 @@ from web.hunt_tabs import hunt_address, hunt_tabs
 from web.hunt_views import hunt_cards
 from web.log_pages import DisagreementsPage, DisagreementView, HistoryPage, HistoryRow, NoteRow, Opinion
 from web.pages import Rule, frame_of
+from web.pictures import SMALL_SIZE
 from web.rules import consensus_meaning
 from web.shelf import OpenHunt
-from web.stamps import SMALL_SIZE, grid_picture
+from web.stamps import grid_picture
 from web.wording import day_and_time
 
 LINES_A_PAGE = 50

@@ -11,8 +11,9 @@ from discovery.hunts.hunt import Prepared
 from discovery.hunts.records import Round
 from discovery.known import KnownRows
 from web.ahead import Ahead
+from web.pictures import PictureCache
 from web.shelf import OpenHunt
-from web.stamps import PictureCache, grid_stamp, render_picture
+from web.stamps import grid_stamp, render_picture
 
 QUICK_SECONDS = 1.0
 """A page that takes longer to make is begun with the last label of the present page, not with each: no click is to wait

@@ -23,14 +23,10 @@ from web.asked import is_truth
 from web.cards import object_address, stamp_cards
 from web.known_objects import KnownShelf
 from web.pages import Card, Choice, Fact, ObjectPage, Overlay, frame_of
+from web.pictures import LARGE_SIZE, Band, StampPicture, Stretch, View
 from web.problems import without_paths
 from web.shelf import Shelf
 from web.stamps import (
-    LARGE_SIZE,
-    Band,
-    StampPicture,
-    Stretch,
-    View,
     check_row,
     crop_box_of,
     displayed_box,

@@ -11,9 +11,10 @@ from discovery.errors import ReleaseError
 from discovery.manifest import REPORT_FILE
 from discovery.release import Release
 from web.pages import Fact, ReleaseCard
+from web.pictures import SMALL_SIZE
 from web.problems import without_paths
 from web.shelf import survey_problem
-from web.stamps import SMALL_SIZE, grid_picture
+from web.stamps import grid_picture
 from web.wording import count, figure
 
 DAMAGED_SHOWN = 20

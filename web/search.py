@@ -41,11 +41,12 @@ from web.pages import (
     SearchPage,
     frame_of,
 )
+from web.pictures import SMALL_SIZE
 from web.problems import without_paths
 from web.release_cards import release_card
 from web.rules import consensus_rules, strategy_rules
 from web.shelf import Shelf
-from web.stamps import SMALL_SIZE, grid_picture
+from web.stamps import grid_picture
 from web.uploads import Uploads
 from web.wording import count
 

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
-from urllib.parse import quote, urlencode
+from typing import Any
 
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
@@ -19,89 +14,16 @@ from discovery.errors import DiscoveryError, QueryError
 from discovery.release import Release
 from discovery.render import Box, stamp_png, upright
 from discovery.stamps import Stamp
+from web.pictures import GRID_SIZE, SIZES, Band, PictureCache, StampPicture, Stretch, View
 from web.shelf import Shelf
 
-View = Literal["crop", "context"]
-Band = Literal["rgb", "g", "r", "z"]
-Stretch = Literal["default", "deep"]
-
-SMALL_SIZE = 96
-GRID_SIZE = 192
-LARGE_SIZE = 640
-SIZES = (SMALL_SIZE, GRID_SIZE, LARGE_SIZE)
-CROP_COLUMNS = ("crop_row0", "crop_row1", "crop_column0", "crop_column1")
+RENDERING = 1
+"""Goes up whenever the same stamp is to look different: pictures that were kept no longer count."""
 ONE_YEAR = "private, max-age=31536000, immutable"
 NO_STAMP = (
     b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 96 96"><rect width="96" height="96" fill="#121722"/>'
     b'<text x="48" y="51" fill="#a3aec2" font-family="sans-serif" font-size="11" text-anchor="middle">no stamp</text></svg>'
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class StampPicture:
-    """Which picture of a stamp is meant; the key of the cache."""
-
-    release: str
-    version: str
-    row: int
-    view: View
-    size: int = GRID_SIZE
-    band: Band = "rgb"
-    stretch: Stretch = "default"
-    bar: bool = False
-
-    @property
-    def etag(self) -> str:
-        """Changes with everything that the picture depends on."""
-        return f'"{hashlib.sha256(repr(self).encode()).hexdigest()[:24]}"'
-
-    @property
-    def address(self) -> str:
-        """Where the app serves it."""
-        asked = {
-            "size": self.size,
-            "band": self.band,
-            "stretch": self.stretch,
-            "bar": int(self.bar),
-            "v": self.version,
-        }
-        return f"/releases/{quote(self.release, safe='')}/stamps/{self.row}/{self.view}?{urlencode(asked)}"
-
-
-class PictureCache:
-    """Rendered pictures, the least recently used dropped first; safe to share between threads.
-
-    Parameters
-    ----------
-    max_bytes : int
-        Memory for all pictures together.
-    """
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._pictures: OrderedDict[StampPicture, bytes] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, picture: StampPicture, render: Callable[[], bytes]) -> bytes:
-        """Return a picture, rendered by ``render()`` when it is not held."""
-        with self._lock:
-            if picture in self._pictures:
-                self._pictures.move_to_end(picture)
-                return self._pictures[picture]
-        data = render()
-        with self._lock:
-            if picture not in self._pictures and len(data) <= self._max_bytes:
-                self._pictures[picture] = data
-                self._bytes += len(data)
-            while self._bytes > self._max_bytes:
-                self._bytes -= len(self._pictures.popitem(last=False)[1])
-        return data
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of all pictures held."""
-        return self._bytes
 
 
 @get("/releases/{name:str}/stamps/{row:int}/{view:str}", sync_to_thread=True, tags=["stamps"])
@@ -169,7 +91,8 @@ def grid_picture(name: str, release: Release, row: int, *, size: int = GRID_SIZE
 def release_version(release: Release) -> str:
     """Return what changes whenever a release's pictures may change."""
     manifest = release.manifest
-    said = f"{manifest.survey.fingerprint} {manifest.plan} {release.encoder_checksum}"
+    surveys = " ".join(survey.fingerprint for survey in manifest.surveys)
+    said = f"{RENDERING} {surveys} {manifest.plan} {release.encoder_checksum}"
     return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
@@ -181,9 +104,7 @@ def check_row(release: Release, row: int) -> None:
 
 def crop_box_of(release: Release, row: int) -> Box | None:
     """Return the crop (row0, row1, column0, column1) in pixels of the stamp's array, as the catalogue has it."""
-    line = release.catalogue.rows([row], CROP_COLUMNS).to_pylist()[0]
-    values = [line[name] for name in CROP_COLUMNS]
-    return None if None in values else (int(values[0]), int(values[1]), int(values[2]), int(values[3]))
+    return release.stamp_lines.get(row).crop_box
 
 
 def displayed_box(stamp: Stamp, box: Box | None) -> Box | None:

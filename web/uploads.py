@@ -23,8 +23,8 @@ from discovery.release import Release
 from discovery.render import stamp_png, upright
 from discovery.stamps import Stamp
 from web.cards import search_address
+from web.pictures import GRID_SIZE
 from web.shelf import Shelf
-from web.stamps import GRID_SIZE
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".vot", ".votable", ".xml")
 

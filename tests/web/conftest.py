@@ -42,6 +42,14 @@ class Running:
         return httpx.Client(base_url=self.address, timeout=120, **options)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_stamp_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep rendered stamps out of the user's cache."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def serve_config() -> Iterator[Callable[[WebConfig], Running]]:
     """Start servers in threads; all end with the tests."""

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from discovery.hunts import Hunt
 from discovery.hunts.audit import report
 from discovery.hunts.audit_log import audited, waiting
-from web.stamps import PictureCache
+from web.pictures import PictureCache
 
 
 def open_page(page, server, hunt, *more: str):

@@ -24,10 +24,11 @@ from web.curves import Total, draw_curve
 from web.gate import host_name
 from web.login import local_address
 from web.objects import make_overlay
+from web.pictures import PictureCache, StampPicture
 from web.problems import without_paths
 from web.rules import REASON_MEANINGS, STRATEGY_MEANINGS, consensus_rules, stopper_rules, strategy_rules
 from web.sessions import Sessions, clean_name
-from web.stamps import PictureCache, StampPicture, displayed_box
+from web.stamps import displayed_box
 from web.wording import figure, sexagesimal
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=12).map(str.strip).filter(bool)
