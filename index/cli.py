@@ -94,7 +94,7 @@ def index(
         Recall@10 and recall@100 that a search shall have, against comparing with every object.
     workers
         Processes that read stamps; by default two fewer than there are cores. 0 reads in a thread of this one.
-        On Ray: reading tasks at once for each encoder on a GPU.
+        On Ray: processes that embed; by default one a GPU, or one for every four CPUs.
     rebuild
         Start over: drop what is half built of that name, and replace a finished release of other inputs.
     add

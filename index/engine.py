@@ -35,7 +35,6 @@ from index.publish import (
     only_run,
     publish,
     put_first,
-    put_made,
     remove,
 )
 
@@ -108,7 +107,7 @@ def index_survey(
     recall : float
         Recall that the search structure is tuned to.
     workers : int, optional
-        Processes that read stamps; on Ray, reading tasks at once for each encoder on a GPU.
+        Processes that read stamps; on Ray, processes that embed.
     shard_positions : int, optional
         Survey positions a shard; from the survey's size by default.
     engine : {"local", "ray"}
@@ -133,7 +132,7 @@ def index_survey(
         _begin(run, rebuild)
         if not (run.building / MANIFEST_FILE).exists():
             check_ids(run.survey)
-            measured = _embed(run, encoder, _default_workers() if workers is None else workers, engine, address)
+            measured = _embed(run, encoder, workers, engine, address)
             build_release(run.building, run.folder, run.plan, run.survey, encoder, measured)
         finish(run)
     return run.folder
@@ -222,6 +221,7 @@ def building_folder(out: Path, name: str) -> Path:
 
 def finish(run: Run) -> None:
     """Put a built release in its place; the caller holds the building folder."""
+    clear_unfinished(run.building)
     for leftover in (PARTS_FOLDER, PLAN_FILE, LOCK_FILE):
         remove(run.building / leftover)
     publish(run.building, run.folder)
@@ -237,14 +237,15 @@ def machine_told(encoder: Encoder) -> dict[str, Any]:
     }
 
 
-def _embed(run: Run, encoder: Encoder, workers: int, engine: Engine, address: str | None) -> dict[str, Any]:
+def _embed(run: Run, encoder: Encoder, workers: int | None, engine: Engine, address: str | None) -> dict[str, Any]:
     start = time.perf_counter()
     if engine == "ray":
         from index.cluster import embed_on_cluster
 
-        put_made(run.building / ENCODER_FOLDER, encoder.save)
+        put_first(run.building / ENCODER_FOLDER, encoder.save)
         embedded = embed_on_cluster(run.building, run.plan, run.survey, encoder, address, workers)
     else:
+        workers = _default_workers() if workers is None else workers
         embedded = embed_survey(run.building, run.plan, run.survey, encoder, workers)
     seconds = time.perf_counter() - start
     return {

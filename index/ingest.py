@@ -104,20 +104,22 @@ def read_batch(survey: Survey, form: InputForm, start: int, stop: int) -> Batch:
 class BatchReader:
     """Reads batches ahead of the encoder, a bounded number of them. Use it as made by `batch_reader`.
 
-    Attributes
+    Parameters
     ----------
+    submit : callable
+        Starts to read the batch of a range; the survey positions start and stop come in.
     readers : int
         Processes or threads that read.
     """
 
-    def __init__(self, pool: Executor, read: Callable[[int, int], Batch], readers: int) -> None:
-        self._pool, self._read, self.readers = pool, read, readers
+    def __init__(self, submit: Callable[[int, int], Future[Batch]], readers: int) -> None:
+        self._submit, self.readers = submit, readers
 
     def read(self, ranges: Iterable[tuple[int, int]]) -> Iterator[Batch]:
         """Yield the batches of some ranges, in their order."""
         waiting: deque[Future[Batch]] = deque()
         for start, stop in ranges:
-            waiting.append(self._pool.submit(self._read, start, stop))
+            waiting.append(self._submit(start, stop))
             if len(waiting) > AHEAD * self.readers:
                 yield _result(waiting.popleft())
         while waiting:
@@ -127,18 +129,20 @@ class BatchReader:
 @contextmanager
 def batch_reader(survey: Survey, form: InputForm, workers: int) -> Iterator[BatchReader]:
     """Open a `BatchReader` with ``workers`` processes; 0 reads in a thread of this one."""
-    pool: Executor
-    read: Callable[[int, int], Batch]
-    if workers == 0:
-        pool, read = ThreadPoolExecutor(1, "reader"), partial(read_batch, survey, form)
-    else:
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(survey, form))
-        read = _read_here
+    pool, read = _in_thread(survey, form) if workers == 0 else _in_processes(survey, form, workers)
     try:
-        yield BatchReader(pool, read, max(1, workers))
+        yield BatchReader(lambda start, stop: pool.submit(read, start, stop), max(1, workers))
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _in_thread(survey: Survey, form: InputForm) -> tuple[Executor, Callable[[int, int], Batch]]:
+    return ThreadPoolExecutor(1, "reader"), partial(read_batch, survey, form)
+
+
+def _in_processes(survey: Survey, form: InputForm, workers: int) -> tuple[Executor, Callable[[int, int], Batch]]:
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(survey, form)), _read_here
 
 
 def _result(future: Future[Batch]) -> Batch:
