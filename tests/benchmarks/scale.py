@@ -105,10 +105,29 @@ def query(method: Any, shards: EmbeddingShards, asked: argparse.Namespace, folde
             if recall[1] >= asked.recall:
                 break
         times = [_timed(method, vector, effort)[1] for _ in range(ROUNDS) for vector in queries]
+    if hasattr(method, "raw"):
+        found |= beside_raw(method, queries)
     found |= {"effort": effort, "recall_10": recall[0], "recall_100": recall[1]}
     found |= {"median_ms": float(np.median(times)), "p95_ms": float(np.percentile(times, 95)), "load": os.getloadavg()[0]}
     found |= {"search_anonymous_gib": memory.anonymous, "search_resident_gib": memory.resident}
     return found
+
+
+def beside_raw(method: Any, queries: np.ndarray) -> dict[str, float]:
+    """Ask ours and FAISS alone in turn, query by query; the ratio of the medians and of the 95th percentiles."""
+    times: dict[str, list[float]] = {"ours": [], "raw": []}
+    for vector in [*queries[:20], *(vector for _ in range(ROUNDS) for vector in queries)]:
+        for name, ask in (("ours", lambda vector=vector: method.query(vector, None)), ("raw", lambda vector=vector: method.raw(vector))):
+            start = time.perf_counter()
+            ask()
+            times[name].append(1000 * (time.perf_counter() - start))
+    ours, raw = (np.array(times[name][20:]) for name in ("ours", "raw"))
+    return {
+        "raw_median_ms": float(np.median(raw)),
+        "raw_p95_ms": float(np.percentile(raw, 95)),
+        "ratio_median": float(np.median(ours) / np.median(raw)),
+        "ratio_p95": float(np.percentile(ours, 95) / np.percentile(raw, 95)),
+    }
 
 
 def exact(shards: EmbeddingShards, queries: np.ndarray, folder: Path) -> np.ndarray:

@@ -48,11 +48,12 @@ class Ours:
         """Plan, build, tune."""
         import msgspec
 
-        from index.structure import build_structure, plan_structure, tune
+        from index.structure import build_structure, dimensions_kept, plan_structure, tune
 
-        plan = plan_structure(shards.count, shards.dimension, self._memory, recall=self._recall)
+        kept = dimensions_kept(shards)
+        plan = plan_structure(shards.count, shards.dimension, self._memory, recall=self._recall, reduced=kept)
         structure = build_structure(shards, plan, folder / "index.faiss")
-        record, measured = tune(structure, shards, self._recall)
+        record, measured = tune(structure, shards, plan)
         (folder / "record.json").write_bytes(msgspec.json.encode(record))
         (folder / "measured.json").write_bytes(msgspec.json.encode(measured))
 
@@ -65,10 +66,21 @@ class Ours:
 
         record = msgspec.json.decode((folder / "record.json").read_bytes(), type=IndexRecord)
         self._index = read_index(folder / "index.faiss", shards, record)
+        self._path, self._probes = folder / "index.faiss", record.probes
 
     def query(self, vector: np.ndarray, effort: Any) -> np.ndarray:
         """Ask as `Release.nearest` does."""
         return self._index.nearest(vector, K)[0]
+
+    def raw(self, vector: np.ndarray) -> np.ndarray:
+        """Ask FAISS alone: the same file and the same cells, nothing re-ranked."""
+        import faiss
+
+        if not hasattr(self, "_raw"):
+            self._raw: Any = faiss.read_index(str(self._path), faiss.IO_FLAG_MMAP_IFC)
+            if self._probes is not None:
+                faiss.extract_index_ivf(self._raw).nprobe = self._probes
+        return self._raw.search(vector[None], K)[1][0]
 
 
 class FaissInverted:

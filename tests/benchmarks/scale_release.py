@@ -1,0 +1,72 @@
+"""Make a whole release of what ``scale_data.py`` wrote: its shards, a synthetic catalogue of 31 columns, the shipped encoder's card.
+
+The shards are linked, not copied. There are no survey files: stamps cannot be shown. The index is not made: until
+``discovery index build RELEASE`` has made one, only ``--engine exact`` answers.
+
+    python tests/benchmarks/scale_release.py --data FOLDER --rows 1000000 --out RELEASE
+    discovery index build RELEASE --memory 8
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from catalogue import parts, positions
+from scale_data import open_shards
+
+from discovery.catalogue import write_catalogue
+from discovery.manifest import (
+    CATALOGUE_FILE,
+    MANIFEST_FILE,
+    MANIFEST_VERSION,
+    EncoderRecord,
+    IndexRecord,
+    Manifest,
+    Space,
+    SurveyRecord,
+    manifest_bytes,
+)
+from index.duplicates import primary_rows
+
+
+def main() -> None:
+    """Link, write, tell the time."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--data", type=Path, required=True)
+    options.add_argument("--rows", type=int, default=None, help="whole shards up to so many; all by default")
+    options.add_argument("--order", choices=["bricks", "flux"], default="bricks")
+    options.add_argument("--out", type=Path, required=True)
+    asked = options.parse_args()
+    shards = open_shards(asked.data, asked.rows)
+    asked.rows = shards.count
+    asked.out.mkdir(parents=True)
+    for shard in shards.shards:
+        link = asked.out / shard.file
+        link.parent.mkdir(exist_ok=True)
+        os.link(asked.data / shard.file, link)
+    start = time.perf_counter()
+    places = np.concatenate([np.stack(part) for part in positions(asked)], axis=1)
+    primary = primary_rows(*places, np.zeros(asked.rows, np.int8))
+    print(f"{np.count_nonzero(primary != np.arange(asked.rows))} duplicates: {time.perf_counter() - start:.0f} s")
+    start = time.perf_counter()
+    write_catalogue(asked.out / CATALOGUE_FILE, parts(places, primary))
+    print(f"catalogue of {asked.rows} rows: {time.perf_counter() - start:.0f} s, {(asked.out / CATALOGUE_FILE).stat().st_size / 1e9:.2f} GB")
+    survey = SurveyRecord(
+        paths=(), relative_paths=(), table=None, relative_table=None, options={}, format="none", recognised="", fingerprint=""
+    )
+    encoder = EncoderRecord(name="synthetic", checksum="0" * 64)
+    space = Space(
+        name="image", dimension=shards.dimension, encoder=encoder, shards=shards.shards, index=IndexRecord(kind="Flat", file="none")
+    )
+    manifest = Manifest(
+        version=MANIFEST_VERSION, name=asked.out.name, rows=shards.count, plan="none", survey=survey, spaces=(space,), measured={}
+    )
+    (asked.out / MANIFEST_FILE).write_bytes(manifest_bytes(manifest))
+
+
+if __name__ == "__main__":
+    main()
