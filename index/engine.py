@@ -122,14 +122,14 @@ def index_survey(
     SurveyError
         If the survey cannot be read or holds no usable stamp.
     """
-    _check_options(name, memory_gib, recall, workers, shard_positions, engine, address)
+    check_options(name, memory_gib, recall, workers, shard_positions, engine, address)
     run = planned(surveys, name, Path(out), options, encoder, memory_gib, recall, shard_positions, rebuild)
-    if run.folder.exists() and not _is_to_be_made(run, rebuild):
+    if run.folder.exists() and not is_to_be_made(run, rebuild):
         clear_replaced(run.folder)
         return run.folder
     run.building.mkdir(parents=True, exist_ok=True)
     with only_run(run.building):
-        _begin(run, rebuild)
+        begin(run, rebuild)
         if not (run.building / MANIFEST_FILE).exists():
             check_ids(run.survey)
             measured = _embed(run, encoder, workers, engine, address)
@@ -165,17 +165,17 @@ def embed_share(
     ConfigError
         As `index_survey`, or if a run of the whole survey is working there.
     """
-    _check_options(name, memory_gib, recall, workers, shard_positions)
+    check_options(name, memory_gib, recall, workers, shard_positions)
     run = planned(surveys, name, Path(out), options, encoder, memory_gib, recall, shard_positions)
     numbers = range(share.number, run.plan.shard_count, share.of)
-    if run.folder.exists() and not _is_to_be_made(run, rebuild=False):
+    if run.folder.exists() and not is_to_be_made(run, rebuild=False):
         return len(numbers), 0
     run.building.mkdir(parents=True, exist_ok=True)
     with only_run(run.building, shared=True):
         put_first(run.building / PLAN_FILE, lambda beside: beside.write_bytes(msgspec.json.encode(run.plan)))
         _is_same_plan(run, rebuild=False)
         put_first(run.building / ENCODER_FOLDER, encoder.save)
-        workers = _default_workers() if workers is None else workers
+        workers = default_workers() if workers is None else workers
         return len(numbers), embed_survey(run.building, run.plan, run.survey, encoder, workers, numbers)
 
 
@@ -245,7 +245,7 @@ def _embed(run: Run, encoder: Encoder, workers: int | None, engine: Engine, addr
         put_first(run.building / ENCODER_FOLDER, encoder.save)
         embedded = embed_on_cluster(run.building, run.plan, run.survey, encoder, address, workers)
     else:
-        workers = _default_workers() if workers is None else workers
+        workers = default_workers() if workers is None else workers
         embedded = embed_survey(run.building, run.plan, run.survey, encoder, workers)
     seconds = time.perf_counter() - start
     return {
@@ -257,7 +257,7 @@ def _embed(run: Run, encoder: Encoder, workers: int | None, engine: Engine, addr
     }
 
 
-def _is_to_be_made(run: Run, rebuild: bool) -> bool:
+def is_to_be_made(run: Run, rebuild: bool) -> bool:
     """Return whether a finished release has to be made again; False where it is what was asked for."""
     folder = run.folder
     if not (folder / MANIFEST_FILE).exists():
@@ -273,7 +273,7 @@ def _is_to_be_made(run: Run, rebuild: bool) -> bool:
     )
 
 
-def _begin(run: Run, rebuild: bool) -> None:
+def begin(run: Run, rebuild: bool) -> None:
     """Make the folder ready: empty for a new run, as it was for one that goes on."""
     clear_unfinished(run.building)
     if (run.building / MANIFEST_FILE).exists():
@@ -299,7 +299,7 @@ def _is_same_plan(run: Run, rebuild: bool) -> bool:
     return old == run.plan
 
 
-def _check_options(
+def check_options(
     name: str,
     memory_gib: float,
     recall: float,
@@ -308,6 +308,7 @@ def _check_options(
     engine: Engine = "local",
     address: str | None = None,
 ) -> None:
+    """Raise ConfigError unless the options of a run make sense."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise ConfigError(f"'{name}' is no name for a release: use letters, digits, '.', '_' and '-'.")
     if memory_gib <= 0 or (workers is not None and workers < 0) or (shard_positions is not None and shard_positions < 1):
@@ -318,5 +319,6 @@ def _check_options(
         raise ConfigError("--address names a Ray cluster: it goes with --engine ray.")
 
 
-def _default_workers() -> int:
+def default_workers() -> int:
+    """Return how many processes read stamps where nobody says."""
     return max(0, min(8, len(os.sched_getaffinity(0)) - 2))

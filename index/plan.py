@@ -40,6 +40,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     encoder: str
     memory_bytes: int
     recall: float = RECALL
+    grown_from: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -127,6 +128,7 @@ def explain_difference(old: Plan | None, new: Plan) -> str:
         "encoder": "the encoder or its crop",
         "memory_bytes": "--memory",
         "recall": "--recall",
+        "grown_from": "the older release",
         "shard_positions": "the size of shards",
     }
     changed = [words.get(field, field) for field in Plan.__struct_fields__ if getattr(old, field) != getattr(new, field)]
