@@ -58,10 +58,14 @@ class EncoderRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class IndexRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The FAISS structure: its factory string, and the cells visited in a query (None for ``Flat``)."""
+    """The FAISS structure: its factory string, and what a query for 100 neighbours asks of it (None for ``Flat``).
+
+    ``probes`` cells are visited; the ``candidates`` nearest by their codes are compared exactly.
+    """
 
     kind: str
     probes: int | None = None
+    candidates: int | None = None
     file: str = INDEX_FILE
 
 

@@ -1,42 +1,50 @@
-"""Nearest neighbours among the embeddings of a release: FAISS, with exact search behind it."""
+"""Nearest neighbours among the embeddings of a release: FAISS proposes, the embeddings decide."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from discovery.cells import Cells, RowFilter, load_faiss
 from discovery.errors import QueryError, ReleaseError
 from discovery.manifest import IndexRecord
 from discovery.shards import EmbeddingShards
+from discovery.top import RunningTop, table, top
 
-SCAN_ROWS, SCAN_SHARE = 20_000, 0.1
-"""Up to this many allowed rows, and this share of all, comparing with each one is quicker than a filtered index."""
+SCAN_ROWS = 4_000
+"""Up to so many allowed rows are all compared: that takes some milliseconds, and nothing can be missed."""
+PAGE = 100
+"""An index record's ``probes`` and ``candidates`` are for so many neighbours; more neighbours get more of both."""
+LEAST_CANDIDATES = 4
+"""Candidates a neighbour of an index whose record does not say how many."""
+QUERIES_AT_ONCE = 64
 
 
 class NeighbourIndex:
     """A FAISS index beside the embeddings it was made of.
 
     The index proposes rows; similarities are always recomputed from the embeddings, so that they do not
-    depend on the kind of index. Where a filter leaves an inexact index with fewer than k rows, all allowed rows
-    are compared instead.
+    depend on the kind of index. What a filter does is said at `discovery.cells.Cells`.
 
     Parameters
     ----------
     structure : faiss.Index
-        Inner product over unit vectors, ids = rows.
+        ``Flat`` or IVF over unit vectors, ids = rows.
     shards : EmbeddingShards
         The embeddings.
     record : IndexRecord
-        Its kind and the number of cells to visit.
+        Its kind, the number of cells to visit and of candidates to compare.
     """
 
     def __init__(self, structure: Any, shards: EmbeddingShards, record: IndexRecord) -> None:
         self._structure = structure
         self._shards = shards
         self._record = record
+        self._cells = None if record.probes is None else Cells(structure)
 
     def nearest(
         self, vector: np.ndarray, k: int, allowed: np.ndarray | None = None
@@ -59,37 +67,76 @@ class NeighbourIndex:
         similarity : numpy.ndarray
             (n,) float32 cosines.
         """
-        vector = _query(vector, self._shards.dimension)
-        possible = self._shards.count if allowed is None else int(np.count_nonzero(allowed))
-        wanted = min(_positive(k), possible)
-        if wanted == 0:
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        if allowed is not None and possible <= min(SCAN_ROWS, SCAN_SHARE * self._shards.count):
-            return _ranked(np.flatnonzero(allowed), vector, self._shards, wanted)
-        found = self._propose(vector, wanted, allowed, possible)
-        if len(found) < wanted:
-            return exact_nearest(self._shards, vector, wanted, allowed)
-        return _ranked(found, vector, self._shards, wanted)
+        return self._found(unit_query(vector, self._shards.dimension)[None], at_least_one(k), allowed)[0]
 
-    def _propose(self, vector: np.ndarray, wanted: int, allowed: np.ndarray | None, possible: int) -> np.ndarray:
-        faiss = _faiss()
-        bits = None if allowed is None else np.packbits(allowed, bitorder="little")
-        selector = None if bits is None else faiss.IDSelectorBitmap(bits)
-        options: dict[str, Any] = {} if selector is None else {"sel": selector}
-        more = wanted
-        if self._record.probes is None:
-            parameters = faiss.SearchParameters(**options)
-        else:
-            share = possible / self._shards.count
-            probes = min(self._structure.nlist, math.ceil(self._record.probes / share))
-            parameters = faiss.SearchParametersIVF(nprobe=probes, **options)
-            more = min(4 * wanted, possible)  # a compressed index ranks roughly: let exact similarities choose
-        _, rows = self._structure.search(vector[None], more, params=parameters)
-        return rows[0][rows[0] >= 0]
+    def nearest_many(
+        self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows most similar to each of many vectors.
+
+        Parameters
+        ----------
+        vectors : numpy.ndarray
+            (q, D) float32; their lengths do not matter.
+        k, allowed
+            As in `nearest`.
+
+        Returns
+        -------
+        rows : numpy.ndarray
+            (q, k) int64, most similar first, -1 where there are fewer.
+        similarity : numpy.ndarray
+            (q, k) float32 cosines, minus infinity where there are fewer.
+        """
+        vectors = unit_queries(vectors, self._shards.dimension)
+        return table(self._found(vectors, at_least_one(k), allowed), k)
+
+    def _found(self, vectors: np.ndarray, k: int, allowed: np.ndarray | None) -> list[tuple[np.ndarray, np.ndarray]]:
+        filter_ = None if allowed is None else RowFilter(allowed)
+        possible = self._shards.count if filter_ is None else filter_.count
+        wanted = min(k, possible)
+        if wanted == 0:
+            return [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(vectors)
+        if filter_ is not None and possible <= SCAN_ROWS:
+            return self._ranked([filter_.rows] * len(vectors), vectors, wanted)
+        if possible <= 2 * wanted:
+            return [exact_nearest(self._shards, vector, wanted, allowed) for vector in vectors]
+        found = self._ranked(self._propose(vectors, wanted, filter_, possible), vectors, wanted)
+        for place, (rows, _) in enumerate(found):
+            if len(rows) < wanted:  # an inexact index asked for most of what there is
+                found[place] = exact_nearest(self._shards, vectors[place], wanted, allowed)
+        return found
+
+    def _propose(self, vectors: np.ndarray, wanted: int, filter_: RowFilter | None, possible: int) -> Sequence[np.ndarray]:
+        if self._cells is None or self._record.probes is None:
+            return self._flat(vectors, wanted, filter_)
+        pages = max(1.0, wanted / PAGE)
+        tuned = self._record.candidates
+        candidates = LEAST_CANDIDATES * wanted if tuned is None else math.ceil(tuned * pages)
+        probes = math.ceil(self._record.probes * pages)
+        return self._cells.propose(vectors, min(max(candidates, wanted), possible), probes, filter_)
+
+    def _flat(self, vectors: np.ndarray, wanted: int, filter_: RowFilter | None) -> Sequence[np.ndarray]:
+        options = {} if filter_ is None else {"sel": filter_.selector}
+        _, rows = self._structure.search(vectors, wanted, params=load_faiss().SearchParameters(**options))
+        return list(rows)
+
+    def _ranked(
+        self, found: Sequence[np.ndarray], vectors: np.ndarray, wanted: int
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Compare each vector with the rows found for it."""
+        ranked = []
+        for start in range(0, len(vectors), QUERIES_AT_ONCE):
+            here = slice(start, start + QUERIES_AT_ONCE)
+            rows = np.unique(np.concatenate(found[here]))
+            similarity = vectors[here] @ self._shards.take(rows).T  # (queries, rows)
+            for mine, similar in zip(found[here], similarity, strict=True):
+                ranked.append(top(mine, similar[np.searchsorted(rows, mine)], wanted))
+        return ranked
 
 
 def read_index(path: Path, shards: EmbeddingShards, record: IndexRecord) -> NeighbourIndex:
-    """Open a FAISS file.
+    """Open a FAISS file as a memory map.
 
     Raises
     ------
@@ -97,7 +144,7 @@ def read_index(path: Path, shards: EmbeddingShards, record: IndexRecord) -> Neig
         If it cannot be read or holds another number of rows or dimensions than the embeddings.
     """
     try:
-        structure = _faiss().read_index(str(path))
+        structure = load_faiss().read_index(str(path), load_faiss().IO_FLAG_MMAP_IFC)
     except RuntimeError as problem:
         raise ReleaseError(f"{path.name} cannot be read: it is missing or damaged. Build the release again.") from problem
     if structure.ntotal != shards.count or structure.d != shards.dimension:
@@ -109,37 +156,26 @@ def exact_nearest(
     shards: EmbeddingShards, vector: np.ndarray, k: int, allowed: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compare a vector with every allowed row: the same answer as `NeighbourIndex.nearest`, without an index."""
-    vector = _query(vector, shards.dimension)
-    best_rows, best = np.empty(0, np.int64), np.empty(0, np.float32)
+    vector = unit_query(vector, shards.dimension)
+    best = RunningTop(k)
     for start, chunk in shards.chunks():
         rows = np.arange(start, start + len(chunk))
         similarity = chunk @ vector
         if allowed is not None:
             mine = allowed[start : start + len(chunk)]
             rows, similarity = rows[mine], similarity[mine]
-        best_rows, best = _top(np.r_[best_rows, rows], np.r_[best, similarity], k)
-    return best_rows, best
+        best.offer(rows, similarity)
+    return best.rows, best.scores
 
 
-def _faiss() -> Any:
-    import faiss
+def unit_query(vector: np.ndarray, dimension: int) -> np.ndarray:
+    """Return a query vector (D,) as float32 of unit length.
 
-    return faiss
-
-
-def _ranked(rows: np.ndarray, vector: np.ndarray, shards: EmbeddingShards, k: int) -> tuple[np.ndarray, np.ndarray]:
-    return _top(rows, shards.take(rows) @ vector, k)
-
-
-def _top(rows: np.ndarray, similarity: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    if len(rows) > 4 * k:
-        kth = np.partition(similarity, len(similarity) - k)[len(similarity) - k]
-        rows, similarity = rows[similarity >= kth], similarity[similarity >= kth]
-    order = np.lexsort((rows, -similarity))[:k]
-    return rows[order].astype(np.int64), similarity[order].astype(np.float32)
-
-
-def _query(vector: np.ndarray, dimension: int) -> np.ndarray:
+    Raises
+    ------
+    QueryError
+        If it is of another shape, zero, or not finite.
+    """
     vector = np.asarray(vector, np.float32)
     if vector.shape != (dimension,):
         raise QueryError(f"A query vector of shape {vector.shape} does not fit this release of dimension {dimension}.")
@@ -149,7 +185,15 @@ def _query(vector: np.ndarray, dimension: int) -> np.ndarray:
     return vector / length
 
 
-def _positive(k: int) -> int:
+def unit_queries(vectors: np.ndarray, dimension: int) -> np.ndarray:
+    """Return (q, D) query vectors, q at least 1, each of unit length; errors as of `unit_query`."""
+    if np.ndim(vectors) != 2 or not len(vectors):
+        raise QueryError(f"Query vectors of shape {np.shape(vectors)} are no (q, D) table with at least one line.")
+    return np.stack([unit_query(vector, dimension) for vector in vectors])
+
+
+def at_least_one(k: int) -> int:
+    """Return k; QueryError if it is below 1."""
     if k < 1:
         raise QueryError(f"k is {k}; ask for at least 1 object.")
     return int(k)

@@ -38,7 +38,7 @@ from index.parts import SPACE, Parts
 from index.plan import Plan
 from index.publish import put, put_made, written
 from index.rates import stage_rates, total
-from index.structure import build_structure, choose_kind, tune, write_structure
+from index.structure import index_shards
 
 FLAG_NAMES = ("flag_star", "flag_masked", "flag_partial", "flag_artefact")
 DAMAGED_FILE = "damaged.jsonl"
@@ -71,23 +71,18 @@ def build_release(building: Path, folder: Path, plan: Plan, survey: Survey, enco
     if rows == 0:
         first = next(_damaged(parts))
         raise SurveyError(f"No stamp of {plan.name} can be used; the first, {first.object_id}, {first.reason}.")
-    counts = _build_catalogue(building, survey, parts)
+    counts = build_catalogue(building, survey, parts)
     if not (building / ENCODER_FOLDER).exists():
         put_made(building / ENCODER_FOLDER, encoder.save)
     shards = EmbeddingShards(building, parts.shards, encoder.dimension)
-    kind = choose_kind(rows, encoder.dimension, plan.memory_bytes)
-    structure = build_structure(shards, kind)
-    put_made(building / INDEX_FILE, lambda beside: write_structure(structure, beside))
-    record, found = tune(structure, shards, kind)
-    put(building / REPORT_FILE, _report(survey, plan, rows, counts, parts))
-    if plan.positions - rows > DAMAGED_IN_REPORT:
-        _write_damaged(building / DAMAGED_FILE, _damaged(parts))
+    record, found = index_shards(shards, building / INDEX_FILE, memory_bytes=plan.memory_bytes, recall=plan.recall)
+    put(building / REPORT_FILE, _report(building, survey, plan, counts, parts))
     manifest = Manifest(
         version=MANIFEST_VERSION,
         name=plan.name,
         rows=rows,
         plan=plan.fingerprint,
-        survey=_survey_record(folder, plan, survey),
+        survey=survey_record(folder, plan, survey),
         spaces=(
             Space(
                 name=SPACE,
@@ -103,7 +98,7 @@ def build_release(building: Path, folder: Path, plan: Plan, survey: Survey, enco
     return manifest
 
 
-def _build_catalogue(building: Path, survey: Survey, parts: Parts) -> dict[str, int]:
+def build_catalogue(building: Path, survey: Survey, parts: Parts) -> dict[str, int]:
     """Write the catalogue; return how many rows carry each flag and how many are duplicates."""
     positions = np.empty((2, parts.rows))  # ra, dec
     flags, counts = np.zeros(parts.rows, np.uint8), dict.fromkeys(FLAG_NAMES, 0)
@@ -149,22 +144,32 @@ def _write_damaged(path: Path, damaged: Iterable[Damaged]) -> None:
             file.write(msgspec.json.encode(asdict(stamp)) + b"\n")
 
 
-def _report(survey: Survey, plan: Plan, rows: int, counts: dict[str, int], parts: Parts) -> bytes:
+def damaged_told(building: Path, plan: Plan, parts: Parts) -> dict[str, Any]:
+    """Return what a report says of damaged stamps; where they are many, all of them go into `DAMAGED_FILE`."""
+    count = plan.positions - parts.rows
+    if count > DAMAGED_IN_REPORT:
+        _write_damaged(building / DAMAGED_FILE, _damaged(parts))
+    return {
+        "damaged_count": count,
+        "damaged": [asdict(stamp) for stamp in itertools.islice(_damaged(parts), DAMAGED_IN_REPORT)],
+    }
+
+
+def _report(building: Path, survey: Survey, plan: Plan, counts: dict[str, int], parts: Parts) -> bytes:
     renamed = {old: new for old, new in kept_names(survey.table(0, 0)).items() if old != new}
     report = {
         "recognised": survey.recognised,
         "format": survey.format,
         "positions": plan.positions,
-        "rows": rows,
+        "rows": parts.rows,
         **counts,
         "renamed_columns": renamed,
-        "damaged_count": plan.positions - rows,
-        "damaged": [asdict(stamp) for stamp in itertools.islice(_damaged(parts), DAMAGED_IN_REPORT)],
+        **damaged_told(building, plan, parts),
     }
     return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
 
 
-def _survey_record(folder: Path, plan: Plan, survey: Survey) -> SurveyRecord:
+def survey_record(folder: Path, plan: Plan, survey: Survey) -> SurveyRecord:
     return SurveyRecord(
         paths=plan.paths,
         relative_paths=tuple(os.path.relpath(path, folder) for path in plan.paths),

@@ -1,135 +1,276 @@
-"""Choosing, training, filling and measuring the FAISS structure of a release."""
+"""Planning, training and filling the FAISS structure of a release."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import faiss
+import msgspec
 import numpy as np
 from tqdm import tqdm
 
 from discovery.errors import ConfigError
 from discovery.manifest import IndexRecord
-from discovery.neighbours import NeighbourIndex
 from discovery.shards import EmbeddingShards
+from index.publish import put_made
+from index.tuning import tune
+
+__all__ = ["StructurePlan", "build_structure", "dimensions_kept", "index_shards", "plan_kind", "plan_structure", "tune"]
 
 QUICK_BYTES = 512 * 2**20
 """Up to this size comparing with every row takes some tens of milliseconds on one core: ``Flat``."""
-TRAINING_ROWS_A_CELL = 64
-RECALL_AIMED_AT = 0.95
-QUERIES = 200
+KEPT_VARIANCE, KEPT_STEP, KEPT_LEAST = 0.99, 32, 64
+"""The codes keep so much of the embeddings' variance: in multiples of 32 dimensions, at least 64."""
+SPECTRUM_ROWS, TRANSFORM_ROWS = 20_000, 65_536
+ROWS_A_CELL, ITERATIONS = 50, 10
+"""Of the k-means that makes the cells."""
+MOST_FLAT_CELLS = 16384
+"""More cells are found through a graph (HNSW) when rows are added: comparing with all centroids takes too long."""
+GROWTH = 1.5
+"""FAISS' lists double their room as they grow: this many times their size on average."""
+ROWS_PER_CHUNK = 65_536
 SEED = 20240
 
 
-def choose_kind(rows: int, dimension: int, memory_bytes: int, quick_bytes: int = QUICK_BYTES) -> str:
-    """Choose a FAISS factory string for a number of rows and the memory allowed.
+@dataclass(frozen=True, kw_only=True)
+class StructurePlan:
+    """What a search structure will be and take.
 
-    ``Flat`` while that is quick, then ``IVF`` with the least compression that fits: float32, float16, 8 bits a
-    number, product quantisation.
+    Attributes
+    ----------
+    kind : str
+        FAISS factory string.
+    cells : int or None
+        Of an inverted file; None for ``Flat``.
+    code_bytes : int
+        A row, its id not counted.
+    building_bytes : int
+        Anonymous memory at most while it is trained and filled.
+    searching_bytes : int
+        Anonymous memory of a search: centroids, the cell of every row and one filter. Codes and embeddings are memory-mapped,
+        so that what is used of them is the page cache's.
+    recall : float
+        What `index.tuning.tune` shall reach at 10 and at 100 neighbours.
+    """
+
+    kind: str
+    cells: int | None
+    code_bytes: int
+    building_bytes: int
+    searching_bytes: int
+    recall: float
+
+
+def index_shards(
+    shards: EmbeddingShards, path: Path, *, memory_bytes: int, recall: float, kind: str | None = None
+) -> tuple[IndexRecord, dict[str, Any]]:
+    """Plan, build, put in place and tune the search structure of some shards.
+
+    Parameters
+    ----------
+    path : Path
+        File that it becomes, in the release's folder.
+    memory_bytes : int
+        Memory that building it may take.
+    kind : str, optional
+        FAISS factory string; by default what fits.
+
+    Returns
+    -------
+    record, measured
+        As of `index.tuning.tune`.
+    """
+    if kind is None:
+        quick = shards.count * shards.dimension * 4 <= min(QUICK_BYTES, memory_bytes)
+        reduced = None if quick else dimensions_kept(shards)
+        plan = plan_structure(shards.count, shards.dimension, memory_bytes, recall, reduced=reduced)
+    else:
+        plan = plan_kind(kind, shards.count, shards.dimension, recall)
+    put_made(path, lambda beside: build_structure(shards, plan, beside))
+    record, measured = tune(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC), shards, plan)
+    return msgspec.structs.replace(record, file=path.name), measured
+
+
+def plan_structure(
+    rows: int,
+    dimension: int,
+    memory_bytes: int,
+    recall: float = 0.95,
+    *,
+    reduced: int | None = None,
+    quick_bytes: int = QUICK_BYTES,
+) -> StructurePlan:
+    """Choose a structure for a number of rows and the memory that building it may take.
+
+    ``Flat`` while that is quick; then an inverted file with the finest codes that fit: 8 bits for each of the ``reduced``
+    dimensions, or product quantisation after a rotation (OPQ) to a half, a quarter or an eighth of that.
+
+    Parameters
+    ----------
+    reduced : int, optional
+        Dimensions that the codes keep, as `dimensions_kept` finds them; by default at most 128, and 256 for a recall above 0.99.
 
     Raises
     ------
     ConfigError
-        If not even the smallest fits.
+        If not even the smallest fits, or the recall is no share.
     """
+    if not 0 < recall <= 1:
+        raise ConfigError(f"A recall of {recall} cannot be asked for; give a share above 0 and at most 1.")
     if rows * dimension * 4 <= min(quick_bytes, memory_bytes):
-        return "Flat"
-    cells = 2 ** max(4, round(np.log2(4 * np.sqrt(rows))))
-    pieces = max(m for m in range(1, dimension // 4 + 1) if dimension % m == 0) if dimension >= 4 else 1
-    bytes_a_row = {"Flat": 4 * dimension, "SQfp16": 2 * dimension, "SQ8": dimension, f"PQ{pieces}": pieces}
-    overhead = cells * dimension * 4
-    for storage, size in bytes_a_row.items():
-        if rows * (size + 8) + overhead <= memory_bytes:
-            return f"IVF{cells},{storage}"
-    needed = (rows * (pieces + 8) + overhead) / 2**30
-    raise ConfigError(f"An index of {rows} rows needs at least {needed:.2f} GiB; allow more with --memory.")
+        return plan_kind("Flat", rows, dimension, recall)
+    kept = reduced or min(dimension, 128 if recall <= 0.99 else 256)
+    plans = (plan_kind(kind, rows, dimension, recall) for kind in _kinds(rows, dimension, kept))
+    least = 0
+    for plan in plans:
+        if plan.building_bytes <= memory_bytes:
+            return plan
+        least = plan.building_bytes
+    raise ConfigError(f"Building an index of {rows} rows needs at least {least / 2**30:.2f} GiB; allow more with --memory.")
 
 
-def build_structure(shards: EmbeddingShards, kind: str) -> Any:
-    """Train (on a seeded sample) and fill a FAISS structure of inner products, ids = rows."""
-    structure: Any = faiss.index_factory(shards.dimension, kind, faiss.METRIC_INNER_PRODUCT)
-    if not structure.is_trained:
-        sample = np.random.default_rng(SEED).permutation(shards.count)[: structure.nlist * TRAINING_ROWS_A_CELL]
-        structure.train(shards.take(np.sort(sample)))
-    for _, chunk in tqdm(shards.chunks(), total=-(-shards.count // 65536), desc="indexing", disable=None):
-        structure.add(chunk)
-    return structure
+def plan_kind(kind: str, rows: int, dimension: int, recall: float = 0.95) -> StructurePlan:
+    """Return what a structure of a given kind will take.
 
-
-def tune(structure: Any, shards: EmbeddingShards, kind: str) -> tuple[IndexRecord, dict[str, Any]]:
-    """Choose how many cells a query visits, and measure recall and time.
-
-    Returns
-    -------
-    record : IndexRecord
-        With the fewest probes (a power of two) that reach recall@10 of 0.95 against exact search.
-    measured : dict
-        recall_at_10, recall_at_100 (None with fewer rows), milliseconds_a_query (median, 100 neighbours), queries.
+    Raises
+    ------
+    ConfigError
+        If it is no FAISS factory string, or of a kind that cannot be used here.
     """
-    queries = np.sort(np.random.default_rng(SEED).permutation(shards.count)[:QUERIES])
-    truth = _exact_neighbours(shards, queries)
-    if kind == "Flat":
-        record = IndexRecord(kind=kind)
-        return record, measure(NeighbourIndex(structure, shards, record), shards, queries, truth)
-    probes = 4
-    while True:
-        record = IndexRecord(kind=kind, probes=min(probes, structure.nlist))
-        measured = measure(NeighbourIndex(structure, shards, record), shards, queries, truth)
-        if probes >= structure.nlist or measured["recall_at_10"] >= RECALL_AIMED_AT:
-            return record, measured
-        probes *= 2
+    structure = _empty(kind, dimension)
+    ivf = _inverted(structure)
+    if ivf is None:
+        size = rows * dimension * 4
+        building = size + ROWS_PER_CHUNK * dimension * 4
+        return StructurePlan(
+            kind=kind, cells=None, code_bytes=4 * dimension, building_bytes=building, searching_bytes=2 * rows, recall=recall
+        )
+    centroids = ivf.nlist * ivf.d * 4
+    chunk = ROWS_PER_CHUNK * (dimension + ivf.d) * 4
+    training = ivf.nlist * ROWS_A_CELL * ivf.d * 4 + chunk
+    filling = int(GROWTH * rows * (ivf.code_size + 8)) + chunk
+    return StructurePlan(
+        kind=kind,
+        cells=ivf.nlist,
+        code_bytes=ivf.code_size,
+        building_bytes=max(training, filling) + centroids,
+        searching_bytes=2 * centroids + rows * (2 if ivf.nlist <= 2**16 else 4) + 2 * rows,
+        recall=recall,
+    )
 
 
-def measure(index: NeighbourIndex, shards: EmbeddingShards, queries: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """Measure recall against exact search and the time of a query, each query being a row that is left out of its answer.
+def dimensions_kept(shards: EmbeddingShards) -> int:
+    """Return how many principal components hold `KEPT_VARIANCE` of the embeddings' variance, by a sample."""
+    sample = shards.take(_spread(shards.count, SPECTRUM_ROWS))
+    variances = np.linalg.eigvalsh(np.cov(sample, rowvar=False, dtype=np.float64).reshape(shards.dimension, -1))[::-1]
+    shares = np.cumsum(variances) / max(variances.sum(), np.finfo(float).tiny)
+    needed = int(np.searchsorted(shares, KEPT_VARIANCE)) + 1
+    return min(shards.dimension, max(KEPT_LEAST, KEPT_STEP * -(-needed // KEPT_STEP)))
+
+
+def build_structure(shards: EmbeddingShards, plan: StructurePlan, path: Path | None = None, *, progress: bool = True) -> Any:
+    """Train (on a seeded sample) and fill a FAISS structure, ids = rows, chunk by chunk; on GPUs where FAISS has some.
 
     Parameters
     ----------
-    queries : numpy.ndarray
-        (q,) rows.
-    truth : numpy.ndarray
-        (q, n) nearest other rows by exact search, n = min(100, N - 1).
+    path : Path, optional
+        File to write it to.
+
+    Returns
+    -------
+    faiss.Index
+        The structure. Read from its file again its codes are memory-mapped.
     """
-    found, seconds = np.full(truth.shape, -1, np.int64), []
-    for number, (row, vector) in enumerate(zip(queries, shards.take(queries), strict=True)):
-        start = time.perf_counter()
-        rows, _ = index.nearest(vector, truth.shape[1] + 1)
-        seconds.append(time.perf_counter() - start)
-        others = rows[rows != row][: truth.shape[1]]
-        found[number, : len(others)] = others
-    return {
-        "recall_at_10": _recall(found, truth, 10),
-        "recall_at_100": _recall(found, truth, 100),
-        "milliseconds_a_query": round(1000 * float(np.median(seconds)), 3),
-        "queries": len(queries),
-    }
+    structure = _empty(plan.kind, shards.dimension)
+    if plan.cells is None:
+        for _, chunk in shards.chunks(ROWS_PER_CHUNK):
+            structure.add(chunk)
+    else:
+        _train(structure, shards)
+        _fill(structure, shards, progress)
+    if path is not None:
+        faiss.write_index(structure, str(path))
+    return structure
 
 
-def write_structure(structure: Any, path: Path) -> None:
-    """Write the FAISS file."""
-    faiss.write_index(structure, str(path))
+def _kinds(rows: int, dimension: int, kept: int) -> Iterator[str]:
+    """Kinds of inverted file, finest codes first."""
+    cells = 2 ** max(4, round(np.log2(2 * np.sqrt(rows))))
+    coarse = f"IVF{cells}" if cells <= MOST_FLAT_CELLS else f"IVF{cells}_HNSW32"
+    yield f"PCA{kept},{coarse},SQ8" if kept < dimension else f"{coarse},SQ8"
+    for share in (2, 4, 8):
+        pieces = kept // share
+        if pieces and kept % pieces == 0:
+            yield f"OPQ{pieces}_{kept},{coarse},PQ{pieces}"
 
 
-def _recall(found: np.ndarray, truth: np.ndarray, k: int) -> float | None:
-    if truth.shape[1] < k:
-        return None
-    hits = [len(np.intersect1d(mine[:k], exact[:k])) for mine, exact in zip(found, truth, strict=True)]
-    return round(float(np.mean(hits)) / k, 4)
+def _empty(kind: str, dimension: int) -> Any:
+    """Return the untrained structure of a factory string: inner product for ``Flat``, else distance.
+
+    On unit vectors both give the same order; distances stay right when a transform subtracts a mean.
+    """
+    metric = faiss.METRIC_INNER_PRODUCT if kind == "Flat" else faiss.METRIC_L2
+    try:
+        structure: Any = faiss.index_factory(dimension, kind, metric)
+    except RuntimeError as problem:
+        raise ConfigError(f"'{kind}' is no FAISS factory string for {dimension} dimensions.") from problem
+    ivf = _inverted(structure)
+    known = (faiss.IndexIVFFlat, faiss.IndexIVFScalarQuantizer, faiss.IndexIVFPQ)
+    if kind != "Flat" and (not isinstance(ivf, known) or (hasattr(structure, "chain") and structure.chain.size() > 1)):
+        raise ConfigError(
+            f"'{kind}' cannot be used here: give Flat, or IVF with Flat, SQ or PQ codes and at most one transform before it, "
+            "such as PCA64,IVF4096,SQ8."
+        )
+    if isinstance(ivf, faiss.IndexIVFPQ):
+        ivf.use_precomputed_table = -1  # gigabytes, to save microseconds
+    return structure
 
 
-def _exact_neighbours(shards: EmbeddingShards, queries: np.ndarray, k: int = 100) -> np.ndarray:
-    k = min(k, shards.count - 1)
-    vectors = shards.take(queries)
-    best = np.full((len(queries), k), -np.inf, np.float32)
-    rows = np.full((len(queries), k), -1, np.int64)
-    for start, chunk in shards.chunks():
-        similarity = vectors @ chunk.T
-        own = np.flatnonzero((queries >= start) & (queries < start + len(chunk)))
-        similarity[own, queries[own] - start] = -np.inf
-        all_similar = np.concatenate([best, similarity], axis=1)
-        all_rows = np.concatenate([rows, np.broadcast_to(np.arange(start, start + len(chunk)), similarity.shape)], axis=1)
-        order = np.argsort(-all_similar, axis=1, kind="stable")[:, :k]
-        best, rows = np.take_along_axis(all_similar, order, 1), np.take_along_axis(all_rows, order, 1)
-    return rows
+def _train(structure: Any, shards: EmbeddingShards) -> None:
+    ivf, transform = _inverted(structure), _transform(structure)
+    if transform is not None:
+        transform.train(shards.take(_spread(shards.count, TRANSFORM_ROWS)))
+    rows = _spread(shards.count, max(ivf.nlist * ROWS_A_CELL, 2**ivf.sq.bits if hasattr(ivf, "sq") else TRANSFORM_ROWS))
+    sample = np.concatenate(
+        [_reduced(transform, shards.take(rows[at : at + ROWS_PER_CHUNK])) for at in range(0, len(rows), ROWS_PER_CHUNK)]
+    )
+    ivf.cp.niter, ivf.cp.seed = ITERATIONS, SEED
+    ivf.cp.min_points_per_centroid, ivf.cp.max_points_per_centroid = 1, ROWS_A_CELL
+    if faiss.get_num_gpus():
+        ivf.clustering_index = faiss.index_cpu_to_all_gpus(faiss.IndexFlatL2(ivf.d))
+    ivf.train(sample)
+    structure.is_trained = True
+
+
+def _fill(structure: Any, shards: EmbeddingShards, progress: bool) -> None:
+    ivf, transform = _inverted(structure), _transform(structure)
+    assigner = faiss.index_cpu_to_all_gpus(ivf.quantizer) if faiss.get_num_gpus() else ivf.quantizer
+    chunks = shards.chunks(ROWS_PER_CHUNK)
+    bar = tqdm(chunks, total=-(-shards.count // ROWS_PER_CHUNK), desc="indexing", disable=None if progress else True)
+    for start, chunk in bar:
+        reduced = _reduced(transform, chunk)
+        rows = np.arange(start, start + len(chunk))
+        _, cells = assigner.search(reduced, 1)
+        ivf.add_core(len(chunk), *(faiss.swig_ptr(array) for array in (reduced, rows, np.ascontiguousarray(cells))))
+    structure.ntotal = ivf.ntotal
+
+
+def _inverted(structure: Any) -> Any:
+    ivf = faiss.try_extract_index_ivf(structure)
+    return None if ivf is None else faiss.downcast_index(ivf)
+
+
+def _transform(structure: Any) -> Any:
+    return faiss.downcast_VectorTransform(structure.chain.at(0)) if hasattr(structure, "chain") else None
+
+
+def _reduced(transform: Any, vectors: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(vectors) if transform is None else transform.apply(vectors)
+
+
+def _spread(count: int, wanted: int) -> np.ndarray:
+    """Draw at most ``wanted`` of ``count`` rows, sorted, the same ones every time."""
+    return np.sort(np.random.default_rng(SEED).choice(count, min(count, wanted), replace=False))

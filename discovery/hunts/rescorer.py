@@ -8,10 +8,14 @@ than they bring (on a busy machine a hundred times more), and a round on the com
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from discovery.errors import HuntError
+
+if TYPE_CHECKING:
+    import torch
 
 BETA1, BETA2 = np.float32(0.9), np.float32(0.999)
 
@@ -81,6 +85,12 @@ class Rescorer:
     def scores(self, vectors: np.ndarray) -> np.ndarray:
         """Return the logits, (n,) float32, of ``vectors`` (n, D) float32."""
         return _forward((vectors - self._centre) / self._scale, self.parameters)[1]
+
+    def to_torch(self) -> torch.nn.Module:
+        """Return the same network as a torch module, (n, D) to (n,), for `discovery.scan.ExactEngine`."""
+        from discovery.scorer_modules import two_layers
+
+        return two_layers(self._centre, float(self._scale), *self.parameters)
 
 
 def train_rescorer(

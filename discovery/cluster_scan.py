@@ -1,0 +1,152 @@
+"""The exact engine over a Ray cluster: each actor holds a range of rows, answers are merged."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+
+from discovery.errors import ConfigError, QueryError
+from discovery.manifest import Shard
+from discovery.neighbours import at_least_one, unit_queries
+from discovery.shards import EmbeddingShards
+from discovery.top import table, top
+
+ROWS_PER_CHUNK = 65_536
+"""Ranges begin at multiples of it, so that an actor computes with the same chunks as a single machine."""
+
+
+class ClusterEngine:
+    """What `discovery.scan.ExactEngine` is on one machine. Every node must see the release's folder under the same path.
+
+    Close it, or use it in a ``with`` statement: actors hold memory (and a GPU each, where the cluster has some).
+
+    Parameters
+    ----------
+    shards : EmbeddingShards
+        The embeddings.
+    address : str, optional
+        Of a running Ray cluster, as ``ray.init`` takes it; by default one is started on this machine, and stopped at the end.
+    actors : int, optional
+        Number of ranges; by default one a GPU of the cluster, or one a node where there is none.
+    dtype : str
+        As of `discovery.scan.ExactEngine`.
+
+    Raises
+    ------
+    ConfigError
+        If Ray is not installed or the cluster cannot be reached.
+    """
+
+    def __init__(
+        self,
+        shards: EmbeddingShards,
+        *,
+        address: str | None = None,
+        actors: int | None = None,
+        dtype: Literal["float16", "int8"] = "float16",
+    ) -> None:
+        self._ray = _ray()
+        self._shards = shards
+        self._started = not self._ray.is_initialized()
+        if self._started:
+            _connect(self._ray, address)
+        gpus = int(self._ray.cluster_resources().get("GPU", 0))
+        if actors is not None and actors < 1:
+            raise ConfigError(f"{actors} actors cannot scan; give at least 1.")
+        count = actors or gpus or len(self._ray.nodes())
+        self._ranges = row_ranges(shards.count, count)
+        options = {"num_gpus": 1} if gpus >= len(self._ranges) else {"num_cpus": 1}
+        maker = self._ray.remote(_Worker).options(scheduling_strategy="SPREAD", **options)
+        self._actors = [maker.remote(shards.folder, shards.shards, shards.dimension, rows, dtype) for rows in self._ranges]
+
+    def __enter__(self) -> ClusterEngine:
+        """Return itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
+        """End the actors, and the cluster if it was started here."""
+        for actor in self._actors:
+            self._ray.kill(actor)
+        self._actors = []
+        if self._started:
+            self._ray.shutdown()
+
+    def nearest(
+        self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k rows most similar to each vector, see `discovery.scan.ExactEngine.nearest`."""
+        vectors = unit_queries(vectors, self._shards.dimension)
+        parts = self._ask("nearest", self._ray.put(vectors), at_least_one(k), allowed)
+        rows, scores = (np.concatenate(values, axis=1) for values in zip(*parts, strict=True))
+        found = [top(mine[mine >= 0], similar[mine >= 0], k) for mine, similar in zip(rows, scores, strict=True)]
+        return table(found, k)
+
+    def top(self, scorer: Any, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k rows that score highest, see `discovery.scan.ExactEngine.top`.
+
+        With ``allowed`` naming the candidates of a round, only those are read and scored: each actor its own.
+        """
+        parts = self._ask("top", self._ray.put(scorer), at_least_one(k), allowed)
+        rows, scores = (np.concatenate(values) for values in zip(*parts, strict=True))
+        return top(rows, scores, k)
+
+    def _ask(self, method: str, question: Any, k: int, allowed: np.ndarray | None) -> list[Any]:
+        if allowed is not None and np.shape(allowed) != (self._shards.count,):
+            raise QueryError(f"A mask of shape {np.shape(allowed)} does not fit {self._shards.count} rows.")
+        asked = [
+            getattr(actor, method).remote(question, k, None if allowed is None else allowed[rows.start : rows.stop])
+            for actor, rows in zip(self._actors, self._ranges, strict=True)
+        ]
+        try:
+            return self._ray.get(asked)
+        except self._ray.exceptions.RayActorError as problem:
+            raise ConfigError("A machine of the Ray cluster was lost during the scan; ask again on a whole cluster.") from problem
+
+
+def row_ranges(count: int, parts: int) -> list[range]:
+    """Cut rows 0..count into at most ``parts`` ranges of whole chunks, as equal as they can be."""
+    chunks = -(-count // ROWS_PER_CHUNK)
+    bounds = np.unique(np.linspace(0, chunks, min(parts, chunks) + 1).round().astype(int)) * ROWS_PER_CHUNK
+    return [range(int(start), min(int(stop), count)) for start, stop in itertools.pairwise(bounds)]
+
+
+class _Worker:
+    """One range of rows, in a process of its own."""
+
+    def __init__(
+        self, folder: Path, shards: Sequence[Shard], dimension: int, rows: range, dtype: Literal["float16", "int8"]
+    ) -> None:
+        from discovery.scan import ExactEngine
+
+        self._engine = ExactEngine(EmbeddingShards(folder, shards, dimension), dtype=dtype, rows=rows)
+
+    def nearest(self, vectors: np.ndarray, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        return self._engine.nearest(vectors, k, allowed)
+
+    def top(self, scorer: Any, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        return self._engine.top(scorer, k, allowed)
+
+
+def _ray() -> Any:
+    try:
+        import ray
+        import ray.exceptions
+    except ModuleNotFoundError as problem:
+        raise ConfigError("--engine ray needs Ray: pip install 'galaxy-discovery[cluster]'.") from problem
+    return ray
+
+
+def _connect(ray: Any, address: str | None) -> None:
+    try:
+        ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError) as problem:
+        raise ConfigError(f"The Ray cluster at {address} cannot be reached: {problem}") from problem
