@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-log = logging.getLogger(__name__)
+from web.work import Work
 
-MOST_AT_ONCE = 2
-"""Pages that are made at the same time, over all hunts."""
 MOST_KEPT = 16
 """Hunts whose finished page is kept; the one longest without a wish gives way."""
 
@@ -38,20 +34,22 @@ class _Task(Generic[Made]):
 
 
 class Ahead(Generic[Made]):
-    """Makes pages before they are asked for: at most one at a time for each hunt, `MOST_AT_ONCE` in all.
+    """Makes pages before they are asked for: one at a time for each hunt, and in all what `Work` has places for.
 
     A wish that comes while an older one is being answered is answered after it; wishes between the two never
     are. Nothing here decides whether a page still fits its hunt: `Hunt.next_round` does.
 
     Parameters
     ----------
+    work : Work
+        Where they are made, behind what somebody waits for.
     after : callable
         Called with each page that is still the newest, once it can be taken; for what else can be got ready.
     """
 
-    def __init__(self, after: Callable[[Made], None] = lambda page: None) -> None:
+    def __init__(self, work: Work, after: Callable[[Made], None] = lambda page: None) -> None:
         self._after = after
-        self._pool = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="ahead")
+        self._work = work
         self._state = threading.Condition()
         self._tasks: OrderedDict[str, _Task[Made]] = OrderedDict()
         self._closed = False
@@ -65,7 +63,7 @@ class Ahead(Generic[Made]):
             self._tasks.move_to_end(hunt)
             task.make = make
             task.wanted += 1
-            self._queue(task)
+            self._queue(hunt, task)
             self._forget_the_oldest()
 
     def take(self, hunt: str) -> Made | None:
@@ -93,23 +91,17 @@ class Ahead(Generic[Made]):
                 raise error
             return page
 
-    def idle(self, seconds: float) -> bool:
-        """Wait until nothing is queued or under way, at most so long; say whether it came to that."""
-        with self._state:
-            return self._state.wait_for(lambda: not any(t.queued or t.running for t in self._tasks.values()), seconds)
-
     def close(self) -> None:
-        """End: queued wishes are dropped, a page under way is waited for."""
+        """Take no further wishes."""
         with self._state:
             self._closed = True
-        self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _queue(self, task: _Task[Made]) -> None:
+    def _queue(self, hunt: str, task: _Task[Made]) -> None:
         if not task.queued and not task.running:
             task.queued = True
-            self._pool.submit(self._work, task)
+            self._work.behind(hunt, lambda: self._make(hunt, task))
 
-    def _work(self, task: _Task[Made]) -> None:
+    def _make(self, hunt: str, task: _Task[Made]) -> None:
         with self._state:
             if not task.queued or task.running or self._closed:
                 return
@@ -124,10 +116,10 @@ class Ahead(Generic[Made]):
             task.page, task.error, task.made, task.running = page, error, number, False
             newest = task.wanted == number
             if not newest and not self._closed:
-                self._queue(task)
+                self._queue(hunt, task)
             self._state.notify_all()
         if newest and page is not None:
-            self._finish(task, page, number)
+            self._work.behind(f"after {hunt}", lambda: self._finish(task, page, number))
 
     def _finish(self, task: _Task[Made], page: Made, number: int) -> None:
         try:

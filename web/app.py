@@ -35,6 +35,7 @@ from web.sessions import Sessions
 from web.shelf import Shelf
 from web.uploads import Uploads
 from web.wording import count, plural
+from web.work import Work
 
 HERE = Path(__file__).parent
 MEGABYTE = 1_000_000
@@ -44,7 +45,7 @@ ANY_ADDRESS = ("0.0.0.0", "::")
 PAGES = [
     search.releases_page, search.search_page, search.save_hits, uploads.take_upload, uploads.upload_picture,
     objects.object_page, stamps.stamp_picture,
-    hunts.hunts_page, hunts.start_hunt, hunts.hunt_page, hunts.next_round, hunts.export_hunt,
+    hunts.hunts_page, hunts.start_hunt, hunts.hunt_page, hunts.hunt_work, hunts.next_round, hunts.export_hunt,
     labels.give_label, labels.undo_label, labels.write_note, labels.history_page, labels.disagreements_page,
     hunt_settings.change_rules,
     audits.audit_page, audits.audit_brief, audits.draw,
@@ -52,9 +53,9 @@ PAGES = [
 ]  # fmt: skip
 CALLS = [
     api.read_session, api.list_releases, api.search_release,
-    hunt_api.list_hunts, hunt_api.read_hunt, hunt_api.make_round, hunt_api.add_label, hunt_api.take_back,
+    hunt_api.list_hunts, hunt_api.read_hunt, hunt_api.make_round, hunt_api.latest_round, hunt_api.read_work, hunt_api.add_label, hunt_api.take_back,
     hunt_api.read_history, hunt_api.read_notes, hunt_api.add_note, hunt_api.read_disagreements,
-    hunt_api.read_audit, hunt_api.draw_sample,    hunt_api.change_settings,
+    hunt_api.read_audit, hunt_api.draw_sample, hunt_api.change_settings,
 ]  # fmt: skip
 
 
@@ -70,7 +71,8 @@ def create_app(config: WebConfig) -> Litestar:
     shelf = Shelf(releases=config.releases, hunts=config.hunts, survey_roots=config.survey_roots, known=known)
     sessions = Sessions.create(token=config.token, port=config.port, who=config.who)
     held, pictures = Uploads(), PictureCache(int(config.stamp_cache_megabytes * MEGABYTE), picture_files(config))
-    next_pages = NextPages(pictures, ahead=config.ahead)
+    work = Work(config.work_at_once)
+    next_pages = NextPages(work, pictures, ahead=config.ahead)
     environment = template_environment()
     app = Litestar(
         route_handlers=[
@@ -82,12 +84,13 @@ def create_app(config: WebConfig) -> Litestar:
             "sessions": Provide(lambda: sessions, sync_to_thread=False),
             "uploads": Provide(lambda: held, sync_to_thread=False),
             "pictures": Provide(lambda: pictures, sync_to_thread=False),
+            "work": Provide(lambda: work, sync_to_thread=False),
             "next_pages": Provide(lambda: next_pages, sync_to_thread=False),
             "asked": Provide(provide_asked, sync_to_thread=False),
         },
         state=State({"sessions": sessions}),
         before_request=check_csrf,
-        on_shutdown=[next_pages.close],
+        on_shutdown=[next_pages.close, work.close],
         exception_handlers={
             DiscoveryError: answer_discovery_error,
             HTTPException: answer_http_error,

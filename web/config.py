@@ -49,6 +49,8 @@ class WebConfig:
     """Disk for rendered stamps; 0 keeps none."""
     ahead: bool = True
     """Whether the next page of a hunt is made while its present one is labelled."""
+    work_at_once: int = 2
+    """Rounds, audits and exports that are computed at the same time; others wait for their turn."""
     known: tuple[Path, ...] = ()
     """Tables of known objects, flagged on every stamp: anything with ra and dec."""
     known_radius_arcsec: float = 2.0
@@ -71,6 +73,7 @@ class ServeTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
     stamp_cache: str | None = None
     stamp_cache_disk_megabytes: float | None = None
     ahead: bool | None = None
+    work_at_once: int | None = None
     known: list[str] | None = None
     known_radius_arcsec: float | None = None
 
@@ -168,7 +171,7 @@ def _as_field(name: str, value: Any) -> Any:
                 return Path(value)
             case "ahead" if isinstance(value, str):
                 return {"1": True, "true": True, "0": False, "false": False}[value.lower()]
-            case "port":
+            case "port" | "work_at_once":
                 return int(value)
             case "upload_megabytes" | "stamp_cache_megabytes" | "stamp_cache_disk_megabytes" | "known_radius_arcsec":
                 return float(value)
@@ -190,6 +193,8 @@ def _check(config: WebConfig) -> None:
         )
     if not 0 <= config.port <= 65535:
         raise ConfigError(f"port {config.port} does not exist: choose one from 0 to 65535")
+    if config.work_at_once < 1:
+        raise ConfigError(f"work_at_once is {config.work_at_once}: allow at least one piece of work")
     for path in config.known:
         if not path.is_file():
             raise ConfigError(f"the table of known objects {path} does not exist: check the path")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from litestar import Request, get, post
+from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from discovery.errors import HuntError
@@ -15,8 +16,10 @@ from discovery.hunts.audit_report import AuditReport
 from discovery.hunts.records import Disagreement, HistoryLine, Note, Round, Undone, Verdict
 from web.audit_reports import USUAL_WISH
 from web.next_pages import NextPages
+from web.progress import PATIENT_SECONDS, Progress, progress_of, quick_result, under_way
 from web.sessions import visitor_name
 from web.shelf import OpenHunt, Shelf
+from web.work import Work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,19 +138,41 @@ def read_hunt(shelf: NamedDependency[Shelf], hunt: FromPath[str]) -> HuntSummary
     return _summary(shelf.hunt(hunt))
 
 
-@post("/api/hunts/{hunt:str}/rounds", sync_to_thread=True, tags=["hunts"])
+@post(
+    "/api/hunts/{hunt:str}/rounds",
+    sync_to_thread=True,
+    tags=["hunts"],
+    responses={202: ResponseSpec(Progress, description="Under way; ask for the hunt's work, then for its latest round")},
+)
 def make_round(
     request: Request[Any, Any, Any],
     shelf: NamedDependency[Shelf],
     next_pages: NamedDependency[NextPages],
+    work: NamedDependency[Work],
     hunt: FromPath[str],
     data: JSONBody[RoundWish | None] = None,
-) -> RoundSummary:
-    """Make the next round."""
+) -> Response[RoundSummary | Progress]:
+    """Have the next round made; where that takes longer than half a minute, say how far it is."""
     opened = shelf.hunt(hunt)
-    with opened.lock:
-        made = next_pages.next_round(opened, visitor_name(request), new_only=data is not None and data.new_only)
-    return _round_summary(opened, made)
+    job = next_pages.ask(opened, visitor_name(request), new_only=data is not None and data.new_only)
+    done, made = quick_result(job, PATIENT_SECONDS)
+    return Response(_round_summary(opened, made) if done else progress_of(work, job), status_code=201 if done else 202)
+
+
+@get("/api/hunts/{hunt:str}/rounds/latest", sync_to_thread=True, tags=["hunts"])
+def latest_round(shelf: NamedDependency[Shelf], hunt: FromPath[str]) -> RoundSummary:
+    """Return the round that the hunt's page shows."""
+    opened = shelf.hunt(hunt)
+    latest = opened.hunt.round()
+    if latest is None:
+        raise HuntError(f"hunt '{opened.name}' has no round yet: make one first")
+    return _round_summary(opened, latest)
+
+
+@get("/api/hunts/{hunt:str}/work", sync_to_thread=True, tags=["hunts"])
+def read_work(shelf: NamedDependency[Shelf], work: NamedDependency[Work], hunt: FromPath[str]) -> Progress | None:
+    """Say how far the work on a hunt is that is under way, or what went wrong with it; null where there is nothing to say."""
+    return under_way(work, shelf.hunt(hunt).name)
 
 
 @post("/api/hunts/{hunt:str}/labels", sync_to_thread=True, tags=["hunts"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from web.pages import Card, Choice, Frame, Rule
+from web.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +207,8 @@ class HuntPage:
     """Names of the tables of known objects; empty when none is given."""
     new_only: bool
     """Whether the present round left known objects out."""
+    progress: Progress | None
+    """Of work that is under way, or went wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,7 @@ from web.next_pages import leaves_known_out
 from web.pages import Card, frame_of
 from web.pictures import GRID_SIZE, SMALL_SIZE
 from web.problems import without_paths
+from web.progress import Progress
 from web.rules import reason_views, settings_view
 from web.shelf import OpenHunt, Shelf
 from web.wording import day_and_time
@@ -40,7 +41,9 @@ EXAMPLES_SHOWN = 24
 CLASS_KEYS = 9
 
 
-def hunt_view(request: Request[Any, Any, Any], opened: OpenHunt, round_: Round | None = None) -> HuntPage:
+def hunt_view(
+    request: Request[Any, Any, Any], opened: OpenHunt, round_: Round | None = None, *, progress: Progress | None = None
+) -> HuntPage:
     """Return the page of a hunt: its latest round, or one that is not recorded since nothing is left."""
     hunt = opened.hunt
     latest, labels = round_ or hunt.round(), hunt.labels()
@@ -58,6 +61,7 @@ def hunt_view(request: Request[Any, Any, Any], opened: OpenHunt, round_: Round |
         examples=_examples(opened, labels),
         known_tables=opened.known.tables,
         new_only=leaves_known_out(latest),
+        progress=progress,
     )
 
 

@@ -16,6 +16,7 @@ from litestar.response import Redirect, Template
 from discovery.errors import HuntError, QueryError
 from discovery.hunts import new_hunt
 from discovery.hunts.consensus import LATEST
+from discovery.hunts.records import Round
 from discovery.prompts import prompt_from_row
 from discovery.release import Release
 from discovery.tables import sidecar_path
@@ -26,9 +27,13 @@ from web.hunt_tabs import hunt_address
 from web.hunt_views import hunt_line, hunt_view
 from web.next_pages import NextPages, known_rows
 from web.pages import frame_of
+from web.progress import quick_result, under_way
 from web.sessions import visitor_name
 from web.shelf import Shelf
 from web.uploads import Uploads
+from web.work import Work
+
+WHOLE_PAGE = {"HX-Retarget": "#hunt", "HX-Reselect": "#hunt", "HX-Reswap": "outerHTML show:window:top"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +75,7 @@ def start_hunt(
     request: Request[Any, Any, Any],
     shelf: NamedDependency[Shelf],
     uploads: NamedDependency[Uploads],
+    next_pages: NamedDependency[NextPages],
     data: URLEncodedBody[NewHuntForm],
 ) -> Redirect:
     """Start a hunt from ticked hits and show its first round."""
@@ -81,7 +87,7 @@ def start_hunt(
     if not positives:
         raise HuntError("A hunt starts from at least one example: tick a few hits that show what you look for.")
     path = shelf.new_hunt_path(data.name.strip())
-    hunt = new_hunt(
+    new_hunt(
         path,
         release,
         positives=positives,
@@ -93,14 +99,33 @@ def start_hunt(
         consensus=data.consensus,
         who=visitor_name(request),
     )
-    hunt.next_round(visitor_name(request))
+    quick_result(next_pages.ask(shelf.hunt(path.stem), visitor_name(request), after=0))
     return Redirect(hunt_address(path.stem), status_code=303)
 
 
 @get("/hunts/{hunt:str}", sync_to_thread=True, include_in_schema=False)
-def hunt_page(request: Request[Any, Any, Any], shelf: NamedDependency[Shelf], hunt: FromPath[str]) -> Template:
-    """Show the present round of a hunt."""
-    return Template("hunt.html", context={"page": hunt_view(request, shelf.hunt(hunt))})
+def hunt_page(
+    request: Request[Any, Any, Any], shelf: NamedDependency[Shelf], work: NamedDependency[Work], hunt: FromPath[str]
+) -> Template:
+    """Show the present round of a hunt, and how far the next one is when it is being made."""
+    page = hunt_view(request, shelf.hunt(hunt), progress=under_way(work, hunt))
+    return Template("hunt.html", context={"page": page})
+
+
+@get("/hunts/{hunt:str}/work", sync_to_thread=True, include_in_schema=False)
+def hunt_work(
+    request: Request[Any, Any, Any], shelf: NamedDependency[Shelf], work: NamedDependency[Work], hunt: FromPath[str]
+) -> Template | Response[bytes]:
+    """Tell how far the work is, in a fragment that asks again; once it is over, the whole page."""
+    progress, address = under_way(work, hunt), hunt_address(hunt)
+    if progress is not None and not progress.problem:
+        return Template("work.html", context={"address": address, "progress": progress})
+    if not request.headers.get("hx-current-url", address).partition("?")[0].endswith(address):
+        return Response(b"", headers={"HX-Refresh": "true"})
+    job, opened = work.latest(hunt), shelf.hunt(hunt)
+    nothing_left = job.result if job is not None and isinstance(job.result, Round) and job.result.exhausted else None
+    page = hunt_view(request, opened, nothing_left, progress=progress)
+    return Template("hunt.html", context={"page": page}, headers=WHOLE_PAGE)
 
 
 @post("/hunts/{hunt:str}/rounds", sync_to_thread=True, include_in_schema=False)
@@ -111,14 +136,12 @@ def next_round(
     hunt: FromPath[str],
     data: URLEncodedBody[RoundForm],
 ) -> Template | Redirect:
-    """Make the next round, unless somebody else already has: then that one is shown."""
+    """Have the next round made, unless somebody else already has; the page shows it, or how far it is."""
     opened = shelf.hunt(hunt)
-    with opened.lock:
-        latest = opened.hunt.round()
-        if (latest.number if latest else 0) == data.after:
-            made = next_pages.next_round(opened, visitor_name(request), new_only=bool(data.new_only))
-            if made.exhausted:
-                return Template("hunt.html", context={"page": hunt_view(request, opened, made)})
+    job = next_pages.ask(opened, visitor_name(request), after=data.after, new_only=bool(data.new_only))
+    done, made = quick_result(job)
+    if done and made.exhausted:
+        return Template("hunt.html", context={"page": hunt_view(request, opened, made)})
     return Redirect(hunt_address(hunt), status_code=303)
 
 

@@ -14,6 +14,7 @@ from web.ahead import Ahead
 from web.pictures import PictureCache
 from web.shelf import OpenHunt
 from web.stamps import grid_stamp, render_picture
+from web.work import Job, Work
 
 QUICK_SECONDS = 1.0
 """A page that takes longer to make is begun with the last label of the present page, not with each: no click is to wait
@@ -33,24 +34,55 @@ class NextPages:
 
     Parameters
     ----------
+    work : Work
+        Where they are made.
     pictures : PictureCache
         Where the stamps of a page made ahead wait to be shown.
     ahead : bool
         Whether pages are made while people label; otherwise when they are asked for.
     """
 
-    def __init__(self, pictures: PictureCache, *, ahead: bool) -> None:
+    def __init__(self, work: Work, pictures: PictureCache, *, ahead: bool) -> None:
+        self._work = work
         self._pictures = pictures
-        self._ahead = Ahead(after=self._draw_stamps) if ahead else None
+        self._ahead = Ahead(work, after=self._draw_stamps) if ahead else None
         self._seconds: dict[str, float] = {}
 
     def changed(self, opened: OpenHunt) -> None:
-        """Make the hunt's next page anew in the background, since a label or a rule has changed."""
+        """Make the hunt's next page anew in the background, since a label or a rule has changed; forget what went wrong."""
+        self._work.forget(opened.name)
         quick = self._seconds.get(opened.name, 0.0) <= QUICK_SECONDS
         if self._ahead is not None and (quick or _all_labelled(opened)):
             self._ahead.ask(opened.name, lambda: self._prepare(opened))
 
-    def next_round(self, opened: OpenHunt, who: str, *, new_only: bool) -> Round:
+    def ask(self, opened: OpenHunt, who: str, *, after: int | None = None, new_only: bool = False) -> Job:
+        """Have the next page recorded; the job's result is its round.
+
+        Parameters
+        ----------
+        after : int, optional
+            Number of the round that the page was asked for from: where the hunt is further already, its latest round is
+            the result. By default the present one.
+        """
+        if after is None:
+            latest = opened.hunt.round()
+            after = 0 if latest is None else latest.number
+
+        def make() -> Round:
+            with opened.lock:
+                present = opened.hunt.round()
+                if present is not None and present.number != after:
+                    return present
+                return self._next_round(opened, who, new_only=new_only)
+
+        return self._work.ask(opened.name, f"round {after + 1}", make)
+
+    def close(self) -> None:
+        """Make no more pages ahead."""
+        if self._ahead is not None:
+            self._ahead.close()
+
+    def _next_round(self, opened: OpenHunt, who: str, *, new_only: bool) -> Round:
         """Record the next page: the one made ahead when it still fits, else one made now.
 
         Raises
@@ -61,11 +93,6 @@ class NextPages:
         ready = self._ahead.take(opened.name) if self._ahead is not None else None
         prepared = ready.prepared if ready is not None and ready.opened is opened else None
         return opened.hunt.next_round(who, prepared=prepared, without=known_rows(opened) if new_only else None)
-
-    def close(self) -> None:
-        """End the background work."""
-        if self._ahead is not None:
-            self._ahead.close()
 
     def _prepare(self, opened: OpenHunt) -> Ready:
         """Make the page that follows, with or without known objects as the present one."""

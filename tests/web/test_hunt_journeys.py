@@ -166,7 +166,7 @@ def test_the_next_page_is_ready_before_it_is_asked_for(page, server, small_hunt,
 
     def seen_get(pictures, picture, draw):
         data = get(pictures, picture, draw)
-        if threading.current_thread().name.startswith("ahead"):
+        if threading.current_thread().name.startswith("work"):
             drawn.append(picture.row)
         return data
 

@@ -26,9 +26,17 @@ def post(client, small_hunt):
     def send(what: str, **form):
         answer = client.post(f"/hunts/{small_hunt.path.stem}/{what}", data={"csrf": token, **form})
         assert answer.status_code == 303, answer.text
-        return client.get(answer.headers["location"])
+        return when_done(client, answer.headers["location"])
 
     return send
+
+
+def when_done(client, address: str):
+    """Look at a page again and again until no work is under way."""
+    deadline = time.monotonic() + 120
+    while 'id="work" role="status"' in (page := client.get(address)).text and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return page
 
 
 @pytest.fixture

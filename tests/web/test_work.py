@@ -1,0 +1,182 @@
+"""Long work: a few pieces at once, one at a time for a hunt, in order, and nothing is hidden."""
+
+import re
+import threading
+import time
+
+import pytest
+
+from discovery.errors import HuntError
+from discovery.hunts import Hunt
+from web.progress import quick_result, under_way
+from web.work import MOST_KEPT, Work
+
+SOON = 30.0
+
+
+@pytest.fixture
+def work():
+    made = Work(2)
+    yield made
+    made.close()
+
+
+class Piece:
+    """Work that waits until it is let through."""
+
+    def __init__(self, result=None) -> None:
+        self.result = result
+        self.begun, self.open = threading.Event(), threading.Event()
+
+    def __call__(self):
+        self.begun.set()
+        assert self.open.wait(SOON)
+        return self.result
+
+
+def test_the_outcome_is_what_was_returned_or_raised(work):
+    assert work.ask("a", "one", lambda: 7).outcome(SOON) == 7
+    with pytest.raises(ZeroDivisionError):
+        work.ask("a", "two", lambda: 1 / 0).outcome(SOON)
+    assert under_way(work, "a").state == "failed"
+    work.forget("a")
+    assert under_way(work, "a") is None
+
+
+def test_one_piece_at_a_time_for_a_hunt_a_few_in_all_the_others_in_order(work):
+    pieces = {name: Piece(name) for name in ("a1", "a2", "b1", "c1")}
+    jobs = {name: work.ask(name[0], name, piece) for name, piece in pieces.items()}
+    assert pieces["a1"].begun.wait(SOON) and pieces["b1"].begun.wait(SOON)
+    assert [work.place(job) for job in jobs.values()] == [0, 2, 0, 3]
+    assert not pieces["a2"].begun.wait(0.05) and not pieces["c1"].begun.is_set()
+    pieces["b1"].open.set()
+    assert pieces["c1"].begun.wait(SOON)  # a2 came first, but its hunt is at work
+    assert not pieces["a2"].begun.is_set() and jobs["a2"].state == "waiting"
+    pieces["a1"].open.set()
+    assert pieces["a2"].begun.wait(SOON)
+    for piece in pieces.values():
+        piece.open.set()
+    assert [job.outcome(SOON) for job in jobs.values()] == list(pieces)
+    assert work.idle(SOON)
+
+
+def test_two_who_ask_the_same_wait_for_one_piece(work):
+    piece, needless = Piece(1), []
+    first = work.ask("a", "round 2", piece)
+    second = work.ask("a", "round 2", lambda: needless.append(1))
+    assert first is second
+    piece.open.set()
+    assert first.outcome(SOON) == 1
+    assert work.ask("a", "round 2", lambda: 2).outcome(SOON) == 2
+    assert needless == []
+
+
+def test_what_nobody_waits_for_leaves_a_place_free(work):
+    behind = [Piece() for _ in range(3)]
+    for number, piece in enumerate(behind):
+        work.behind(str(number), piece)
+    assert behind[0].begun.wait(SOON)
+    assert not behind[1].begun.wait(0.05)
+    assert work.ask("someone", "now", lambda: 1).outcome(SOON) == 1
+    for piece in behind:
+        piece.open.set()
+    assert work.idle(SOON)
+    assert all(piece.begun.is_set() for piece in behind)
+
+
+def test_with_one_place_everything_is_done_all_the_same():
+    work, done = Work(1), []
+    work.behind("a", lambda: done.append(1))
+    assert work.ask("a", "one", lambda: 2).outcome(SOON) == 2
+    assert work.idle(SOON)
+    work.close()
+    assert done == [1]
+
+
+def test_progress_tells_the_place_the_time_and_what_went_wrong(work):
+    first, second = Piece(), Piece()
+    jobs = [work.ask(name, f"round of {name}", piece) for name, piece in (("a", first), ("b", second))]
+    third = work.ask("c", "round 9", lambda: (_ for _ in ()).throw(HuntError("'/secret/place/x.hunt' is gone")))
+    assert (under_way(work, "c").state, under_way(work, "c").before) == ("waiting", 2)
+    assert quick_result(third, 0.01) == (False, None)
+    assert first.begun.wait(SOON)
+    assert under_way(work, "a").state == "running" and under_way(work, "a").seconds >= 0
+    first.open.set()
+    second.open.set()
+    with pytest.raises(HuntError):
+        third.outcome(SOON)
+    assert [job.outcome(SOON) for job in jobs] == [None, None]
+    assert under_way(work, "a") is None
+    assert under_way(work, "c").problem == "'x.hunt' is gone"
+
+
+def test_closing_waits_for_what_runs_and_fails_what_waits():
+    work, running = Work(1), Piece("kept")
+    one, other = work.ask("a", "one", running), work.ask("b", "other", lambda: 1)
+    assert running.begun.wait(SOON)
+    threading.Timer(0.1, running.open.set).start()
+    work.close()
+    assert one.outcome(0) == "kept"
+    for late in (other, work.ask("c", "late", lambda: 1)):
+        with pytest.raises(HuntError, match="closing"):
+            late.outcome(0)
+
+
+def test_old_work_is_forgotten(work):
+    for number in range(MOST_KEPT + 10):
+        work.ask(str(number), "one", lambda: 1).outcome(SOON)
+    assert work.latest("0") is None and work.latest(str(MOST_KEPT + 9)) is not None
+
+
+@pytest.fixture
+def slow_round(monkeypatch):
+    """Let rounds wait until they are let through; each is a real one."""
+    gate, next_round = Piece(), Hunt.next_round
+
+    def slow(hunt, *args, **options):
+        gate()
+        return next_round(hunt, *args, **options)
+
+    monkeypatch.setattr(Hunt, "next_round", slow)
+    yield gate
+    gate.open.set()
+
+
+def token(client) -> str:
+    return re.search(r'<meta name="csrf" content="(\w+)">', client.get("/hunts").text)[1]
+
+
+def test_a_round_that_takes_long_is_made_outside_the_request(client, small_hunt, slow_round):
+    address, csrf = f"/hunts/{small_hunt.path.stem}", token(client)
+    started = time.monotonic()
+    answer = client.post(f"{address}/rounds", data={"csrf": csrf, "after": "1"})
+    assert answer.status_code == 303 and time.monotonic() - started < 20
+    page = client.get(answer.headers["location"]).text
+    assert "Round 2 is being made" in page and "disabled" in page and "round 1" in page
+    row = int(small_hunt.round().rows[0])
+    said = client.post(f"{address}/labels", data={"csrf": csrf, "row": row, "verdict": "positive"})
+    assert said.status_code == 303 and small_hunt.labels()[row].verdict == "positive"
+    assert client.get(f"/api{address}/work").json()["state"] == "running"
+    assert 'hx-get="/hunts/' in client.get(f"{address}/work", headers={"HX-Request": "true"}).text
+    assert client.get(f"/api{address}/rounds/latest").json()["number"] == 1
+    slow_round.open.set()
+    deadline = time.monotonic() + SOON
+    while client.get(f"/api{address}/work").json() is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    over = client.get(f"{address}/work", headers={"HX-Request": "true", "HX-Current-URL": f"http://x{address}"})
+    assert over.headers["hx-retarget"] == "#hunt" and ">round 2<" in over.text
+    assert len(small_hunt.rounds()) == 2
+    assert client.get(f"/api{address}/rounds/latest").json()["number"] == 2
+
+
+def test_what_went_wrong_with_long_work_stands_in_the_page_until_something_changes(client, small_hunt, slow_round):
+    address, csrf = f"/hunts/{small_hunt.path.stem}", token(client)
+    small_hunt.label(1, "unsure", who="vera")  # the only example: nothing is left to rank by
+    client.post(f"{address}/rounds", data={"csrf": csrf, "after": "1"})
+    slow_round.open.set()
+    deadline = time.monotonic() + SOON
+    while "being made" in (page := client.get(address).text) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert "Round 2 could not be made" in page and "no example to start from" in page
+    client.post(f"{address}/labels", data={"csrf": csrf, "row": 1, "verdict": "positive"})
+    assert "could not be made" not in client.get(address).text

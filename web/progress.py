@@ -1,0 +1,82 @@
+"""How far long work is, while it runs outside the request that asked for it: what pages show, and what scripts are told."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from discovery.errors import DiscoveryError
+from web.problems import UNEXPECTED, without_paths
+from web.work import Job, State, Work
+
+log = logging.getLogger(__name__)
+
+QUICK_SECONDS = 0.3
+"""Work that is done by then is answered at once; of what takes longer the page shows the progress."""
+PATIENT_SECONDS = 30.0
+"""So long a script is left to wait for its answer before it is told to ask again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a piece of work is.
+
+    Attributes
+    ----------
+    what : str
+        The work in words: "round 3".
+    state : {"waiting", "running", "done", "failed"}
+        Where it stands.
+    before : int
+        Pieces of work of others that come first.
+    seconds : float
+        How long it has been running, or ran.
+    problem : str
+        What went wrong; empty where nothing did.
+    """
+
+    what: str
+    state: State
+    before: int
+    seconds: float
+    problem: str
+
+
+def progress_of(work: Work, job: Job) -> Progress:
+    """Return how far a piece of work is."""
+    return Progress(
+        what=job.what,
+        state=job.state,
+        before=work.place(job),
+        seconds=round(job.running_seconds, 1),
+        problem="" if job.error is None else _told(job),
+    )
+
+
+def under_way(work: Work, key: str) -> Progress | None:
+    """Return how far the work of a hunt is that is not done yet, or went wrong; None where there is nothing to tell."""
+    job = work.latest(key)
+    return None if job is None or job.state == "done" else progress_of(work, job)
+
+
+def quick_result(job: Job, seconds: float = QUICK_SECONDS) -> tuple[bool, Any]:
+    """Return whether a piece of work is done within a moment, and its result.
+
+    Raises
+    ------
+    Exception
+        What went wrong, when it did so within that moment.
+    """
+    try:
+        return True, job.outcome(seconds)
+    except TimeoutError:
+        return False, None
+
+
+def _told(job: Job) -> str:
+    """Return what went wrong as visitors may read it; a fault of ours goes to the log."""
+    if isinstance(job.error, DiscoveryError):
+        return without_paths(str(job.error))
+    log.error("%s of %s failed", job.what, job.key, exc_info=job.error)
+    return UNEXPECTED
