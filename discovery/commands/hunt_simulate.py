@@ -146,7 +146,7 @@ def bench(
     ----------
     file
         TOML file with settings and [[sets]]: name, release and truth (or npz), and optionally where, kind, lookalikes,
-        prevalence, objects, draw; strategies, alpha, examples, negative_examples, rounds, page_size, noise, seeds, named_negatives and stopper for
+        prevalence, objects, draw; strategies, alpha, examples, negative_examples, rounds, page_size, noise, seeds, named_negatives, stopper and index for
         all sets or for one; title and introduction of the page. Paths are relative to the file.
     out
         Folder for bench.json, bench.md and the pictures.

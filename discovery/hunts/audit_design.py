@@ -39,6 +39,7 @@ GUESS_COUNTS = 4.0
 GUESS_RANK = 50
 """Up to this rank the guessed rate is the hunt's own share of positives."""
 OUTSIDE = 255
+MANY = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ class AuditDesign:
 
     def document(self) -> dict[str, Any]:
         """Return the design as JSON knows it; the members are packed."""
-        packed = base64.b64encode(zlib.compress(self.members.tobytes(), 9)).decode("ascii")
+        packed = base64.b64encode(_packed(self.members)).decode("ascii")
         strata = [
             {"size": size, "drawn": drawn, "guess": guess}
             for size, drawn, guess in zip(self.sizes, self.drawn, self.guess, strict=True)
@@ -291,6 +292,14 @@ def _rounded(wanted: np.ndarray, sizes: np.ndarray, labels: int) -> np.ndarray:
         room = np.where(counts < sizes, scaled - counts, -np.inf)
         counts[int(np.argmax(room))] += 1
     return counts
+
+
+def _packed(members: np.ndarray) -> bytes:
+    """Strata in few bytes: 0.2 a row. In a large release only by how frequent each is: looking for repeats takes minutes there."""
+    if len(members) < MANY:
+        return zlib.compress(members.tobytes(), 9)
+    packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_HUFFMAN_ONLY)
+    return packer.compress(members.tobytes()) + packer.flush()
 
 
 def _unpacked(text: str, count: int) -> np.ndarray:

@@ -66,6 +66,7 @@ class BenchSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seeds: int | None = None
     named_negatives: bool | None = None
     stopper: str | None = None
+    index: str | None = None
 
 
 class Bench(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,6 +85,7 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     seeds: int | None = None
     named_negatives: bool | None = None
     stopper: str | None = None
+    index: str | None = None
 
 
 def read_bench(path: Path) -> Bench:

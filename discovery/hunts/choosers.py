@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
 from discovery.errors import HuntError
 from discovery.hunts.ranking import Embeddings, Ranking, TrainingSet, one_blas_thread
 from discovery.hunts.rounds import choose, propose
+
+if TYPE_CHECKING:
+    from discovery.hunts.nearby import Engine, Nearby
 
 LIKELY, UNLIKELY, UNCERTAIN, DIVERSE, RANDOM = "likely", "unlikely", "uncertain", "diverse", "random"
 
@@ -25,6 +28,12 @@ class Turn:
         (N,) bool: what may be shown, at least one.
     positives, negatives : int
         P and N that the person gave in the latest round.
+    latest : numpy.ndarray
+        (n,) int64 rows that the latest round showed, in order.
+    nearby : Nearby or None
+        Neighbours that are known from earlier rounds, for a candidate pool.
+    engine : Engine or None
+        Scores every object exactly, for `discovery.hunts.pool.ExactSource`.
     """
 
     embeddings: Embeddings
@@ -34,6 +43,9 @@ class Turn:
     negatives: int
     page_size: int
     seed: int
+    latest: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    nearby: Nearby | None = None
+    engine: Engine | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,6 +62,8 @@ class Page:
         How they were chosen, in a word and in a sentence.
     ranking : Ranking or None
         None when nothing was ranked.
+    source : dict or None
+        Where the candidates came from, where not all of them were ranked.
     """
 
     rows: np.ndarray
@@ -57,6 +71,7 @@ class Page:
     did: str
     why: str
     ranking: Ranking | None = field(default=None, repr=False)
+    source: dict[str, Any] | None = None
 
 
 Ranker = Callable[[], Ranking]

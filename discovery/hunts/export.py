@@ -84,12 +84,14 @@ def export_hunt(
     marked = _marked(hunt)
     given = np.array(sorted(marked), dtype=np.int64)
     pool[given] = True
-    ranks = _ranks(ranking.order_scores, pool)
+    order = _order(ranking.order_scores, pool)
+    ranks = np.zeros(len(pool), dtype=np.int64)
+    ranks[order] = np.arange(1, len(order) + 1)
     labelled = given[np.argsort(ranks[given])]
     pool[given] = False
     if new_only and known is not None:
         labelled, pool = labelled[~known.mask[labelled]], pool & ~known.mask
-    rows = np.concatenate([labelled, _rest(ranking, pool, top, min_score)])
+    rows = np.concatenate([labelled, _rest(ranking, order[pool[order]], top, min_score)])
     if stamps is not None and len(rows) > MAX_STAMPS:
         raise HuntError(f"{len(rows)} stamps are too many for one folder; at most {MAX_STAMPS}: lower --top")
     table = _table(hunt, rows, marked, ranking, ranks, columns, known)
@@ -125,20 +127,16 @@ def _marked(hunt: Hunt) -> dict[int, dict[str, Any]]:
     return marked
 
 
-def _ranks(scores: np.ndarray, pool: np.ndarray) -> np.ndarray:
-    """Rank from 1 of every row of the pool, (N,) int64; 0 outside it."""
+def _order(scores: np.ndarray, pool: np.ndarray) -> np.ndarray:
+    """The rows of a pool (N,) bool, best first and equal ones by row, (n,) int64."""
     rows = np.flatnonzero(pool)
-    ranks = np.zeros(len(scores), dtype=np.int64)
-    ranks[rows[np.lexsort((rows, -scores[rows]))]] = np.arange(1, len(rows) + 1)
-    return ranks
+    return rows[np.argsort(-scores[rows], kind="stable")]
 
 
-def _rest(ranking: Ranking, pool: np.ndarray, top: int | None, min_score: float | None) -> np.ndarray:
-    """The unlabelled rows asked for, best first."""
+def _rest(ranking: Ranking, rows: np.ndarray, top: int | None, min_score: float | None) -> np.ndarray:
+    """Those of the unlabelled rows, best first, that are asked for."""
     if top is None and min_score is None:
         return np.empty(0, dtype=np.int64)
-    rows = np.flatnonzero(pool)
-    rows = rows[np.lexsort((rows, -ranking.order_scores[rows]))]
     if min_score is not None:
         rows = rows[ranking.shown(rows) >= min_score]
     return rows[:top]

@@ -17,9 +17,11 @@ from discovery.hunts.checks import HuntSettings, changed_settings, checked_perso
 from discovery.hunts.choices import checked_choices
 from discovery.hunts.label_book import LabelBook
 from discovery.hunts.labels import Example, training_set
+from discovery.hunts.nearby import Engine, Nearby, searchable
 from discovery.hunts.play import play, play_published
-from discovery.hunts.ranking import Ranking, TrainingSet, round_seed
+from discovery.hunts.ranking import Ranking, TrainingSet, is_large, round_seed
 from discovery.hunts.records import HuntInfo, Round
+from discovery.hunts.scale import default_source, gpu_engine
 from discovery.hunts.shelf import describe
 from discovery.hunts.standing import (
     Ground,
@@ -44,8 +46,9 @@ if TYPE_CHECKING:
 class Hunt(LabelBook):
     """One hunt on one release; safe to share between threads, and between processes by its file."""
 
-    def __init__(self, store: HuntStore, release: Release) -> None:
+    def __init__(self, store: HuntStore, release: Release, engine: Engine | None = None) -> None:
         super().__init__(store, release)
+        self._engine = engine
         self._bound = store.releases()[-1]
         check_release(store, release)
 
@@ -199,6 +202,7 @@ class Hunt(LabelBook):
             states=self._store.states(recorded.last_event, parts.consensus),
             before=rounds[: round_number - 1],
             audit_rows=self._audit_rows(parts.audits),
+            count=self.release.count,
         )
         if parts.strategy is None:
             return play_published(self._ground, start, who=recorded.who, when=recorded.when)
@@ -232,6 +236,12 @@ class Hunt(LabelBook):
         return HuntWidget(self, getpass.getuser() if who is None else who, known=known, new_only=new_only)
 
     @cached_property
+    def engine(self) -> Engine | None:
+        """What scores every object exactly: what the hunt was opened with, else a GPU's scan of a large release."""
+        large = is_large(self.release, self.release.dimension)
+        return self._engine or (gpu_engine(self.release) if large else None)
+
+    @cached_property
     def allowed(self) -> np.ndarray:
         """Primary rows that meet the hunt's filter, (N,) bool: what it may show at all."""
         settings = self._store.settings()
@@ -250,6 +260,7 @@ class Hunt(LabelBook):
     @cached_property
     def _ground(self) -> Ground:
         settings = self._store.settings()
+        wide = 2 * np.count_nonzero(self.allowed) > self.release.count
         return Ground(
             release=self.release,
             release_id=self._bound["id"],
@@ -257,11 +268,14 @@ class Hunt(LabelBook):
             examples=self.usable_examples,
             where=settings.where,
             flagged=settings.flagged,
+            nearby=Nearby(self.release, None if wide else self.allowed) if searchable(self.release) else None,
+            engine=self.engine,
         )
 
     def _start(self, taken: Snapshot, page_size: int, left_out: LeftOut | None) -> Start:
         """What the next round follows from."""
         number = len(taken.rounds) + 1
+        strategy = parse_strategy(taken.settings.strategy, alpha=taken.settings.alpha)
         return Start(
             number=number,
             seed=round_seed(taken.settings.seed, number),
@@ -276,6 +290,7 @@ class Hunt(LabelBook):
             audit_rows=self._audit_rows(taken.mark.audit),
             left_out=left_out,
             stopper=taken.settings.stopper,
+            source=default_source(strategy, self.release, self.engine),
         )
 
     def _audit_rows(self, upto: int) -> list[int]:

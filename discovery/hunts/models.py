@@ -12,9 +12,18 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from discovery.hunts.rankers.fitting import Fit, LinearScorer, Task, rank_fitted
+from discovery.hunts.rankers.fitting import Fit, LinearScorer, Task, learn_fitted
 from discovery.hunts.rankers.logistic import fit_logistic
-from discovery.hunts.ranking import Embeddings, Ranking, SimilarityScorer, TrainingSet, rank, rank_by
+from discovery.hunts.ranking import (
+    Embeddings,
+    FittedRanker,
+    Ranking,
+    ScoringModel,
+    SimilarityScorer,
+    TrainingSet,
+    fitted_ranker,
+    learn,
+)
 from discovery.hunts.rescorer import RescorerConfig
 
 
@@ -32,16 +41,16 @@ class RankingModel(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MlpModel:
+class MlpModel(ScoringModel):
     """What `Hunt` ranks by: the paper's MLP once both classes have labels, similarity until then."""
 
     name: ClassVar[str] = "mlp"
     subset: ClassVar[bool] = True
     config: RescorerConfig = dataclasses.field(default_factory=RescorerConfig)
 
-    def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
-        """Rank by `discovery.hunts.ranking.rank`."""
-        return rank(embeddings, training, seed=seed, config=self.config)
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+        """Fit by `discovery.hunts.ranking.learn`."""
+        return learn(embeddings, training, seed=seed, config=self.config)
 
     def multiplications(self, dimension: int) -> int:
         """Of the two layers."""
@@ -49,15 +58,15 @@ class MlpModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimilarityModel:
+class SimilarityModel(ScoringModel):
     """Mean cosine to the positives minus mean cosine to the negatives; nothing is trained."""
 
     name: ClassVar[str] = "similarity"
     subset: ClassVar[bool] = True
 
-    def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
-        """Rank by `discovery.hunts.ranking.SimilarityScorer`."""
-        return rank(embeddings, training, seed=seed, train=False)
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+        """Score by `discovery.hunts.ranking.SimilarityScorer`."""
+        return learn(embeddings, training, seed=seed, train=False)
 
     def multiplications(self, dimension: int) -> int:
         """Of one product with the direction."""
@@ -65,16 +74,16 @@ class SimilarityModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeanModel:
+class MeanModel(ScoringModel):
     """Mean cosine to the positives; the negatives are not used."""
 
     name: ClassVar[str] = "mean"
     subset: ClassVar[bool] = True
 
-    def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
-        """Rank by `discovery.hunts.ranking.SimilarityScorer` on the positives alone."""
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+        """Score by `discovery.hunts.ranking.SimilarityScorer` on the positives alone."""
         positives = TrainingSet(positives=training.positives, negatives=training.negatives[:0])
-        return rank_by(embeddings, lambda: SimilarityScorer(positives), trained=False, model={"name": self.name})
+        return fitted_ranker(lambda: SimilarityScorer(positives), trained=False, model={"name": self.name})
 
     def multiplications(self, dimension: int) -> int:
         """Of one product with the direction."""
@@ -82,19 +91,17 @@ class MeanModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NearestModel:
+class NearestModel(ScoringModel):
     """Cosine to the nearest positive minus cosine to the nearest negative; nothing is trained."""
 
     name: ClassVar[str] = "nearest"
     subset: ClassVar[bool] = True
 
-    def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
-        """Rank by the difference; by similarity while there is no positive."""
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+        """Score by the difference; by similarity while there is no positive."""
         if not len(training.positives):
-            return rank(embeddings, training, seed=seed, train=False)
-        return rank_by(
-            embeddings, lambda: NearestScorer(training), trained=False, model={"name": self.name}
-        )
+            return learn(embeddings, training, seed=seed, train=False)
+        return fitted_ranker(lambda: NearestScorer(training), trained=False, model={"name": self.name})
 
     def multiplications(self, dimension: int) -> int:
         """Of one product with one label; there are as many as labels."""
@@ -102,7 +109,7 @@ class NearestModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinearModel:
+class LinearModel(ScoringModel):
     """Logistic regression on the labels, each class weighing the same; similarity until both classes have labels.
 
     Attributes
@@ -115,11 +122,11 @@ class LinearModel:
     subset: ClassVar[bool] = True
     inverse_penalty: float = 1.0
 
-    def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
-        """Rank by the logit."""
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+        """Score by the logit."""
         if not training.trainable:
-            return rank(embeddings, training, seed=seed, train=False)
-        return rank_fitted(self, embeddings, training, seed)
+            return learn(embeddings, training, seed=seed, train=False)
+        return learn_fitted(self, embeddings, training, seed)
 
     def multiplications(self, dimension: int) -> int:
         """Of one product with the weights."""

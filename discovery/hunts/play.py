@@ -18,10 +18,10 @@ from discovery.hunts.binding import object_lines
 from discovery.hunts.choices import NEVER
 from discovery.hunts.choosers import Page, Turn
 from discovery.hunts.labels import decided, labelled_rows, training_set
-from discovery.hunts.ranking import Ranking, rank
+from discovery.hunts.ranking import rank
 from discovery.hunts.records import AUDIT, LabelState, Round
 from discovery.hunts.rounds import propose
-from discovery.hunts.standing import Ground, LeftOut, Start
+from discovery.hunts.standing import Ground, LeftOut, Start, packed_rows
 from discovery.hunts.stopping import History, parse_stopper
 from discovery.hunts.strategies import HuntStrategy, parse_strategy
 
@@ -38,10 +38,10 @@ def play(ground: Ground, start: Start, *, who: str, when: str, versions: dict[st
     HuntError
         No such strategy, or no positive or negative example or label is left to rank by.
     """
-    strategy = parse_strategy(start.strategy, alpha=start.alpha, config=start.config)
+    strategy = parse_strategy(start.strategy, alpha=start.alpha, config=start.config, source=start.source)
     drawn = set(start.audit_rows)
     candidates = _candidates(ground, start)
-    waiting = _waiting(start, int(candidates.sum()))
+    waiting = _waiting(start, int(np.count_nonzero(candidates)))
     ordinary = [state for state in start.states if state.row not in drawn]
     positives, negatives = decided(ordinary, _ordinary_names(start.before[-1]) if start.before else ())
     turn = Turn(
@@ -52,16 +52,23 @@ def play(ground: Ground, start: Start, *, who: str, when: str, versions: dict[st
         negatives=negatives,
         page_size=start.page_size - len(waiting),
         seed=start.seed,
+        latest=_latest(start, ground),
+        nearby=ground.nearby,
+        engine=ground.engine,
     )
-    page, ranking = _page(strategy, turn, len(waiting))
+    page = _page(strategy, turn, len(waiting))
+    ranking = page.ranking
+    assert ranking is not None
     rows, reasons = _mixed(page, waiting, start.seed)
-    scores = np.where(np.array(reasons, dtype=object) == AUDIT, np.nan, ranking.shown(rows)).astype(np.float32)
+    scores, ranked = np.full(len(rows), np.nan, dtype=np.float32), np.array(reasons, dtype=object) != AUDIT
+    scores[ranked] = ranking.shown(rows[ranked])
     parts = {
         "candidates": {
             "name": "unlabelled",
             "where": ground.where,
             "flagged": ground.flagged,
             **_without(start.left_out),
+            **({} if page.source is None else {"source": page.source}),
         },
         "ranker": ranking.model,
         "chooser": {**strategy.describe(ground.release.dimension)["chooser"], "page_size": start.page_size},
@@ -158,8 +165,17 @@ def _candidates(ground: Ground, start: Start) -> np.ndarray:
     candidates[labelled_rows(ground.examples, start.states)] = False
     candidates[np.array(start.audit_rows, dtype=np.int64)] = False
     if start.left_out is not None:
-        candidates[np.array(start.left_out.rows, dtype=np.int64)] = False
+        candidates[start.left_out.rows] = False
     return candidates
+
+
+def _latest(start: Start, ground: Ground) -> np.ndarray:
+    """What the round before showed by itself, (n,) int64; nothing of another release."""
+    if not start.before or start.before[-1].release_id != ground.release_id:
+        return np.empty(0, dtype=np.int64)
+    played = start.before[-1]
+    own = (np.array(played.reasons, dtype=object) != AUDIT) & (played.rows >= 0)
+    return played.rows[own]
 
 
 def _waiting(start: Start, candidates: int) -> list[int]:
@@ -182,21 +198,23 @@ def _advice(ground: Ground, start: Start, ordinary: Sequence[LabelState]) -> dic
     pages = [[said[name] == "positive" for name in _ordinary_names(played) if name in said] for played in start.before]
     history = History(
         pages=[np.array(page, dtype=bool) for page in pages if page],
-        objects=int(ground.allowed.sum()) - len(labelled_rows(ground.examples, ())) - len(start.audit_rows),
+        objects=int(np.count_nonzero(ground.allowed)) - len(labelled_rows(ground.examples, ())) - len(start.audit_rows),
     )
     return {"stopper": start.stopper, "advice": parse_stopper(start.stopper).stop(history) or ""}
 
 
-def _page(strategy: HuntStrategy, turn: Turn, waiting: int) -> tuple[Page, Ranking]:
-    """The strategy's page and its ranking; a page that it has no room or nothing for is empty."""
+def _page(strategy: HuntStrategy, turn: Turn, waiting: int) -> Page:
+    """The strategy's page with its ranking; a page that it has no room or nothing for is empty."""
     empty = Page(rows=np.empty(0, dtype=np.int64), reasons=(), did="nothing", why=EXHAUSTED)
     page = strategy.play(turn) if turn.page_size > 0 and turn.candidates.any() else empty
     if waiting:
         stamps = f"{waiting} stamp{'s' * (waiting > 1)} of the audit"
         why = f"{page.why}; {stamps} among them" if len(page.rows) else stamps
         page = replace(page, why=why, did=page.did if len(page.rows) else AUDIT)
-    ranking = page.ranking or strategy.rank(turn.embeddings, turn.training, turn.seed)
-    return page, ranking
+    if page.ranking is not None:
+        return page
+    ranking, source = strategy.rank_turn(turn)
+    return replace(page, ranking=ranking, source=source)
 
 
 def _mixed(page: Page, waiting: list[int], seed: int) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -216,7 +234,7 @@ def _without(left_out: LeftOut | None) -> dict[str, Any]:
     return {
         "without": left_out.what,
         "sha256": list(left_out.sha256),
-        "without_rows": list(left_out.rows),
+        **packed_rows(left_out.rows),
     }
 
 

@@ -88,13 +88,21 @@ def _strategies(hunt: Hunt) -> list[dict[str, Any]]:
             "strategy": one.parts.get("strategy", "alpha"),
             "model": one.parts.get("ranker", {}).get("name"),
             "chooser": one.parts.get("chooser"),
-            "candidates": {key: value for key, value in one.parts.get("candidates", {}).items() if key != "without_rows"},
+            "candidates": _candidates(one.parts.get("candidates", {})),
         }
         if played and {key: value for key, value in played[-1].items() if key != "rounds"} == parts:
             played[-1]["rounds"][1] = one.number
         else:
             played.append({**parts, "rounds": [one.number, one.number]})
     return played
+
+
+def _candidates(recorded: dict[str, Any]) -> dict[str, Any]:
+    """What is the same from round to round: neither rows nor how many came from where."""
+    kept = {key: value for key, value in recorded.items() if key not in ("without_rows", "without_packed")}
+    if "source" in kept:
+        kept["source"] = {key: kept["source"].get(key) for key in ("name", "count")}
+    return kept
 
 
 def _audit(hunt: Hunt, ranking: Ranking) -> list[Fact]:

@@ -9,18 +9,26 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from discovery.errors import HuntError
 from discovery.hunts.rescorer import RescorerConfig, train_rescorer
+
+if TYPE_CHECKING:
+    import torch
 
 ROWS_PER_CHUNK = 16384
 ROWS_PER_TASK = 2048
 MOST_WORKERS = 8
 _BLAS_LOCK = threading.Lock()
+
+
+LARGE = 250_000_000
+"""Objects times dimensions up to which a round can score every object in about a second on two cores: 10^6 of 256."""
 
 
 class Embeddings(Protocol):
@@ -75,13 +83,13 @@ class TrainingSet:
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """A score for every object of the release.
+    """A score for every object of the release, or for a candidate pool of it.
 
     Attributes
     ----------
     order_scores : numpy.ndarray
         (N,) float32 that decide the order: similarity, or the rescorer's logit (a probability would
-        saturate and make ties).
+        saturate and make ties). (m,) where only ``rows`` were scored.
     trained : bool
         True for the rescorer.
     model : dict
@@ -90,6 +98,8 @@ class Ranking:
         (N,) float32 standard deviations of the scores, by models that know how sure they are.
     calibration : tuple of float
         Slope and offset that make a trained score the logit of a chance.
+    rows : numpy.ndarray or None
+        (m,) int64, ascending: the rows that were scored; None for every one.
     """
 
     order_scores: np.ndarray
@@ -97,17 +107,71 @@ class Ranking:
     model: dict[str, Any]
     spread: np.ndarray | None = None
     calibration: tuple[float, float] = (1.0, 0.0)
+    rows: np.ndarray | None = None
 
     def shown(self, rows: np.ndarray) -> np.ndarray:
-        """Scores of ``rows`` for people, (n,) float32: the probability, or the similarity as it is."""
-        picked = self.order_scores[rows].astype(np.float64)
+        """Scores of ``rows``, which were scored, for people, (n,) float32: the probability, or the similarity as it is."""
+        places = rows if self.rows is None else np.searchsorted(self.rows, rows)
+        picked = self.order_scores[places].astype(np.float64)
         slope, offset = self.calibration
         return (0.5 * (1.0 + np.tanh(0.5 * (slope * picked + offset))) if self.trained else picked).astype(np.float32)
 
     @property
     def digest(self) -> str:
-        """SHA-256 over ``order_scores`` as little-endian float32."""
-        return hashlib.sha256(np.ascontiguousarray(self.order_scores, dtype="<f4").tobytes()).hexdigest()
+        """SHA-256 over ``order_scores`` as little-endian float32, behind ``rows`` as int64 where not every row was scored."""
+        summed = hashlib.sha256(b"" if self.rows is None else np.ascontiguousarray(self.rows, dtype="<i8").tobytes())
+        summed.update(np.ascontiguousarray(self.order_scores, dtype="<f4").data)
+        return summed.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FittedRanker:
+    """What a model has learned from the labels: it scores any objects, one by one.
+
+    Attributes
+    ----------
+    scorer : Scorer
+        What was fitted.
+    trained, model, calibration
+        As in `Ranking`.
+    """
+
+    scorer: Scorer
+    trained: bool
+    model: dict[str, Any]
+    calibration: tuple[float, float] = (1.0, 0.0)
+
+    def rank(self, embeddings: Embeddings) -> Ranking:
+        """Score every object of ``embeddings`` on one BLAS thread, so that it repeats itself."""
+        with one_blas_thread():
+            scores = _score_all(embeddings, self.scorer.scores)
+            measured = getattr(self.scorer, "spreads", None)
+            spread = None if measured is None else _score_all(embeddings, measured)
+        return Ranking(
+            order_scores=scores,
+            trained=self.trained,
+            model=self.model,
+            spread=spread,
+            calibration=self.calibration,
+        )
+
+    @property
+    def directions(self) -> np.ndarray:
+        """Vectors (q, D) float32 whose largest inner products lie near the largest scores; none for a scorer without."""
+        found = getattr(self.scorer, "directions", None)
+        return np.empty((0, 0), dtype=np.float32) if found is None else np.asarray(found, dtype=np.float32)
+
+
+class ScoringModel:
+    """A ranking model whose scores follow from a `FittedRanker`: it can score some objects as well as all."""
+
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+        """Fit the labels; ``embeddings`` tell what is ordinary."""
+        raise NotImplementedError
+
+    def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
+        """Fit the labels and score every object."""
+        return self.learn(embeddings, training, seed).rank(embeddings)
 
 
 def rank(
@@ -118,14 +182,26 @@ def rank(
     config: RescorerConfig | None = None,
     train: bool = True,
 ) -> Ranking:
-    """Score every object: by the rescorer once both classes have labels, by similarity until then.
+    """Score every object: by the rescorer once both classes have labels, by similarity until then; see `learn`."""
+    return learn(embeddings, training, seed=seed, config=config, train=train).rank(embeddings)
+
+
+def learn(
+    embeddings: Embeddings,
+    training: TrainingSet,
+    *,
+    seed: int,
+    config: RescorerConfig | None = None,
+    train: bool = True,
+) -> FittedRanker:
+    """Fit the rescorer once both classes have labels; until then take the similarity.
 
     Parameters
     ----------
     seed : int
         Of the rescorer.
     train : bool
-        False ranks by similarity throughout.
+        False takes the similarity throughout.
 
     Raises
     ------
@@ -133,34 +209,24 @@ def rank(
         There is neither a positive nor a negative to start from.
     """
     if not (training.trainable and train):
-        return rank_by(
-            embeddings, lambda: SimilarityScorer(training), trained=False, model={"name": "mean-similarity"}
-        )
+        return fitted_ranker(lambda: SimilarityScorer(training), trained=False, model={"name": "mean-similarity"})
     settings = config or RescorerConfig()
 
     def fit() -> Scorer:
         ordinary = background(embeddings, settings.background)
         return train_rescorer(training.positives, training.negatives, ordinary, seed, settings)
 
-    return rank_by(embeddings, fit, trained=True, model={"name": "mlp", **asdict(settings)})
+    return fitted_ranker(fit, trained=True, model={"name": "mlp", **asdict(settings)})
 
 
-def rank_by(
-    embeddings: Embeddings, fit: Callable[[], Scorer], *, trained: bool, model: dict[str, Any]
-) -> Ranking:
-    """Score every object by what ``fit`` gives; it is fitted and asked on one BLAS thread, so that it repeats itself.
-
-    The model's record gets ``weights``, the SHA-256 over the fitted parameters.
-    """
+def fitted_ranker(fit: Callable[[], Scorer], *, trained: bool, model: dict[str, Any]) -> FittedRanker:
+    """Fit on one BLAS thread; the model's record gets ``weights``, the SHA-256 over the fitted parameters."""
     with one_blas_thread():
         scorer = fit()
-        scores = _score_all(embeddings, scorer.scores)
-        measured = getattr(scorer, "spreads", None)
-        spread = None if measured is None else _score_all(embeddings, measured)
     weights = hashlib.sha256()
     for array in scorer.parameters:
         weights.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
-    return Ranking(order_scores=scores, trained=trained, model={**model, "weights": weights.hexdigest()}, spread=spread)
+    return FittedRanker(scorer=scorer, trained=trained, model={**model, "weights": weights.hexdigest()})
 
 
 class SimilarityScorer:
@@ -178,10 +244,22 @@ class SimilarityScorer:
             direction -= training.negatives.astype(np.float64).mean(axis=0)
         self._direction = direction.astype(np.float32)
         self.parameters = [self._direction]
+        self.directions = self._direction[None]
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
         """Score (n, D) unit vectors, (n,) float32."""
         return vectors @ self._direction
+
+    def to_torch(self) -> torch.nn.Module:
+        """Return the same as a torch module, for an engine that scores every object."""
+        from discovery.hunts.rankers.modules import linear_module
+
+        return linear_module(self._direction, 0.0)
+
+
+def is_large(embeddings: Embeddings, dimension: int) -> bool:
+    """Whether scoring every object would take a round longer than people wait."""
+    return embeddings.count * dimension > LARGE
 
 
 def use_threads(most: int) -> None:
@@ -204,7 +282,11 @@ def _score_all(embeddings: Embeddings, measure: Callable[[np.ndarray], np.ndarra
     """Measure every object, (N,) float32, in pieces of a fixed size on several threads."""
     scores = np.empty(embeddings.count, dtype=np.float32)
     with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_WORKERS)) as pool:
-        for start, vectors in embeddings.chunks(ROWS_PER_CHUNK):
+        chunks = -(-embeddings.count // ROWS_PER_CHUNK)
+        shown = tqdm(
+            embeddings.chunks(ROWS_PER_CHUNK), total=chunks, desc="scoring", unit="chunk", delay=3, leave=False, disable=None
+        )
+        for start, vectors in shown:
             pieces = [vectors[at : at + ROWS_PER_TASK] for at in range(0, len(vectors), ROWS_PER_TASK)]
             scores[start : start + len(vectors)] = np.concatenate(list(pool.map(measure, pieces)))
     return scores

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from discovery.errors import HuntError
 from discovery.hunts.choices import checked_stopper
-from discovery.hunts.ranking import Embeddings, TrainingSet, round_seed
+from discovery.hunts.nearby import Nearby, Searchable, searchable
+from discovery.hunts.ranking import Embeddings, TrainingSet, one_blas_thread, round_seed
 from discovery.hunts.rescorer import RescorerConfig
 from discovery.hunts.stopping import History, parse_stopper
 from discovery.hunts.strategies import HuntStrategy, Turn, parse_strategy
@@ -37,6 +39,18 @@ class ArrayEmbeddings:
         """All vectors in pieces, with the row at which each starts."""
         for start in range(0, len(self._vectors), rows_per_chunk):
             yield start, self._vectors[start : start + rows_per_chunk]
+
+    def nearest_many(
+        self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k allowed rows nearest to each vector (q, D) by comparing with all; see `Release.nearest_many`."""
+        with one_blas_thread():
+            products = vectors @ self._vectors.T  # (q, N)
+        if allowed is not None:
+            products[:, ~allowed] = -np.inf
+        rows = np.argsort(-products, axis=1, kind="stable")[:, :k]
+        similarity = np.take_along_axis(products, rows, axis=1)
+        return np.where(np.isfinite(similarity), rows, -1), similarity
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -131,6 +145,7 @@ def play_hunt(
     clicks = truth ^ (rng.random(len(truth)) < noise)
     clicks[given] = truth[given]
     labelled, pages, did, seconds = np.sort(given), [np.empty(0, dtype=np.int64)], [], []
+    nearby = Nearby(cast("Searchable", embeddings)) if searchable(embeddings) else None
     for number in range(1, rounds + 1):
         candidates = np.ones(embeddings.count, dtype=bool)
         candidates[labelled] = False
@@ -146,6 +161,8 @@ def play_hunt(
                 negatives=int((~clicks[pages[-1]]).sum()),
                 page_size=page_size,
                 seed=turn_seed,
+                latest=pages[-1],
+                nearby=nearby,
             )
         )
         seconds.append(time.perf_counter() - started)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from discovery.hunts import measures
 from discovery.hunts.checks import MAX_PAGE_SIZE
 from discovery.hunts.choices import checked_stopper
 from discovery.hunts.hunt_sets import HuntSet
+from discovery.hunts.indexed import IndexedEmbeddings
 from discovery.hunts.players import cores, spread_out
 from discovery.hunts.rounds import check_alpha
 from discovery.hunts.simulate import ArrayEmbeddings, PlayedHunt, check_noise, play_hunt
@@ -48,6 +49,8 @@ class SimulationConfig:
         The person says of each negative what it is, by the set's kinds.
     stopper : str
         As `discovery.hunts.stopping.parse_stopper` reads it; measured, not obeyed.
+    index : str
+        What a candidate pool asks: ``exact``, or ``ivf`` with what an inverted file misses (`IndexedEmbeddings`).
     """
 
     strategies: tuple[str, ...] = ("alpha", "top")
@@ -60,6 +63,7 @@ class SimulationConfig:
     seeds: int = 10
     named_negatives: bool = False
     stopper: str = "never"
+    index: str = "exact"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be played."""
@@ -71,6 +75,8 @@ class SimulationConfig:
                 raise HuntError(f"{what} is {getattr(self, what)}; it must lie between {least} and {most}")
         if not self.strategies or not self.examples:
             raise HuntError("name at least one strategy and one number of examples")
+        if self.index not in ("exact", "ivf"):
+            raise HuntError(f"no index is known as {self.index!r}; choose exact or ivf")
         if min(self.examples) < 0 or self.negative_examples < 0:
             raise HuntError("the number of examples cannot be below 0")
         for strategy in self.strategies:
@@ -258,10 +264,15 @@ def _quantile(ordered: np.ndarray, share: float) -> float:
     return float(ordered[low] * (1 - weight) + ordered[low + 1] * weight)
 
 
+@lru_cache(maxsize=1)
+def _embeddings(hunt_set: HuntSet, index: str) -> ArrayEmbeddings:
+    return IndexedEmbeddings(hunt_set.vectors) if index == "ivf" else ArrayEmbeddings(hunt_set.vectors)
+
+
 def _play(config: SimulationConfig, hunt_set: HuntSet, task: tuple[str, int, int]) -> Game:
     strategy, examples, seed = task
     played = play_hunt(
-        ArrayEmbeddings(hunt_set.vectors),
+        _embeddings(hunt_set, config.index),
         hunt_set.truth,
         strategy=strategy,
         examples=examples,

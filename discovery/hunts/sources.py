@@ -10,15 +10,19 @@ import numpy as np
 from discovery.errors import HuntError
 from discovery.hunts.choosers import Turn
 from discovery.hunts.models import NearestScorer
-from discovery.hunts.ranking import TrainingSet, rank_by
+from discovery.hunts.ranking import TrainingSet, fitted_ranker
 from discovery.hunts.rounds import choose
 
 
 class CandidateSource(Protocol):
-    """Narrows the candidates of a turn."""
+    """Where candidates come from: a `MaskSource`, or one of `discovery.hunts.pool`."""
 
     name: ClassVar[str]
     subset: ClassVar[bool]
+
+
+class MaskSource(CandidateSource, Protocol):
+    """Narrows the candidates of a turn, all of which are ranked."""
 
     def candidates(self, turn: Turn) -> np.ndarray: ...
 
@@ -59,7 +63,7 @@ class NearSource:
         if not len(turn.training.positives):
             return turn.candidates
         alone = TrainingSet(positives=turn.training.positives, negatives=turn.training.negatives[:0])
-        near = rank_by(turn.embeddings, lambda: NearestScorer(alone), trained=False, model={"name": "nearest"})
+        near = fitted_ranker(lambda: NearestScorer(alone), trained=False, model={}).rank(turn.embeddings)
         kept = np.zeros(len(turn.candidates), dtype=bool)
         kept[choose(near.order_scores, turn.candidates, max(self.count, turn.page_size), "highest")] = True
         return kept

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -15,31 +17,43 @@ from discovery.hunts.choices import NEVER
 from discovery.hunts.consensus import LATEST
 from discovery.hunts.labels import Example
 from discovery.hunts.lines import Mark
+from discovery.hunts.pool import MOST
 from discovery.hunts.records import LabelState, Round
 from discovery.hunts.rescorer import RescorerConfig
+from discovery.hunts.sources import AllSource
 
 if TYPE_CHECKING:
+    from discovery.hunts.nearby import Engine, Nearby
     from discovery.known import KnownRows
     from discovery.release import Release
 
+MOST_LISTED = 1000
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LeftOut:
     """Objects that a round was asked not to show, such as known ones.
 
     Attributes
     ----------
-    rows : tuple of int
-        Rows of the release.
+    rows : numpy.ndarray
+        (n,) int64 rows of the release, ascending.
     what : str
         In words, such as "known in lenses.csv within 2 arcsec".
     sha256 : tuple of str
         Of the files that they come from.
     """
 
-    rows: tuple[int, ...]
+    rows: np.ndarray
     what: str
     sha256: tuple[str, ...]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LeftOut):
+            return NotImplemented
+        return (self.what, self.sha256) == (other.what, other.sha256) and np.array_equal(self.rows, other.rows)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,6 +68,10 @@ class Ground:
         Those of the release's encoder.
     where, flagged : str or None, bool
         The hunt's filter, for the record.
+    nearby : Nearby or None
+        Neighbours that rounds have asked for so far, kept for those to come; None for a release without an index.
+    engine : Engine or None
+        What scores every object exactly, where there is such a thing.
     """
 
     release: Release
@@ -62,6 +80,8 @@ class Ground:
     examples: Sequence[Example]
     where: str | None
     flagged: bool
+    nearby: Nearby | None = None
+    engine: Engine | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,6 +102,8 @@ class Start:
         What the audits drew, in that order: never candidates, and they never teach.
     stopper : str
         Its name; see `discovery.hunts.stopping`.
+    source : str
+        Where candidates come from when the strategy does not say, as `parse_strategy` reads it.
     """
 
     number: int
@@ -97,6 +119,7 @@ class Start:
     audit_rows: Sequence[int]
     left_out: LeftOut | None
     stopper: str = NEVER
+    source: str = AllSource.name
     config: RescorerConfig | None = None
 
 
@@ -124,13 +147,51 @@ def left_out_of(without: KnownRows | None) -> LeftOut | None:
     if without is None:
         return None
     record, rows = without.without, np.flatnonzero(without.mask)
-    return LeftOut(rows=tuple(rows.tolist()), what=record["without"], sha256=tuple(record["sha256"]))
+    return LeftOut(rows=rows, what=record["without"], sha256=tuple(record["sha256"]))
+
+
+def packed_rows(rows: np.ndarray) -> dict[str, Any]:
+    """Return ascending rows (n,) as a round records them: a list, or where they are many their steps, packed."""
+    if len(rows) <= MOST_LISTED:
+        return {"without_rows": rows.tolist()}
+    steps = np.diff(rows, prepend=0).astype("<i8").tobytes()
+    return {"without_packed": base64.b64encode(zlib.compress(steps)).decode("ascii")}
+
+
+def unpacked_rows(text: str, count: int) -> np.ndarray:
+    """Return the rows, below ``count``, that `packed_rows` packed; ValueError for anything else."""
+    inflater = zlib.decompressobj()
+    try:
+        steps = inflater.decompress(base64.b64decode(text, validate=True), 8 * count + 1)
+    except zlib.error as problem:
+        raise ValueError(str(problem)) from None
+    if len(steps) > 8 * count or len(steps) % 8:
+        raise ValueError("no list of rows")
+    given = np.frombuffer(steps, dtype="<i8")
+    if (given < 0).any() or (given > count).any():
+        raise ValueError("rows that the release does not have")
+    return np.cumsum(given, dtype=np.int64)
+
+
+class _Source(msgspec.Struct, frozen=True, kw_only=True):
+    name: Literal["pool", "exact"]
+    count: Annotated[int, msgspec.Meta(ge=1, le=MOST)]
 
 
 class _Candidates(msgspec.Struct, frozen=True, kw_only=True):
     without: str | None = None
     without_rows: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
+    without_packed: str | None = None
     sha256: tuple[str, ...] = ()
+    source: _Source | None = None
+
+    def rows(self, count: int) -> np.ndarray:
+        """What was left out, (n,) int64; ValueError unless all of it lies below ``count``."""
+        rows = np.array(self.without_rows, dtype=np.int64)
+        rows = rows if self.without_packed is None else unpacked_rows(self.without_packed, count)
+        if rows.max(initial=-1) >= count:
+            raise ValueError("they name rows that the release does not have")
+        return rows
 
 
 class _Chooser(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,12 +222,17 @@ class RecordedParts(msgspec.Struct, frozen=True, kw_only=True):
             raise HuntError(f"a rescorer with the settings {', '.join(settings)} is not known to this version") from None
 
     @property
-    def left_out(self) -> LeftOut | None:
-        """What the round was asked not to show."""
+    def source(self) -> str:
+        """Where the candidates came from, whatever the rule would say today."""
+        source = self.candidates.source
+        return AllSource.name if source is None else f"{source.name}:{source.count}"
+
+    def left_out(self, count: int) -> LeftOut | None:
+        """What the round was asked not to show of ``count`` objects."""
         asked = self.candidates
         if asked.without is None:
             return None
-        return LeftOut(rows=asked.without_rows, what=asked.without, sha256=asked.sha256)
+        return LeftOut(rows=asked.rows(count), what=asked.without, sha256=asked.sha256)
 
 
 def recorded_parts(recorded: Round, count: int) -> RecordedParts:
@@ -180,10 +246,9 @@ def recorded_parts(recorded: Round, count: int) -> RecordedParts:
     unknown = f"the parts of round {recorded.number} are not known to this version"
     try:
         parts = msgspec.convert(recorded.parts, RecordedParts)
-    except msgspec.ValidationError as problem:
+        parts.candidates.rows(count)
+    except (msgspec.ValidationError, ValueError) as problem:
         raise HuntError(f"{unknown}: {problem}") from None
-    if max(parts.candidates.without_rows, default=0) >= count:
-        raise HuntError(f"{unknown}: they name rows that the release does not have")
     return parts
 
 
@@ -194,6 +259,7 @@ def recorded_start(
     states: Sequence[LabelState],
     before: Sequence[Round],
     audit_rows: Sequence[int],
+    count: int,
 ) -> Start:
     """Return what a recorded round followed from, given the verdicts, rounds and audits of that moment."""
     return Start(
@@ -208,7 +274,8 @@ def recorded_start(
         page_size=parts.chooser.page_size,
         audit=parts.audits,
         audit_rows=audit_rows,
-        left_out=parts.left_out,
+        left_out=parts.left_out(count),
+        source=parts.source,
         stopper=parts.stopper,
         config=parts.config,
     )

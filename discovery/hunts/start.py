@@ -15,6 +15,7 @@ from discovery.hunts.hunt import Hunt
 from discovery.hunts.store import HuntStore, now
 
 if TYPE_CHECKING:
+    from discovery.hunts.nearby import Engine
     from discovery.prompts import Prompt
     from discovery.release import Release
 
@@ -104,8 +105,13 @@ def new_hunt(
     return open_hunt(path, release)
 
 
-def open_hunt(path: Path | str, release: Release) -> Hunt:
+def open_hunt(path: Path | str, release: Release, engine: Engine | None = None) -> Hunt:
     """Open a hunt file, checked as if a stranger had made it, on its release.
+
+    Parameters
+    ----------
+    engine : Engine, optional
+        What scores every object of a large release exactly, such as a cluster's scan; a GPU of this machine needs none.
 
     Raises
     ------
@@ -114,4 +120,4 @@ def open_hunt(path: Path | str, release: Release) -> Hunt:
     EncoderMismatch
         The release was made with another encoder.
     """
-    return Hunt(HuntStore.open(Path(path)), release)
+    return Hunt(HuntStore.open(Path(path)), release, engine)

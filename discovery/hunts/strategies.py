@@ -2,8 +2,10 @@
 
 Parts are small pure values that a hunt, real or simulated, combines by name; the fourth part, the stopper, stands in
 `discovery.hunts.stopping`. A strategy is written ``auto``, ``alpha:0.5``, ``top`` (see `STRATEGIES`), or as MODEL+CHOOSER from
-`MODELS` and `CHOOSERS`, such as ``linear+alpha:0.9`` or ``gp+thompson``. ``@near:5000`` behind it shows only the 5000 candidates
-nearest to a positive.
+`MODELS` and `CHOOSERS`, such as ``linear+alpha:0.9`` or ``gp+thompson``. Behind it may stand where candidates come from:
+``@all`` ranks every object, ``@pool:2000`` a candidate pool of about 2000 from the release's index (`discovery.hunts.pool`), ``@exact``
+every object by an engine that scans them, ``@near:5000`` shows only the 5000 candidates nearest to a positive. Without
+it a hunt takes `all` in a small release and `pool` or `exact` in a large one (`discovery.hunts.scale`).
 
 A part is ``subset`` when it can work on a subset of the objects, because an object's score depends on that object and on
 the labels alone; a part that is not needs every object at once.
@@ -40,6 +42,7 @@ from discovery.hunts.models import (
     RankingModel,
     SimilarityModel,
 )
+from discovery.hunts.pool import GUIDE, SECOND_STAGE, ExactSource, PoolSource, Subset, best_by_guide
 from discovery.hunts.rankers.blend import BlendModel, GuardedModel
 from discovery.hunts.rankers.ensemble import EnsembleModel
 from discovery.hunts.rankers.fitting import settings_of
@@ -47,12 +50,15 @@ from discovery.hunts.rankers.gaussian_process import GaussianProcessModel
 from discovery.hunts.rankers.metric import AdaptedModel
 from discovery.hunts.rankers.positive_unlabelled import PositiveUnlabelledModel
 from discovery.hunts.rankers.spreading import LabelSpreadingModel
-from discovery.hunts.ranking import Embeddings, Ranking, TrainingSet
+from discovery.hunts.ranking import Embeddings, Ranking, ScoringModel, TrainingSet
 from discovery.hunts.rescorer import RescorerConfig
 from discovery.hunts.rounds import check_alpha
-from discovery.hunts.sources import AllSource, CandidateSource, NearSource
+from discovery.hunts.sources import AllSource, MaskSource, NearSource
 
 __all__ = ["CHOOSERS", "MODELS", "STRATEGIES", "HuntStrategy", "Page", "Turn", "parse_strategy"]
+
+Source = MaskSource | PoolSource | ExactSource
+"""Where candidates come from: all are ranked and some may be shown, or only some are ranked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +68,7 @@ class HuntStrategy:
     name: str
     model: RankingModel
     chooser: Chooser
-    source: CandidateSource = dataclasses.field(default_factory=AllSource)
+    source: Source = dataclasses.field(default_factory=AllSource)
 
     @property
     def subset(self) -> bool:
@@ -79,8 +85,20 @@ class HuntStrategy:
         """
         return self.model.rank(embeddings, training, seed)
 
+    @property
+    def poolable(self) -> bool:
+        """Whether the model can rank a pool by itself, and the chooser wants nothing but what a pool holds."""
+        return isinstance(self.model, ScoringModel) and not isinstance(self.chooser, RandomChooser | MixedChooser)
+
     def play(self, turn: Turn) -> Page:
         """Rank, as far as the chooser needs it, and choose what is shown; the page holds the ranking."""
+        if isinstance(self.source, PoolSource | ExactSource):
+            local, ranking, record = self._pooled(turn, self.source)
+            page = self.chooser.choose(local, lambda: ranking)
+            assert ranking.rows is not None
+            return dataclasses.replace(
+                page, rows=ranking.rows[page.rows], ranking=ranking, source=record
+            )
         made: list[Ranking] = []
 
         @cache
@@ -91,6 +109,31 @@ class HuntStrategy:
         turn = dataclasses.replace(turn, candidates=self.source.candidates(turn))
         page = self.chooser.choose(turn, ranker)
         return dataclasses.replace(page, ranking=made[0] if made else None)
+
+    def rank_turn(self, turn: Turn) -> tuple[Ranking, dict[str, Any] | None]:
+        """Rank what `play` would rank, without choosing, and say where it came from as `Page.source` does."""
+        if isinstance(self.source, PoolSource | ExactSource):
+            return self._pooled(turn, self.source)[1:]
+        return self.rank(turn.embeddings, turn.training, turn.seed), None
+
+    def _pooled(self, turn: Turn, source: PoolSource | ExactSource) -> tuple[Turn, Ranking, dict[str, Any]]:
+        """The turn among gathered candidates alone, their ranking and where they came from."""
+        assert isinstance(self.model, ScoringModel)  # parse_strategy saw to it
+        signs = (1, -1) if isinstance(self.chooser, AlphaChooser) else (1,)
+        learned = guide = self.model.learn(turn.embeddings, turn.training, turn.seed)
+        if isinstance(source, PoolSource) and not learned.directions.size:
+            guide = GUIDE.learn(turn.embeddings, turn.training, turn.seed)
+        gathered = source.gather(turn, guide, signs)
+        rows, record = gathered.rows, gathered.record
+        vectors = turn.embeddings.take(rows)  # (m, D)
+        if guide is not learned:
+            most = max(int(SECOND_STAGE / self.model.multiplications(vectors.shape[1])), turn.page_size * len(signs))
+            kept = best_by_guide(vectors, guide, most, signs)
+            rows, vectors, record = rows[kept], vectors[kept], {**record, "second_stage": len(kept)}
+        subset = Subset(vectors)
+        ranking = dataclasses.replace(learned.rank(subset), rows=rows)
+        local = dataclasses.replace(turn, embeddings=subset, candidates=turn.candidates[rows])
+        return local, ranking, record
 
     def describe(self, dimension: int) -> dict[str, Any]:
         """Return names, settings and cost of the parts, for the record."""
@@ -103,7 +146,9 @@ class HuntStrategy:
         }
 
 
-def parse_strategy(text: str, *, alpha: float = 0.5, config: RescorerConfig | None = None) -> HuntStrategy:
+def parse_strategy(
+    text: str, *, alpha: float = 0.5, config: RescorerConfig | None = None, source: str = AllSource.name
+) -> HuntStrategy:
     """Return the strategy that a text names.
 
     Parameters
@@ -114,13 +159,15 @@ def parse_strategy(text: str, *, alpha: float = 0.5, config: RescorerConfig | No
         Of an alpha rule without its own.
     config : RescorerConfig, optional
         Of the MLP.
+    source : str
+        Where candidates come from when the text does not say.
 
     Raises
     ------
     HuntError
-        No such strategy or part, or a number that is none, is not in its range or stands where none belongs.
+        No such strategy or part, parts that do not go together, or a number that is none, is not in its range or stands where none belongs.
     """
-    rule, at, source = text.strip().partition("@")
+    rule, at, named = text.strip().partition("@")
     name, _, value = rule.partition(":")
     model, plus, chooser = STRATEGIES.get(name, name).partition("+")
     if not plus or model not in MODELS or chooser not in CHOOSERS:
@@ -136,9 +183,12 @@ def parse_strategy(text: str, *, alpha: float = 0.5, config: RescorerConfig | No
         picker = AlphaChooser(alpha=_alpha(text, value) if ":" in rule else alpha)
         check_alpha(picker.alpha)
     shown = f"{name}:{picker.alpha:g}" if isinstance(picker, AlphaChooser) else name
-    return HuntStrategy(
-        name=shown + at + source, model=ranker, chooser=picker, source=_source(text, source) if at else AllSource()
+    made = HuntStrategy(
+        name=shown + at + named, model=ranker, chooser=picker, source=_source(text, named if at else source)
     )
+    if isinstance(made.source, PoolSource | ExactSource) and not made.poolable:
+        raise HuntError(f"strategy {text!r}: {model}+{chooser} needs every object, not a candidate pool; use @all")
+    return made
 
 
 MODELS: dict[str, Callable[[], RankingModel]] = {
@@ -191,8 +241,18 @@ def _alpha(text: str, value: str) -> float:
         raise HuntError(f"strategy {text!r}: {value!r} is no number; write it like alpha:0.5") from None
 
 
-def _source(text: str, source: str) -> CandidateSource:
-    name, _, value = source.partition(":")
-    if name != NearSource.name or not value.isdecimal() or len(value) > 12:
-        raise HuntError(f"strategy {text!r}: no candidates are known as {source!r}; write @near:5000")
-    return NearSource(count=int(value))
+SOURCES: dict[str, Callable[..., Source]] = {
+    source.name: source for source in (NearSource, PoolSource, ExactSource)
+}
+
+
+def _source(text: str, source: str) -> Source:
+    name, colon, value = source.partition(":")
+    if name == AllSource.name and not colon:
+        return AllSource()
+    number = value.isdecimal() and len(value) <= 12
+    if name not in SOURCES or not (number or (not colon and name != NearSource.name)):
+        raise HuntError(
+            f"strategy {text!r}: no candidates are known as {source!r}; write @all, @pool, @pool:2000, @exact or @near:5000"
+        )
+    return SOURCES[name](count=int(value)) if colon else SOURCES[name]()

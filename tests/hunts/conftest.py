@@ -17,7 +17,7 @@ from discovery.stamps import Stamp
 COUNT, DIMENSION, TARGETS = 400, 24, 40
 
 
-@dataclass
+@dataclass(eq=False)
 class SmallRelease:
     """What a hunt uses of a release, on arrays."""
 
@@ -49,6 +49,15 @@ class SmallRelease:
     def chunks(self, rows_per_chunk: int = 65536) -> Iterator[tuple[int, np.ndarray]]:
         for start in range(0, self.count, rows_per_chunk):
             yield start, self.vectors[start : start + rows_per_chunk]
+
+    def nearest_many(
+        self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        products = vectors @ self.vectors.T
+        products[:, np.zeros(self.count, bool) if allowed is None else ~allowed] = -np.inf
+        rows = np.argsort(-products, axis=1, kind="stable")[:, :k]
+        similarity = np.take_along_axis(products, rows, axis=1)
+        return np.where(np.isfinite(similarity), rows, -1), similarity
 
     def stamp(self, row: int) -> Stamp:
         name = self.catalogue.rows([row], ["object_id"])["object_id"][0].as_py()

@@ -16,7 +16,7 @@ import pytest
 from discovery.errors import HuntError
 from discovery.hunts import Hunt, LabelRequest, chosen_strategy, new_hunt, open_hunt, strategies
 from discovery.hunts.choosers import Turn
-from discovery.hunts.ranking import Embeddings, Ranking, TrainingSet, rank, rank_by, round_seed
+from discovery.hunts.ranking import Embeddings, Ranking, TrainingSet, fitted_ranker, rank, round_seed
 from discovery.hunts.rounds import propose
 from discovery.hunts.strategies import STRATEGIES, parse_strategy
 
@@ -335,7 +335,8 @@ class FarthestModel:
         """Rank by the highest cosine to the kinds' centres, the lowest first."""
         kinds = np.array(training.negative_classes or [""] * len(training.negatives))
         centres = np.stack([training.negatives[kinds == kind].mean(axis=0) for kind in sorted(set(kinds))])
-        return rank_by(embeddings, lambda: _Kinds(centres), trained=False, model={"name": self.name, "kinds": len(centres)})
+        model = {"name": self.name, "kinds": len(centres)}
+        return fitted_ranker(lambda: _Kinds(centres), trained=False, model=model).rank(embeddings)
 
     def multiplications(self, dimension: int) -> int:
         """Of one product a kind."""

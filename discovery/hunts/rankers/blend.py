@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from discovery.errors import HuntError
 from discovery.hunts.measures import area_under_roc
-from discovery.hunts.rankers.fitting import Fit, FittedModel, LinearScorer, Task, rank_fitted
+from discovery.hunts.rankers.fitting import Fit, FittedModel, LinearScorer, Task, learn_fitted
 from discovery.hunts.rankers.metric import AdaptedModel
-from discovery.hunts.rankers.positive_unlabelled import PositiveUnlabelledModel
-from discovery.hunts.ranking import Embeddings, Ranking, Scorer, TrainingSet
+from discovery.hunts.rankers.positive_unlabelled import PairwiseScorer, PositiveUnlabelledModel
+from discovery.hunts.ranking import Embeddings, FittedRanker, Scorer, ScoringModel, TrainingSet
+
+if TYPE_CHECKING:
+    import torch
 
 LEAST_LABELS = 5
 """Of each class, before leave-one-out may decide anything."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class BlendModel:
+class BlendModel(ScoringModel):
     """Weighted mean of models' scores, each over the spread that it has on ordinary objects of the release.
 
     The logistic regression tells targets from what is labelled and from the bulk; the adapted metric asks how far an object
@@ -43,9 +46,9 @@ class BlendModel:
         if len(self.weights) != len(self.parts) or min(self.weights) <= 0:
             raise HuntError(f"a blend of {len(self.parts)} models takes as many weights above 0, not {self.weights}")
 
-    def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
-        """Rank by the mean."""
-        return rank_fitted(self, embeddings, training, seed)
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+        """Score by the mean."""
+        return learn_fitted(self, embeddings, training, seed)
 
     def multiplications(self, dimension: int) -> int:
         """Of all parts."""
@@ -62,11 +65,11 @@ class BlendModel:
             spread = float(np.std(one.scorer.scores(ordinary), dtype=np.float64))
             shares.append(weight / sum(self.weights) / max(spread, 1e-12))
         left_out = sum(share * one.left_out for one, share in zip(fits, shares, strict=True))
-        return Fit(scorer=BlendScorer([one.scorer for one in fits], shares), left_out=np.asarray(left_out))
+        return Fit(scorer=_blended([one.scorer for one in fits], shares), left_out=np.asarray(left_out))
 
 
 @dataclass(frozen=True, kw_only=True)
-class GuardedModel:
+class GuardedModel(ScoringModel):
     """Another model, unless the similarity to the labels alone would have told the labels apart better.
 
     Both are judged by what they say of each label without it (area under the ROC curve). Feedback is known to hurt at
@@ -86,9 +89,9 @@ class GuardedModel:
     inner: FittedModel = field(default_factory=PositiveUnlabelledModel)
     margin: float = 0.1
 
-    def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
-        """Rank by the model or by similarity."""
-        return rank_fitted(self, embeddings, training, seed)
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+        """Score by the model or by similarity."""
+        return learn_fitted(self, embeddings, training, seed)
 
     def multiplications(self, dimension: int) -> int:
         """Of the model."""
@@ -125,8 +128,26 @@ class BlendScorer:
     def __init__(self, scorers: list[Scorer], shares: list[float]) -> None:
         self._scorers, self._shares = scorers, np.array(shares, dtype=np.float32)
         self.parameters = [*(array for one in scorers for array in one.parameters), self._shares]
+        ways = [one.directions.mean(axis=0) for one in scorers if isinstance(one, LinearScorer | PairwiseScorer)]
+        if len(ways) == len(scorers):
+            self.directions = (self._shares @ np.stack(ways))[None]
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
         """Score (n, D) vectors, (n,) float32."""
         parts = zip(self._scorers, self._shares, strict=True)
         return np.asarray(sum(share * one.scores(vectors) for one, share in parts), dtype=np.float32)
+
+
+class LinearBlendScorer(BlendScorer):
+    """A blend of linear scorers, which is linear itself."""
+
+    def to_torch(self) -> torch.nn.Module:
+        """Return the same as a torch module, for an engine that scores every object."""
+        from discovery.hunts.rankers.modules import linear_module
+
+        return linear_module(self.directions[0], float(self._shares @ [one.parameters[1][0] for one in self._scorers]))
+
+
+def _blended(scorers: list[Scorer], shares: list[float]) -> BlendScorer:
+    linear = all(isinstance(one, LinearScorer) for one in scorers)
+    return LinearBlendScorer(scorers, shares) if linear else BlendScorer(scorers, shares)

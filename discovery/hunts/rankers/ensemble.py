@@ -8,16 +8,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from discovery.hunts.rankers.fitting import Fit, LinearScorer, Task, rank_fitted
+from discovery.hunts.rankers.fitting import Fit, LinearScorer, Task, learn_fitted
 from discovery.hunts.rankers.logistic import chances
 from discovery.hunts.rankers.positive_unlabelled import PositiveUnlabelledModel
-from discovery.hunts.ranking import Embeddings, Ranking, TrainingSet
+from discovery.hunts.ranking import Embeddings, FittedRanker, ScoringModel, TrainingSet
 
 WIDENINGS = np.array([0.5, 1.0, 2.0, 4.0, 8.0])
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnsembleModel:
+class EnsembleModel(ScoringModel):
     """The mean of logistic regressions on bootstrap draws of the labels (Breiman 1996), with a calibrated spread.
 
     A member's spread understates what is not known. The labels that a member did not draw tell by how much: the spread is
@@ -37,9 +37,9 @@ class EnsembleModel:
     members: int = 8
     unlabelled: int = 256
 
-    def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
-        """Rank by the mean logit; the ranking has a spread."""
-        return rank_fitted(self, embeddings, training, seed)
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+        """Score by the mean logit; the ranking has a spread."""
+        return learn_fitted(self, embeddings, training, seed)
 
     def multiplications(self, dimension: int) -> int:
         """Of one product with each member's weights."""
@@ -81,6 +81,7 @@ class EnsembleScorer:
         self._biases = np.concatenate([one.parameters[1] for one in members])
         self._widening = np.float32(widening)
         self.parameters = [self._weights, self._biases, np.array([widening], dtype=np.float32)]
+        self.directions = self._weights.mean(axis=0)[None]
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
         """Mean logits of (n, D) vectors, (n,) float32."""

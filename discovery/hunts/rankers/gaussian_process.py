@@ -7,12 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from discovery.hunts.rankers.fitting import Fit, Task, rank_fitted
-from discovery.hunts.ranking import Embeddings, Ranking, TrainingSet
+from discovery.hunts.rankers.fitting import Fit, Task, learn_fitted
+from discovery.hunts.ranking import Embeddings, FittedRanker, ScoringModel, TrainingSet
 
 
 @dataclass(frozen=True, kw_only=True)
-class GaussianProcessModel:
+class GaussianProcessModel(ScoringModel):
     """Regression on +1 and -1 with the prior mean -1: what lies far from all labels is taken for a negative.
 
     As Astronomaly: Protege hunts (Lochner & Bassett 2021; Andersson et al. 2025), with a kernel for embeddings. Mean,
@@ -40,9 +40,9 @@ class GaussianProcessModel:
     prior: float = -1.0
     most_labels: int = 512
 
-    def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
-        """Rank by the mean; the ranking has a spread."""
-        return rank_fitted(self, embeddings, training, seed)
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+        """Score by the mean; the ranking has a spread."""
+        return learn_fitted(self, embeddings, training, seed)
 
     def multiplications(self, dimension: int) -> int:
         """Of the kernel between one object and as many labels as are used at most, and the spread's solve."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import solve
 
 MOST_STEPS = 25
 TOLERANCE = 1e-6
@@ -32,6 +33,15 @@ class Logistic:
     def logits(self, inputs: np.ndarray) -> np.ndarray:
         """Logits (m,) of inputs (m, D)."""
         return inputs @ self.weights + self.bias
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DualLogistic:
+    """A fit in terms of its inputs: logits are ``products @ coefficients + bias``, weights ``inputs.T @ coefficients``."""
+
+    coefficients: np.ndarray
+    bias: float
+    logits: np.ndarray
 
 
 def fit_logistic(inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, ridge: float) -> Logistic:
@@ -77,6 +87,83 @@ def fit_logistic(inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, r
         bias=float(fitted[-1]),
         left_out=_left_out(design, logits, targets, weights, penalty),
     )
+
+
+def fit_by_products(
+    products: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    ridge: float,
+    start: DualLogistic | None = None,
+    tolerance: float = TOLERANCE,
+) -> DualLogistic:
+    """Find the minimum of `fit_logistic` from the inputs' inner products (n, n) alone, in n^3/3 a step whatever D is.
+
+    Parameters
+    ----------
+    products : numpy.ndarray
+        (n, n) float64.
+    start : DualLogistic, optional
+        A fit of the same inputs with other weights to start from.
+    tolerance : float
+        It ends when a step lowers the loss by a smaller share.
+
+    Notes
+    -----
+    The weights are a sum of inputs, so Newton's step solves for its n coefficients (Rasmussen & Williams 2006, algorithm 3.1
+    with a mean that is fitted too).
+    """
+    coefficients, bias = (np.zeros(len(targets)), 0.0) if start is None else (start.coefficients, start.bias)
+
+    def at(some: np.ndarray, offset: float) -> tuple[np.ndarray, float]:
+        along = products @ some
+        entropy = np.logaddexp(0.0, along + offset) - targets * (along + offset)
+        return along + offset, float(weights @ entropy + 0.5 * ridge * some @ along)
+
+    logits, loss = at(coefficients, bias)
+    for _ in range(MOST_STEPS):
+        chance = chances(logits)
+        curved = np.sqrt(weights * chance * (1 - chance))
+        aims = curved**2 * logits + weights * (targets - chance)
+        towards, offset = _dual_step(products, curved, aims, ridge)
+        step, size = (towards - coefficients, offset - bias), 1.0
+        while (found := at(coefficients + size * step[0], bias + size * step[1]))[1] > loss and size > 1e-4:
+            size /= 2
+        if found[1] > loss:
+            break
+        coefficients, bias = coefficients + size * step[0], bias + size * step[1]
+        gained, (logits, loss) = loss - found[1], found
+        if gained < tolerance * max(loss, tolerance):
+            break
+    return DualLogistic(coefficients=coefficients, bias=bias, logits=logits)
+
+
+def left_out_by_products(
+    products: np.ndarray, fitted: DualLogistic, targets: np.ndarray, weights: np.ndarray, ridge: float
+) -> np.ndarray:
+    """Return what `Logistic.left_out` is for a fit by `fit_by_products`, (n,) float64."""
+    chance = chances(fitted.logits)
+    curved = np.sqrt(weights * chance * (1 - chance))
+    inverse = np.linalg.inv(_system(products, curved, ridge))
+    along = inverse @ curved
+    pulled = 1 - ridge * (np.diag(inverse) - along**2 / max(float(curved @ along), 1e-300))  # leverage x curvature
+    slope = (chance - targets) / np.maximum(chance * (1 - chance), 1e-12)
+    return fitted.logits + pulled * slope / np.maximum(1 - pulled, 1e-9)
+
+
+def _dual_step(products: np.ndarray, curved: np.ndarray, aims: np.ndarray, ridge: float) -> tuple[np.ndarray, float]:
+    """Coefficients and bias of the least squares that a Newton step solves."""
+    sides = np.column_stack([curved * (products @ aims), curved])
+    own, one = solve(_system(products, curved, ridge), sides, assume_a="pos", check_finite=False).T
+    free, fixed = (aims - curved * own) / ridge, curved * one
+    bias = float(free.sum() / max(fixed.sum(), 1e-300))
+    return free - bias * fixed, bias
+
+
+def _system(products: np.ndarray, curved: np.ndarray, ridge: float) -> np.ndarray:
+    system = products * curved[:, None] * curved
+    system[np.diag_indices_from(system)] += ridge
+    return system
 
 
 def chances(logits: np.ndarray) -> np.ndarray:

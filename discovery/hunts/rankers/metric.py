@@ -7,12 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from discovery.hunts.rankers.fitting import Fit, LinearScorer, Task, rank_fitted
-from discovery.hunts.ranking import Embeddings, Ranking, TrainingSet
+from discovery.hunts.rankers.fitting import Fit, LinearScorer, Task, learn_fitted
+from discovery.hunts.ranking import Embeddings, FittedRanker, ScoringModel, TrainingSet
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdaptedModel:
+class AdaptedModel(ScoringModel):
     """Similarity to the labels' means in a learned metric; cheap enough for every round.
 
     ``relevant`` shrinks the directions in which the positives themselves vary (relevant component analysis, Bar-Hillel et al.
@@ -32,9 +32,9 @@ class AdaptedModel:
     known: float = 50.0
     sphere: float = 1.0
 
-    def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
-        """Rank by the product with the adapted direction."""
-        return rank_fitted(self, embeddings, training, seed)
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+        """Score by the product with the adapted direction."""
+        return learn_fitted(self, embeddings, training, seed)
 
     def multiplications(self, dimension: int) -> int:
         """Of one product with the direction."""
@@ -45,7 +45,7 @@ class AdaptedModel:
         positives, negatives = task.inputs[: task.positives], task.inputs[task.positives :]
         mean = positives.mean(axis=0)
         other = negatives.mean(axis=0) if len(negatives) else task.ordinary.mean(axis=0)
-        covariance = np.cov(task.ordinary, rowvar=False)
+        covariance = task.usual.covariance
         size = np.trace(covariance) / len(covariance)
         prior = covariance + self.sphere * size * np.eye(len(covariance))
         scatter = (positives - mean).T @ (positives - mean)

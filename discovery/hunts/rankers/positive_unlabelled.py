@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from discovery.hunts.rankers.fitting import Fit, LinearScorer, Task, rank_fitted
-from discovery.hunts.rankers.logistic import Logistic, chances, fit_logistic
-from discovery.hunts.ranking import Embeddings, Ranking, TrainingSet
+from discovery.hunts.rankers.fitting import Fit, LinearScorer, Task, learn_fitted
+from discovery.hunts.rankers.logistic import (
+    TOLERANCE,
+    Logistic,
+    chances,
+    fit_by_products,
+    fit_logistic,
+    left_out_by_products,
+)
+from discovery.hunts.ranking import Embeddings, FittedRanker, ScoringModel, TrainingSet
 
+DUAL_UPTO = 1.5
+"""Up to so many inputs a dimension a fit by products is the quicker one."""
+ROUGH = 1e-4
 LEAST_OF_A_CLASS = 3
 """Labels from which a named negative class is learned as a class of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PositiveUnlabelledModel:
+class PositiveUnlabelledModel(ScoringModel):
     """Ridge logistic regression; what looks positive among the unlabelled objects loses its weight as a negative.
 
     The labels are few and were picked by a ranking, so they say little of the bulk of a release. Objects picked blindly
@@ -48,9 +59,9 @@ class PositiveUnlabelledModel:
     passes: int = 2
     classes: bool = True
 
-    def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
-        """Rank by the logit."""
-        return rank_fitted(self, embeddings, training, seed)
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+        """Score by the logit."""
+        return learn_fitted(self, embeddings, training, seed)
 
     def multiplications(self, dimension: int) -> int:
         """Of one product with the weights."""
@@ -87,18 +98,46 @@ class PositiveUnlabelledModel:
         share = 0.0 if not weak else self.unlabelled_share if len(negatives) else 1.0
         common = weak and task.common
         ridge = (2 if common else 1) / self.inverse_penalty
+        power = 2 if common else 1
+
+        def weights(kept: np.ndarray) -> np.ndarray:
+            shares = [
+                np.full(task.positives, 1 / task.positives),
+                np.full(len(negatives), (1 - share) / max(len(negatives), 1)),
+                share * kept / max(count, 1),
+            ]
+            return np.concatenate(shares) * (len(labels) / 2)
+
         kept = np.ones(count)
-        for _ in range(self.passes + 1 + common if weak else 1):
-            weights = np.concatenate(
-                [
-                    np.full(task.positives, 1 / task.positives),
-                    np.full(len(negatives), (1 - share) / max(len(negatives), 1)),
-                    share * kept / max(count, 1),
-                ]
-            )
-            fitted = fit_logistic(inputs, targets, weights * (len(labels) / 2), ridge)
-            kept = (1 - chances(fitted.logits(drawn))) ** (2 if common else 1)
+        passes = self.passes + 1 + common if weak else 1
+        if task.large and len(inputs) <= DUAL_UPTO * inputs.shape[1]:
+            return _fit_in_passes(inputs, targets, weights, ridge, count, passes, power)
+        for _ in range(passes):
+            fitted = fit_logistic(inputs, targets, weights(kept), ridge)
+            kept = (1 - chances(fitted.logits(drawn))) ** power
         return fitted
+
+
+def _fit_in_passes(
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    weights: Callable[[np.ndarray], np.ndarray],
+    ridge: float,
+    unlabelled: int,
+    passes: int,
+    power: int,
+) -> Logistic:
+    """The passes by the inputs' products, each from where the one before ended; only the last to the full tolerance."""
+    products, given = inputs @ inputs.T, weights(np.ones(unlabelled))
+    fitted = fit_by_products(products, targets, given, ridge, None, ROUGH if passes > 1 else TOLERANCE)
+    for left in range(passes - 2, -1, -1):
+        given = weights((1 - chances(fitted.logits[len(inputs) - unlabelled :])) ** power)
+        fitted = fit_by_products(products, targets, given, ridge, fitted, ROUGH if left else TOLERANCE)
+    return Logistic(
+        weights=inputs.T @ fitted.coefficients,
+        bias=fitted.bias,
+        left_out=left_out_by_products(products, fitted, targets, given, ridge),
+    )
 
 
 class PairwiseScorer:
@@ -107,6 +146,7 @@ class PairwiseScorer:
     def __init__(self, scorers: list[LinearScorer]) -> None:
         self._scorers = scorers
         self.parameters = [array for one in scorers for array in one.parameters]
+        self.directions = np.concatenate([one.directions for one in scorers])
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
         """Score (n, D) vectors, (n,) float32."""
