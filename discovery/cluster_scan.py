@@ -33,7 +33,7 @@ class ClusterEngine:
         Of a running Ray cluster, as ``ray.init`` takes it; by default one is started on this machine, and stopped at the end.
     actors : int, optional
         Number of ranges; by default one a GPU of the cluster, or one a node where there is none.
-    dtype : str
+    dtype : str, optional
         As of `discovery.scan.ExactEngine`.
 
     Raises
@@ -48,7 +48,7 @@ class ClusterEngine:
         *,
         address: str | None = None,
         actors: int | None = None,
-        dtype: Literal["float16", "int8"] = "float16",
+        dtype: Literal["float16", "int8"] | None = None,
     ) -> None:
         self._ray = _ray()
         self._shards = shards
@@ -123,7 +123,7 @@ class _Worker:
     """One range of rows, in a process of its own."""
 
     def __init__(
-        self, folder: Path, shards: Sequence[Shard], dimension: int, rows: range, dtype: Literal["float16", "int8"]
+        self, folder: Path, shards: Sequence[Shard], dimension: int, rows: range, dtype: Literal["float16", "int8"] | None
     ) -> None:
         from discovery.scan import ExactEngine
 

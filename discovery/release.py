@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from discovery.stamps import Damaged, Stamp, Survey
 
 if TYPE_CHECKING:
     from discovery.encoder import Encoder
+    from discovery.scan import ExactEngine
 
 QUICK_CHECK_BYTES = 64 * 2**20
 """Checksums of the embeddings are verified on opening up to this size; larger ones by `Release.verify`."""
@@ -123,10 +124,31 @@ class Release:
         return self._shards.stored_chunks(rows_per_chunk)
 
     def nearest(
-        self, vector: np.ndarray, k: int, allowed: np.ndarray | None = None
+        self, vector: np.ndarray, k: int, allowed: np.ndarray | None = None, *, engine: Literal["index", "exact"] = "index"
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k allowed rows most similar to a vector, see `NeighbourIndex.nearest`."""
-        return self._index.nearest(vector, k, allowed)
+        """Return the k allowed rows most similar to a vector, see `NeighbourIndex.nearest`; ``exact`` compares with all of them."""
+        if engine == "index":
+            return self._index.nearest(vector, k, allowed)
+        rows, similarity = self.engine.nearest(np.asarray(vector)[None], k, allowed)
+        return rows[rows >= 0], similarity[rows >= 0]
+
+    def nearest_many(
+        self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k allowed rows most similar to each of (q, D) vectors, see `NeighbourIndex.nearest_many`."""
+        return self._index.nearest_many(vectors, k, allowed)
+
+    @cached_property
+    def engine(self) -> ExactEngine:
+        """What compares with, or scores, every row without an index: on a GPU where there is one, which then holds the embeddings."""
+        from discovery.scan import ExactEngine
+
+        return ExactEngine(self._shards)
+
+    @property
+    def shards(self) -> EmbeddingShards:
+        """The embeddings on disk."""
+        return self._shards
 
     def encoder(self) -> Encoder:
         """Return the release's own encoder (loaded once).

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+Precision = Literal["float16", "int8"]
 HALF_ERROR = 2e-3
 """Of a cosine in float16: rounding of the query, the embeddings' stored lengths, and of the sum, each below 2**-11, the length 1e-3."""
 SPARE_BYTES = 4 * 2**30
@@ -19,10 +20,8 @@ LEAST_COLUMNS = 8
 """An int8 matrix product on a GPU wants multiples of eight columns."""
 
 
-def fits(device: torch.device, rows: int, dimension: int, dtype: Literal["float16", "int8"]) -> bool:
-    """Return whether embeddings fit the device's free memory (on a CPU they always do: the system decides)."""
-    if device.type != "cuda":
-        return True
+def fits(device: torch.device, rows: int, dimension: int, dtype: Precision) -> bool:
+    """Return whether embeddings fit a GPU's free memory."""
     free, _ = torch.cuda.mem_get_info(device)
     return rows * (2 * dimension if dtype == "float16" else dimension + 4) + SPARE_BYTES <= free
 

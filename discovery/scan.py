@@ -17,14 +17,14 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 import torch
 
 from discovery.errors import ConfigError, QueryError
 from discovery.neighbours import at_least_one, unit_queries
-from discovery.residents import HalfBlocks, Int8Blocks, fits
+from discovery.residents import HalfBlocks, Int8Blocks, Precision, fits
 from discovery.shards import EmbeddingShards
 from discovery.top import RunningTop, table
 
@@ -58,9 +58,9 @@ class ExactEngine:
         The embeddings.
     device : str, optional
         As torch names it; a GPU where there is one.
-    dtype : str
-        ``float16`` or ``int8``: how a GPU holds the embeddings (where they fit; else they are streamed in float16). On a CPU
-        float16 holds nothing and reads the shards; int8 takes D bytes a row.
+    dtype : str, optional
+        ``float16`` or ``int8``: how a GPU holds the embeddings, by default the finer one that fits; where none fits they are
+        streamed from the shards. On a CPU float16, the default, holds nothing and reads the shards; int8 takes D bytes a row.
     rows : range, optional
         The rows to look at; all by default. Masks are then as long as the range; rows in answers stay those of the release.
 
@@ -74,21 +74,18 @@ class ExactEngine:
         self,
         shards: EmbeddingShards,
         device: str | None = None,
-        dtype: Literal["float16", "int8"] = "float16",
+        dtype: Precision | None = None,
         *,
         rows: range | None = None,
         rows_per_chunk: int = ROWS_PER_CHUNK,
     ) -> None:
-        if dtype not in ("float16", "int8"):
+        if dtype not in (None, *get_args(Precision)):
             raise ConfigError(f"'{dtype}' is no precision of the exact engine; give float16 or int8.")
         self._shards = shards
         self.rows = range(shards.count) if rows is None else rows
         self._step = rows_per_chunk
         self.device = _device(device)
-        self._blocks: HalfBlocks | Int8Blocks | None = None
-        if (self.device.type == "cuda" or dtype == "int8") and fits(self.device, len(self.rows), shards.dimension, dtype):
-            kind = Int8Blocks if dtype == "int8" else HalfBlocks
-            self._blocks = kind(self._pieces(None), self.device)
+        self._blocks = self._held(dtype)
 
     def nearest(
         self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
@@ -175,6 +172,16 @@ class ExactEngine:
             best.offer(rows, scores)
         error = 2 * worst if propose.error is None else propose.error
         return (best.rows, best.scores) if best.floor > mine.floor + error else None
+
+    def _held(self, dtype: Precision | None) -> HalfBlocks | Int8Blocks | None:
+        """Put the embeddings into the device's memory, where that helps and they fit."""
+        if self.device.type == "cpu":
+            return Int8Blocks(self._pieces(None), self.device) if dtype == "int8" else None
+        for precision in get_args(Precision) if dtype is None else (dtype,):
+            if fits(self.device, len(self.rows), self._shards.dimension, precision):
+                return (HalfBlocks if precision == "float16" else Int8Blocks)(self._pieces(None), self.device)
+        log.info("The embeddings do not fit the memory of %s; they are streamed.", self.device)
+        return None
 
     def _pieces(self, allowed: np.ndarray | None) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
         """Yield rows (n,) and their unit vectors (n, D) float32, valid until the next; of a sparse chunk only allowed rows are read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from discovery.shards import unit
 
 ALWAYS = ("row", "object_id", "ra", "dec")
 MIN_LENGTH = 1e-4
+Engine = Literal["index", "exact", "ray"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,8 @@ def search(
     min_similarity: float | None = None,
     flagged: bool = True,
     columns: Sequence[str] | None = None,
+    engine: Engine = "index",
+    address: str | None = None,
 ) -> Hits:
     """Find the objects most like some prompts (and unlike others).
 
@@ -69,26 +73,46 @@ def search(
         Whether stars and masked, partial and artefact-like stamps may be found.
     columns : sequence of str, optional
         Catalogue columns beside row, object_id, ra and dec.
+    engine : str
+        ``index`` asks the release's index; ``exact`` compares with every allowed row; ``ray`` does so on a Ray cluster.
+    address : str, optional
+        Of the Ray cluster; one is started on this machine without.
 
     Raises
     ------
-    QueryError, EncoderMismatch
-        For a bad option, and for a prompt from another encoder.
+    QueryError, EncoderMismatch, ConfigError
+        For a bad option, for a prompt from another encoder, and where Ray or its cluster is missing.
     """
     if k < 1:
         raise QueryError(f"k is {k}; ask for at least 1 object.")
     if min_similarity is not None and not -1 <= min_similarity <= 1:
         raise QueryError(f"A smallest similarity of {min_similarity} cannot be: a cosine lies between -1 and 1.")
+    if engine not in get_args(Engine):
+        raise QueryError(f"'{engine}' is no engine; give one of {', '.join(get_args(Engine))}.")
+    if address is not None and engine != "ray":
+        raise QueryError("An address of a cluster goes with the engine ray.")
     for prompt in (*like, *unlike):
         check_encoder(release, prompt)
     vector = query_vector(like, unlike)
     names = release.catalogue.check_columns([*ALWAYS, *(columns or ())])
     allowed = allowed_rows(release, where=where, cone=cone, flagged=flagged, without=(*like, *unlike))
-    rows, similarity = release.nearest(vector, k, allowed)
+    rows, similarity = _nearest(release, vector, k, allowed, engine, address)
     if min_similarity is not None:
         rows, similarity = rows[similarity >= min_similarity], similarity[similarity >= min_similarity]
     table = release.catalogue.rows(rows, names)
     return Hits(rows=rows, similarity=similarity, table=table.add_column(len(ALWAYS), "similarity", pa.array(similarity)))
+
+
+def _nearest(
+    release: Release, vector: np.ndarray, k: int, allowed: np.ndarray, engine: Engine, address: str | None
+) -> tuple[np.ndarray, np.ndarray]:
+    if engine != "ray":
+        return release.nearest(vector, k, allowed, engine=engine)
+    from discovery.cluster_scan import ClusterEngine
+
+    with ClusterEngine(release.shards, address=address) as cluster:
+        rows, similarity = cluster.nearest(vector[None], k, allowed)
+    return rows[rows >= 0], similarity[rows >= 0]
 
 
 def query_vector(like: Sequence[Prompt], unlike: Sequence[Prompt] = ()) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -28,6 +28,8 @@ def search(
     columns: str | None = None,
     output: Annotated[Path | None, Parameter(name=["-o", "--output"])] = None,
     stamps: Path | None = None,
+    engine: Literal["index", "exact", "ray"] = "index",
+    address: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Find the objects of a release most like some examples.
@@ -63,6 +65,11 @@ def search(
         File to write: .csv, .fits, .vot or .parquet.
     stamps
         Folder to write the hits' stamps and a contact sheet to.
+    engine
+        ``index`` asks the release's index; ``exact`` compares with every object, on a GPU where there is one; ``ray`` does so on
+        a Ray cluster, each machine a range of the objects.
+    address
+        Ray cluster of ``--engine ray``, such as auto or 10.0.0.1:6379; without, one is started on this machine.
     json
         Print one JSON document.
     """
@@ -92,6 +99,8 @@ def search(
         min_similarity=min_similarity,
         flagged=not clean,
         columns=shown,
+        engine=engine,
+        address=address,
     )
     if output is not None:
         write_table(hits.table, output)
