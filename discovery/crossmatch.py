@@ -43,7 +43,7 @@ class Matches:
 
 
 def match_objects(
-    catalogue: Catalogue, names: pa.Array, ra_deg: np.ndarray, dec_deg: np.ndarray, radius_arcsec: float = RADIUS_ARCSEC
+    catalogue: Catalogue, names: pa.Array | pa.ChunkedArray, ra_deg: np.ndarray, dec_deg: np.ndarray, radius_arcsec: float = RADIUS_ARCSEC
 ) -> Matches:
     """Find objects in a release: those of the same object_id, unless both positions are known and lie farther apart than the radius; else the nearest within it.
 
@@ -51,7 +51,7 @@ def match_objects(
 
     Parameters
     ----------
-    names : pyarrow.Array
+    names : pyarrow.Array or pyarrow.ChunkedArray
         (n,) strings, the objects' object_ids.
     ra_deg, dec_deg : numpy.ndarray
         (n,) float64 ICRS, NaN where there is no position.
@@ -70,7 +70,7 @@ def match_objects(
     return Matches(rows=rows, by=by, separation_arcsec=separation, taken=taken)
 
 
-def rows_named(catalogue: Catalogue, names: pa.Array) -> np.ndarray:
+def rows_named(catalogue: Catalogue, names: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """Return the row of each object_id, -1 where there is none (or it is null): (n,) int64."""
     wanted = pc.unique(names).drop_null()
     rows = np.full(len(wanted) + 1, -1, np.int64)  # the last for names that are null
@@ -81,7 +81,13 @@ def rows_named(catalogue: Catalogue, names: pa.Array) -> np.ndarray:
             places = pc.drop_null(at).to_numpy()
             rows[places[::-1]] = part["row"].to_numpy()[found][::-1]  # of two rows of one name the first
     at = pc.index_in(names, value_set=wanted) if len(wanted) else pa.nulls(len(names), pa.int32())
-    return rows[pc.fill_null(at, len(wanted)).to_numpy(zero_copy_only=False)]
+    return rows[np.asarray(pc.fill_null(at, len(wanted)))]
+
+
+def object_ids(catalogue: Catalogue) -> pa.ChunkedArray:
+    """Return the object_id of every row: (N,) strings."""
+    parts = [part["object_id"] for part in catalogue.parts(["object_id"], ROWS_AT_ONCE)]
+    return pa.chunked_array([chunk for part in parts for chunk in part.chunks], pa.string())
 
 
 def positions(catalogue: Catalogue) -> tuple[np.ndarray, np.ndarray]:

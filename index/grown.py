@@ -1,0 +1,324 @@
+"""From an older release and the shards of what is new to a grown release folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import faiss
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from discovery.catalogue import Catalogue, write_catalogue
+from discovery.crossmatch import rows_named
+from discovery.encoder import Encoder
+from discovery.errors import SurveyError
+from discovery.manifest import (
+    CATALOGUE_FILE,
+    DRIFT_FILE,
+    DRIFT_SAMPLE_FILE,
+    EMBEDDINGS_FOLDER,
+    ENCODER_FOLDER,
+    INDEX_FILE,
+    MANIFEST_FILE,
+    MANIFEST_VERSION,
+    REPORT_FILE,
+    EncoderRecord,
+    GrownFrom,
+    IndexRecord,
+    Manifest,
+    Shard,
+    Space,
+    SurveyRecord,
+    manifest_bytes,
+)
+from discovery.provenance import git_commit
+from discovery.release import Release
+from discovery.shards import EmbeddingShards
+from index.build import FLAG_NAMES, build_catalogue, damaged_told, survey_record
+from index.drift import FEWEST, Side, compare, report_json, whole
+from index.drift_sample import embed_sample, read_sample, write_sample
+from index.duplicates import primary_rows
+from index.engine import Run
+from index.parts import SPACE, Parts, shard_file
+from index.publish import put, put_made
+from index.selected import SelectedSurvey
+from index.structure import ROWS_PER_CHUNK, index_shards, plan_kind, tune
+
+NEW_FOLDER = "new"
+"""In the folder that a grown release is built in: shards, parts and catalogue of what is new."""
+LINES_AT_ONCE = 65_536
+MOST_GROWTH = 4.0
+"""A structure whose cells were made for so many times fewer rows is built anew."""
+RECALL_MARGIN = 0.01
+log = logging.getLogger(__name__)
+
+
+def build_grown(
+    run: Run,
+    old: Release,
+    survey: SelectedSurvey,
+    encoder: Encoder,
+    *,
+    renamed: np.ndarray,
+    sample: tuple[np.ndarray, np.ndarray],
+    told: dict[str, Any],
+    measured: dict[str, Any],
+) -> None:
+    """Write everything of a grown release, the manifest last; each step can be done again.
+
+    In memory are, beside what the search structure takes, 28 bytes a row and the lines of one shard.
+
+    Parameters
+    ----------
+    run : Run
+        Its plan is of the new objects alone; their shards are in `NEW_FOLDER`.
+    survey : SelectedSurvey
+        The new objects.
+    renamed : numpy.ndarray
+        (n,) bool: new objects that ``@NAME`` is added to the object_id of.
+    sample : tuple of numpy.ndarray
+        Positions in the whole new survey, and rows of the older release, of known objects to embed again.
+    told : dict
+        How objects were found, for the report.
+
+    Raises
+    ------
+    SurveyError
+        If none of the new stamps can be used, or columns do not fit the older release's.
+    ReleaseError
+        If a shard of the older release is damaged.
+    """
+    building, fresh = run.building, run.building / NEW_FOLDER
+    parts = Parts(fresh, run.plan, range(run.plan.shard_count))
+    if parts.rows == 0:
+        raise SurveyError(f"None of the {len(survey)} new stamps of {run.plan.name} can be used.")
+    build_catalogue(fresh, survey, parts)
+    added = Catalogue(fresh / CATALOGUE_FILE, parts.rows)
+    suffix = f"@{run.plan.name}" if renamed.any() else ""
+    counts = _write_catalogue(building / CATALOGUE_FILE, old, added, survey, renamed, suffix)
+    put_made(building / ENCODER_FOLDER, encoder.save)
+    old.verify(progress=True)
+    records = _link_shards(building, old, fresh, parts, survey)
+    shards = EmbeddingShards(building, records, encoder.dimension)
+    index, found = _index(shards, building / INDEX_FILE, old, run.plan.memory_bytes, run.plan.recall)
+    catalogue = Catalogue(building / CATALOGUE_FILE, shards.count)
+    _write_drift(building, old, Side(name=run.plan.name, catalogue=catalogue, take=shards.take, first=old.count, stop=shards.count), survey, encoder, sample)
+    report = {
+        "recognised": survey.recognised,
+        "format": survey.format,
+        "positions": old.count + run.plan.positions,
+        "rows": shards.count,
+        **counts,
+        "grown_from": {"release": old.name, "rows": old.count, "added": parts.rows, **told},
+        "renamed_columns": {},
+        **damaged_told(building, run.plan, parts),
+    }
+    put(building / REPORT_FILE, msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    space = old.manifest.spaces[0]
+    manifest = Manifest(
+        version=MANIFEST_VERSION,
+        name=run.plan.name,
+        rows=shards.count,
+        plan=run.plan.fingerprint,
+        survey=_moved(old.manifest.survey, old.path, run.folder),
+        spaces=(
+            Space(
+                name=SPACE,
+                dimension=space.dimension,
+                encoder=EncoderRecord(name=space.encoder.name, checksum=space.encoder.checksum),
+                shards=shards.shards,
+                index=index,
+            ),
+        ),
+        measured={**measured, **found, "git_commit": git_commit()},
+        added=(
+            *(_moved(record, old.path, run.folder) for record in old.manifest.added),
+            msgspec.structs.replace(survey_record(run.folder, run.plan, survey), first_row=old.count, suffix=suffix),
+        ),
+        grown_from=GrownFrom(
+            name=old.name,
+            plan=old.manifest.plan,
+            rows=old.count,
+            path=str(old.path),
+            relative_path=os.path.relpath(old.path, run.folder),
+        ),
+    )
+    put(building / MANIFEST_FILE, manifest_bytes(manifest))
+
+
+def _write_catalogue(
+    path: Path, old: Release, added: Catalogue, survey: SelectedSurvey, renamed: np.ndarray, suffix: str
+) -> dict[str, int]:
+    """Write the catalogue of old and new rows; return how many rows carry each flag and how many are duplicates."""
+    schema = _common_schema(old.catalogue, added)
+    count = old.count + added.count
+    places, flags = np.full((2, count), np.nan), np.zeros(count, np.uint8)
+    counts = dict.fromkeys(FLAG_NAMES, 0)
+    for catalogue, first_row in ((old.catalogue, 0), (added, old.count)):
+        for part in catalogue.parts(["row", "ra", "dec", *FLAG_NAMES]):
+            rows = part["row"].to_numpy() + first_row
+            places[:, rows] = part["ra"].to_numpy(), part["dec"].to_numpy()
+            for name in FLAG_NAMES:
+                raised = part[name].to_numpy()
+                flags[rows] += raised
+                counts[name] += int(np.count_nonzero(raised))
+    primary = primary_rows(places[0], places[1], flags)
+    lines = _lines(old, added, survey, renamed, suffix)
+    put_made(path, lambda beside: write_catalogue(beside, (_fitted(part, primary, schema) for part in lines)))
+    return {**counts, "duplicates": int(np.count_nonzero(primary != np.arange(count)))}
+
+
+def _lines(old: Release, added: Catalogue, survey: SelectedSurvey, renamed: np.ndarray, suffix: str) -> Iterator[pa.Table]:
+    yield from old.catalogue.parts(None, LINES_AT_ONCE)
+    spelled = _spelling(old.catalogue, added)
+    for part in added.parts(None, LINES_AT_ONCE):
+        chosen = part["survey_position"].to_numpy()
+        names = pc.if_else(pa.array(renamed[chosen]), pc.binary_join_element_wise(part["object_id"], suffix, ""), part["object_id"])
+        _check_free(old, names, renamed[chosen])
+        part = _with(part, "row", pa.array(part["row"].to_numpy() + old.count))
+        part = _with(part, "survey_position", pa.array(survey.positions[chosen]))
+        yield _with(part, "object_id", names).rename_columns([spelled[name] for name in part.column_names])
+
+
+def _check_free(old: Release, names: pa.ChunkedArray, renamed: np.ndarray) -> None:
+    """Names that were made must be new."""
+    if renamed.any():
+        made = names.filter(pa.array(renamed))
+        taken = np.flatnonzero(rows_named(old.catalogue, made) >= 0)
+        if len(taken):
+            raise SurveyError(f"Object id {made[int(taken[0])]} is in release {old.name} already: choose another --name.")
+
+
+def _with(part: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
+    return part.set_column(part.column_names.index(name), name, values)
+
+
+def _fitted(part: pa.Table, primary: np.ndarray, schema: pa.Schema) -> pa.Table:
+    """Bring lines into the common columns: what a catalogue has not is NULL there."""
+    part = _with(part, "primary_row", pa.array(primary[part["row"].to_numpy()]))
+    columns = []
+    for field in schema:
+        if field.name not in part.column_names:
+            columns.append(pa.nulls(part.num_rows, field.type))
+            continue
+        try:
+            columns.append(part[field.name].cast(field.type))
+        except pa.ArrowInvalid as problem:
+            raise SurveyError(f"Column {field.name} of the two releases does not fit into one: {problem}.") from problem
+    return pa.table(columns, schema=schema)
+
+
+def _spelling(old: Catalogue, added: Catalogue) -> dict[str, str]:
+    """Return the new columns' names as the older catalogue spells them: case does not matter to DuckDB."""
+    known = {name.lower(): name for name, _ in old.columns()}
+    return {name: known.get(name.lower(), name) for name, _ in added.columns()}
+
+
+def _common_schema(old: Catalogue, added: Catalogue) -> pa.Schema:
+    """Return the columns of both, the older one's first.
+
+    Raises
+    ------
+    SurveyError
+        If a column is of types that have nothing in common.
+    """
+    before, after = (next(catalogue.parts(None, 1)).schema for catalogue in (old, added))
+    spelled = _spelling(old, added)
+    after = pa.schema([field.with_name(spelled[field.name]) for field in after])
+    try:
+        return pa.unify_schemas([before, after], promote_options="permissive")
+    except (pa.ArrowTypeError, pa.ArrowInvalid) as problem:
+        words = [
+            f"{name} ({before.field(name).type} in the older release, {after.field(name).type} in the new files)"
+            for name in before.names
+            if name in after.names and not _unites(before.field(name), after.field(name))
+        ]
+        raise SurveyError(
+            f"Columns of the two releases do not fit together: {', '.join(words)}. Rename or convert them in the new files."
+        ) from problem
+
+
+def _unites(one: pa.Field, other: pa.Field) -> bool:
+    try:
+        pa.unify_schemas([pa.schema([one]), pa.schema([other])], promote_options="permissive")
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        return False
+    return True
+
+
+def _link_shards(building: Path, old: Release, fresh: Path, parts: Parts, survey: SelectedSurvey) -> tuple[Shard, ...]:
+    """Put old and new shards side by side: the same files under a second name, or copies where that cannot be."""
+    sources = [(old.path, shard) for shard in old.manifest.spaces[0].shards]
+    for shard in parts.shards:
+        ends = survey.positions[[shard.start, shard.stop - 1]].tolist()
+        sources.append((fresh, msgspec.structs.replace(shard, start=ends[0], stop=ends[1] + 1)))
+    (building / EMBEDDINGS_FOLDER).mkdir(exist_ok=True)
+    records = []
+    for number, (folder, shard) in enumerate(sources):
+        record = msgspec.structs.replace(shard, file=shard_file(number))
+        _link(folder / shard.file, building / record.file)
+        records.append(record)
+    return tuple(records)
+
+
+def _link(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        put_made(target, lambda beside: shutil.copyfile(source, beside))
+
+
+def _index(
+    shards: EmbeddingShards, path: Path, old: Release, memory_bytes: int, recall: float
+) -> tuple[IndexRecord, dict[str, Any]]:
+    """Add the new rows to a copy of the older release's structure, or build one anew where that does not do."""
+    kind = old.manifest.spaces[0].index.kind
+    plan = plan_kind(kind, shards.count, shards.dimension, recall)
+    fits = plan.cells is not None and shards.count <= MOST_GROWTH * old.count and plan.building_bytes <= memory_bytes
+    if fits:
+        put_made(path, lambda beside: _add_rows(old, shards, beside))
+        record, measured = tune(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC), shards, plan)
+        reached = [value for name, value in measured.items() if name in ("recall_at_10", "recall_at_100") and value is not None]
+        if min(reached, default=1.0) >= recall - RECALL_MARGIN:
+            return msgspec.structs.replace(record, file=path.name), {**measured, "structure": "grown"}
+        log.warning("The older release's structure reaches a recall of %s with the new rows; a new one is built.", min(reached))
+    record, measured = index_shards(shards, path, memory_bytes=memory_bytes, recall=recall)
+    return record, {**measured, "structure": "new"}
+
+
+def _add_rows(old: Release, shards: EmbeddingShards, path: Path) -> None:
+    structure = faiss.read_index(str(old.path / old.manifest.spaces[0].index.file))
+    for start in range(old.count, shards.count, ROWS_PER_CHUNK):
+        structure.add(shards.take(np.arange(start, min(start + ROWS_PER_CHUNK, shards.count))))
+    faiss.write_index(structure, str(path))
+
+
+def _write_drift(
+    building: Path, old: Release, new: Side, survey: SelectedSurvey, encoder: Encoder, sample: tuple[np.ndarray, np.ndarray]
+) -> None:
+    path = building / DRIFT_SAMPLE_FILE
+    if not path.exists():
+        write_sample(path, embed_sample(survey.survey, *sample, encoder))
+    report, _ = compare(whole(old), new, read_sample(path), sample=max(FEWEST, len(sample[0])))
+    put(building / DRIFT_FILE, report_json(report))
+
+
+def _moved(record: SurveyRecord, before: Path, after: Path) -> SurveyRecord:
+    """Return a survey's record with its relative paths as seen from another folder."""
+
+    def again(path: str) -> str:
+        return os.path.relpath(os.path.normpath(before / path), after)
+
+    return msgspec.structs.replace(
+        record,
+        relative_paths=tuple(again(path) for path in record.relative_paths),
+        relative_table=None if record.relative_table is None else again(record.relative_table),
+    )

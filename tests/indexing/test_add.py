@@ -1,0 +1,225 @@
+"""A release that grows: what is new is embedded and appended, what is known stays as it was."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from discovery.encoder import load_encoder
+from discovery.errors import ConfigError, EncoderMismatch, ReleaseError, SurveyError
+from discovery.manifest import read_manifest
+from discovery.preprocess import CropConfig
+from discovery.readers import open_survey
+from discovery.release import open_release
+from index.add import add_release
+from index.cli import index_survey
+from index.selected import SelectedSurvey
+
+SECOND = 1 / 3600
+
+
+def change(path, **columns):
+    """Replace or add datasets of a survey file; None removes one."""
+    with h5py.File(path, "r+") as file:
+        for name, values in columns.items():
+            if name in file:
+                del file[name]
+            if values is not None:
+                file[name] = values
+    return path
+
+
+def column(path, name):
+    with h5py.File(path) as file:
+        return file[name][:]
+
+
+def names(path):
+    with h5py.File(path) as file:
+        return list(file)
+
+
+@pytest.fixture
+def surveys(tmp_path, write_survey):
+    """An older file of 80 objects; a newer one of 70, of which 20 have ids and 10 positions of older ones, three are damaged."""
+    old = write_survey(tmp_path / "dr9" / "a.h5", count=80, damaged=(7,))
+    new = write_survey(tmp_path / "dr10" / "b.h5", count=70, seed=1, damaged=(3, 40, 69))
+    inds = np.arange(1000, 1070)
+    ra, dec = column(new, "ra"), column(new, "dec")
+    inds[:20] = np.arange(10, 30)
+    ra[:20], dec[:20] = column(old, "ra")[10:30], column(old, "dec")[10:30] + 0.3 * SECOND
+    ra[20:30], dec[20:30] = column(old, "ra")[50:60], column(old, "dec")[50:60] - 0.8 * SECOND
+    inds[30] = 60  # the id of another object, far away
+    change(new, inds=inds, ra=ra, dec=dec, ebv=None, seeing=np.linspace(1, 2, 70).astype(np.float32))
+    return old, new
+
+
+@pytest.fixture
+def older(tmp_path, surveys, small_encoder):
+    return index_survey([surveys[0]], name="dr9", encoder=small_encoder, out=tmp_path / "releases", workers=0, shard_positions=32)
+
+
+@pytest.fixture
+def grow(tmp_path, surveys, older):
+    def made(**changes):
+        options = {"old": older, "name": "dr10", "out": tmp_path / "releases", "workers": 0, "shard_positions": 16}
+        return add_release([surveys[1]], **{**options, **changes})
+
+    return made
+
+
+def test_only_what_is_new_is_embedded_and_appended(grow, older, surveys, small_encoder):
+    folder = grow()
+    old, new = open_release(older), open_release(folder)
+    fresh = [position for position in range(30, 70) if position not in (40, 69)]
+    assert (old.count, new.count) == (79, 79 + len(fresh))
+    new.verify()
+    assert np.array_equal(new.take(np.arange(79)), old.take(np.arange(79)))
+    alone = small_encoder.embed([open_survey([surveys[1]]).read(position, position + 1)[0] for position in fresh])
+    assert np.allclose(new.take(np.arange(79, new.count)), alone, atol=2e-3)
+    lines = new.catalogue.rows(np.arange(new.count), ["row", "object_id", "survey_position", "ra"]).to_pydict()
+    before = old.catalogue.rows(np.arange(79), ["object_id", "survey_position", "ra"]).to_pydict()
+    assert all(lines[name][:79] == before[name] for name in before)
+    assert lines["row"] == list(range(new.count))
+    assert lines["survey_position"][79:] == fresh
+    assert lines["object_id"][79:82] == ["60@dr10", "1031", "1032"]
+    assert np.allclose(lines["ra"][79:], column(surveys[1], "ra")[fresh])
+    report = json.loads((folder / "report.json").read_text())
+    assert report["grown_from"] == {
+        "release": "dr9", "rows": 79, "added": len(fresh), "positions": 70,
+        "known_by_object_id": 20, "known_by_position": 10, "renamed": 1,
+    }  # fmt: skip
+    assert (report["rows"], report["damaged_count"]) == (new.count, 2)
+
+
+def test_every_row_reads_its_stamp_from_the_survey_it_came_from(grow, surveys):
+    release = open_release(grow())
+    manifest = release.manifest
+    assert [record.first_row for record in manifest.surveys] == [0, 79]
+    assert (manifest.grown_from.name, manifest.grown_from.rows) == ("dr9", 79)
+    for row, (path, position) in {0: (surveys[0], 0), 78: (surveys[0], 79), 79: (surveys[1], 30), 100: (surveys[1], 52)}.items():
+        (stamp,) = open_survey([path]).read(position, position + 1)
+        assert np.array_equal(release.stamp(row).pixels, stamp.pixels)
+    assert release.stamp(79).object_id == "60@dr10"
+
+
+def test_columns_that_only_one_has_are_null(grow):
+    table = open_release(grow()).catalogue.rows([0, 79], ["ebv", "seeing", "z_spec"]).to_pydict()
+    assert table["ebv"][1] is None and table["ebv"][0] is not None
+    assert table["seeing"][0] is None and table["seeing"][1] >= 1
+    assert None not in table["z_spec"]
+
+
+def test_a_column_in_other_case_or_of_a_wider_type_is_the_same(grow, surveys):
+    values = np.arange(70, dtype=np.float64)
+    change(surveys[1], z_spec=None, Z_SPEC=values, maskbits=np.arange(70, dtype=np.int64))
+    table = open_release(grow()).catalogue.rows([0, 79], ["z_spec", "maskbits"]).to_pydict()
+    assert table["z_spec"][1] == 30.0 and table["maskbits"][1] == 30
+
+
+def test_a_column_of_another_kind_is_one_clear_error(grow, surveys):
+    change(surveys[1], z_spec=np.full(70, b"far"))
+    with pytest.raises(SurveyError, match=r"z_spec \(float in the older release, \w+ in the new files\)"):
+        grow()
+
+
+def test_the_index_and_duplicates_cover_all_rows(grow, surveys):
+    ra, dec = column(surveys[1], "ra"), column(surveys[1], "dec")
+    ra[36], dec[36] = ra[35], dec[35] + 0.4 * SECOND
+    change(surveys[1], ra=ra, dec=dec)
+    release = open_release(grow())
+    row = 79 + 5
+    assert release.catalogue.primary_rows[row + 1] == row
+    assert np.array_equal(np.flatnonzero(~release.primary), [row + 1])
+    for query in (3, row):
+        vector = release.take(np.array([query]))[0]
+        everything = np.concatenate([chunk for _, chunk in release.chunks()]) @ vector
+        rows, _ = release.nearest(vector, 10)
+        assert rows[0] == query and set(rows) == set(np.argsort(-everything, kind="stable")[:10])
+
+
+def test_growing_twice(grow, tmp_path, write_survey, surveys):
+    folder = grow()
+    third = change(write_survey(tmp_path / "dr11" / "c.h5", count=30, seed=2), inds=np.arange(1060, 1090), dec=np.linspace(20, 21, 30))
+    release = open_release(add_release([third], old=folder, name="dr11", out=tmp_path / "releases", workers=0))
+    assert [record.first_row for record in release.manifest.surveys] == [0, 79, 117]
+    assert release.count == 117 + 30 and release.manifest.grown_from.name == "dr10"
+    for row, (path, position) in {5: (surveys[0], 5), 79: (surveys[1], 30), 120: (third, 3)}.items():
+        assert np.array_equal(release.stamp(row).pixels, open_survey([path]).read(position, position + 1)[0].pixels)
+
+
+def test_a_second_run_finds_it_there_and_the_older_release_stays(grow, older):
+    before = {path: path.stat().st_mtime_ns for path in older.rglob("*") if path.is_file()}
+    folder = grow()
+    written = (folder / "manifest.json").stat().st_mtime_ns
+    assert grow() == folder and (folder / "manifest.json").stat().st_mtime_ns == written
+    assert {path: path.stat().st_mtime_ns for path in older.rglob("*") if path.is_file()} == before
+    assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
+    shutil.rmtree(older)
+    open_release(folder).verify()
+
+
+def test_killed_runs_resume_to_the_same_bytes(grow, surveys, older, tmp_path):
+    whole = grow(name="whole")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pytest", "index.add", "astropy_healpix", "scipy.spatial", "h5py"])
+    options = {"old": older, "name": "killed", "out": tmp_path / "releases", "workers": 0, "shard_positions": 16}
+    building = tmp_path / "releases" / ".killed.building"
+
+    def files():
+        return sum(len(names) for _, _, names in os.walk(building))
+
+    kills = 0
+    for stop_at in (3, 5, 9, 12, 15, 18, 10**6):
+        child = context.Process(target=add_release, args=([surveys[1]],), kwargs=options)
+        child.start()
+        while child.is_alive() and files() < stop_at:
+            time.sleep(0.003)
+        if child.is_alive():
+            os.kill(child.pid, signal.SIGKILL)
+            kills += 1
+        child.join()
+    assert child.exitcode == 0 and kills > 2
+    one, other = open_release(whole), open_release(tmp_path / "releases" / "killed")
+    assert [shard.sha256 for shard in one.manifest.spaces[0].shards] == [shard.sha256 for shard in other.manifest.spaces[0].shards]
+    assert (whole / "drift-sample.safetensors").read_bytes() == (other.path / "drift-sample.safetensors").read_bytes()
+    rows = np.arange(one.count)
+    assert one.catalogue.rows(rows).drop(["object_id"]).equals(other.catalogue.rows(rows).drop(["object_id"]))
+
+
+def test_bad_requests_are_one_clear_error(grow, surveys, older, tmp_path, small_encoder):
+    known = shutil.copy(surveys[0], tmp_path / "known.h5")
+    change(known, **{name: column(known, name)[:7] for name in names(known)})
+    with pytest.raises(ConfigError, match=r"holds all 7 objects.*nothing is new"):
+        add_release([known], old=older, name="again", out=tmp_path / "releases", workers=0)
+    with pytest.raises(ConfigError, match="choose another --name"):
+        grow(name="dr9")
+    with pytest.raises(ReleaseError, match="no release"):
+        grow(old=tmp_path)
+    with pytest.raises(ConfigError, match="drift sample"):
+        grow(drift_sample=-1)
+    small_encoder.save(tmp_path / "encoder")
+    with pytest.raises(EncoderMismatch, match="leave --encoder and --crop out"):
+        grow(encoder=load_encoder(tmp_path / "encoder", crop=CropConfig(mode="fixed", fixed_arcsec=5.0)))
+    grow()
+    change(surveys[1], more=np.zeros(70))
+    with pytest.raises(ConfigError, match="other inputs"):
+        grow()
+    assert read_manifest(grow(rebuild=True)).name == "dr10"
+
+
+def test_a_selection_of_a_survey_is_a_survey(surveys):
+    whole = open_survey([surveys[0]])
+    positions = np.array([0, 1, 2, 9, 50, 51, 79])
+    chosen = SelectedSurvey(whole, positions)
+    assert len(chosen) == 7
+    assert chosen.table(1, 6).to_pylist() == whole.table().take([1, 2, 9, 50, 51]).to_pylist()
+    assert chosen.table(3, 3).column_names == whole.table(0, 0).column_names
+    for stamp, position in zip(chosen.read(2, 7), positions[2:], strict=True):
+        assert np.array_equal(stamp.pixels, whole.read(int(position), int(position) + 1)[0].pixels)
