@@ -167,10 +167,10 @@ class LabelBook:
 
         Objects stand in the order of their first label and count with their present verdict.
         """
-        first: dict[str, int] = {}
-        for event in self.log():
+        states, first = self._states(), {}  # type: list[LabelState], dict[str, int]
+        for event in self.log():  # read after them: it has every object that they have, whoever labels meanwhile
             first.setdefault(event.object_id, event.event)
-        states = sorted(self._states(), key=lambda state: first[state.object_id])
+        states = sorted(states, key=lambda state: first[state.object_id])
         return found_curve(np.array([state.verdict == "positive" for state in states], dtype=bool))
 
     def _states(self) -> list[LabelState]:
