@@ -111,7 +111,9 @@ def move(
     out = out or hunt.with_name(f"{hunt.stem}-{opened.name}.hunt")
     moved, report = move_hunt(hunt, opened, out, person_name(who), positives=prompts_of(opened, like, None))
     found = len(report.objects) - len(report.not_found)
-    lines = [f"{out}: {found} of {len(report.objects)} objects found in {opened.name}"]
+    counts = report.counts
+    told = f"{counts['object_id']} by object_id, {counts['position']} by position; {report.labels_left} lines of labels left without an object"
+    lines = [f"{out}: {found} of {len(report.objects)} objects found in {opened.name}, {told}"]
     lines += [f"not found: {one.object_id} {one.note}".rstrip() for one in report.not_found]
     lines += [f"example left out, seen by another encoder: {label}" for label in report.examples_left]
     if report.audits_left:
@@ -122,5 +124,7 @@ def move(
         "not_found": [one.object_id for one in report.not_found],
         "examples_left": list(report.examples_left),
         "audits_left": report.audits_left,
+        "labels_left": report.labels_left,
+        "counts": counts,
     }
     answer(json, document, "\n".join(lines))

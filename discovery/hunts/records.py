@@ -276,6 +276,13 @@ class MoveReport:
     """Examples that cannot be used with the new release (a stamp file seen by another encoder)."""
     audits_left: int = 0
     """Audits of the old release: kept in the file, but they say nothing of the new one."""
+    labels_left: int = 0
+    """Lines of the label log whose object the new release does not hold."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many objects were found by ``object_id`` and by ``position``, and how many were ``not found``."""
+        return {how: sum(item.by == how for item in self.objects) for how in ("object_id", "position", "not found")}
 
     @property
     def not_found(self) -> tuple[MovedObject, ...]:

@@ -13,8 +13,10 @@ import pytest
 
 from discovery.encoder import load_encoder
 from discovery.errors import ConfigError, EncoderMismatch, ReleaseError, SurveyError
+from discovery.hunts import move_hunt, new_hunt
 from discovery.manifest import read_manifest
 from discovery.preprocess import CropConfig
+from discovery.prompts import prompt_from_row
 from discovery.readers import open_survey
 from discovery.release import open_release
 from index.add import add_release
@@ -142,6 +144,20 @@ def test_the_index_and_duplicates_cover_all_rows(grow, surveys):
         everything = np.concatenate([chunk for _, chunk in release.chunks()]) @ vector
         rows, _ = release.nearest(vector, 10)
         assert rows[0] == query and set(rows) == set(np.argsort(-everything, kind="stable")[:10])
+
+
+def test_a_hunt_moved_to_the_grown_release_keeps_its_labels_and_plays_on(grow, older, tmp_path):
+    old = open_release(older)
+    hunt = new_hunt(tmp_path / "a.hunt", old, positives=[prompt_from_row(old, 5)], who="ann")
+    for row in hunt.next_round("ann", page_size=12).rows.tolist():
+        hunt.label(row, "positive" if row % 2 else "negative", who="ann")
+    new = open_release(grow())
+    moved, report = move_hunt(tmp_path / "a.hunt", new, tmp_path / "b.hunt", "ann")
+    assert report.counts == {"object_id": 13, "position": 0, "not found": 0} and report.labels_left == 0
+    assert {one.row for one in report.objects} <= set(range(79)) and not report.examples_left
+    assert {row: state.verdict for row, state in moved.labels().items()} == {row: state.verdict for row, state in hunt.labels().items()}
+    shown = [row for _ in range(8) for row in moved.next_round("bob", page_size=12).rows.tolist()]
+    assert not set(shown) & set(hunt.labels()) and max(shown) >= 79
 
 
 def test_growing_twice(grow, tmp_path, write_survey, surveys):
