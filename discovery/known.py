@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from discovery.crossmatch import positions, unit_vectors
 from discovery.errors import QueryError, SurveyError
 from discovery.prompts import DEC_COLUMNS, RA_COLUMNS, parse_position
 from discovery.readers.columns import find_name
@@ -52,6 +54,53 @@ class Known:
         return f"known as {self.name} ({self.file})"
 
 
+class KnownByRow(Mapping[int, Known]):
+    """What each known row is known as, made when it is asked for: the rows themselves are columns, 24 bytes each.
+
+    Parameters
+    ----------
+    tables : sequence of KnownObjects
+        Where names and files stand.
+    rows : numpy.ndarray
+        (n,) int64; of a row that comes more than once the smallest separation counts, of equal ones the first.
+    separations : numpy.ndarray
+        (n,) float64 arcsec.
+    numbers, places : numpy.ndarray
+        (n,) integers: the table, and the object's place in it.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[KnownObjects],
+        rows: np.ndarray,
+        separations: np.ndarray,
+        numbers: np.ndarray,
+        places: np.ndarray,
+    ) -> None:
+        order = np.lexsort((separations, rows))
+        order = order[np.diff(rows[order], prepend=-1) != 0]
+        self._tables = tuple(tables)
+        self.rows, self.separations = rows[order], separations[order]
+        self.numbers, self.places = numbers[order].astype(np.int32), places[order].astype(np.int32)
+
+    def __getitem__(self, row: int) -> Known:
+        at = int(np.searchsorted(self.rows, row))
+        if at == len(self.rows) or self.rows[at] != row:
+            raise KeyError(row)
+        table = self._tables[self.numbers[at]]
+        return Known(
+            name=table.names[int(self.places[at])].as_py(),
+            separation_arcsec=float(self.separations[at]),
+            file=table.file,
+        )
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.rows.tolist())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class KnownObjects:
     """A table of known objects.
@@ -60,23 +109,23 @@ class KnownObjects:
     ----------
     file, sha256 : str
         Name and checksum of the file.
-    names : tuple of str
-        One an object.
+    names : pyarrow.Array
+        (n,) strings.
     ra_deg, dec_deg : numpy.ndarray
         (n,) float64 ICRS.
     """
 
     file: str
     sha256: str
-    names: tuple[str, ...]
+    names: pa.Array
     ra_deg: np.ndarray
     dec_deg: np.ndarray
 
-    def match(self, release: Release, radius_arcsec: float = RADIUS_ARCSEC) -> dict[int, Known]:
+    def match(self, release: Release, radius_arcsec: float = RADIUS_ARCSEC) -> KnownByRow:
         """Find the known objects in a release, by position.
 
         Each object of the release that lies within the radius of a known one is taken for the nearest of them. A
-        duplicate stands for its primary row.
+        duplicate stands for its primary row. Takes 24 bytes a row of the release.
 
         Parameters
         ----------
@@ -87,7 +136,7 @@ class KnownObjects:
 
         Returns
         -------
-        dict
+        KnownByRow
             What each known primary row is known as, by row.
 
         Raises
@@ -96,23 +145,28 @@ class KnownObjects:
             The radius makes no sense.
         """
         check_radius(radius_arcsec)
-        found: dict[int, Known] = {}
-        for rows, ra, dec in _positions(release):
-            separations, nearest = self._nearest(ra, dec, radius_arcsec)
-            for at in np.flatnonzero(separations <= radius_arcsec).tolist():
-                row, separation = int(rows[at]), float(separations[at])
-                if row not in found or separation < found[row].separation_arcsec:
-                    found[row] = Known(
-                        name=self.names[nearest[at]], separation_arcsec=separation, file=self.file
-                    )
-        return dict(sorted(found.items()))
+        ra, dec = positions(release.catalogue)
+        found, apart, places = [], [], []
+        for start in range(0, release.count, ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
+            placed = start + np.flatnonzero(np.isfinite(ra[part]) & np.isfinite(dec[part]))
+            separations, nearest = self._nearest(ra[placed], dec[placed], radius_arcsec)
+            inside = separations <= radius_arcsec
+            found.append(placed[inside])
+            apart.append(separations[inside])
+            places.append(nearest[inside])
+        rows, separations = np.concatenate(found), np.concatenate(apart)
+        primary = release.catalogue.primary_rows[rows]
+        order = np.argsort(primary != rows, kind="stable")  # of two equally near the primary row itself comes first
+        zeros = np.zeros(len(rows), np.int32)
+        return KnownByRow([self], primary[order], separations[order], zeros, np.concatenate(places)[order])
 
     def _nearest(
         self, ra: np.ndarray, dec: np.ndarray, radius_arcsec: float
     ) -> tuple[np.ndarray, np.ndarray]:
         """Separation in arcsec, (n,) float64 (infinite beyond the radius), and number of the nearest known object."""
         widest = 2 * math.sin(math.radians(radius_arcsec / 3600) / 2)
-        chords, nearest = self._tree.query(_unit_vectors(ra, dec), distance_upper_bound=widest * (1 + 1e-9))
+        chords, nearest = self._tree.query(unit_vectors(ra, dec), distance_upper_bound=widest * (1 + 1e-9))
         angles = 2 * np.arcsin(np.minimum(chords / 2, 1))
         return np.where(np.isfinite(chords), np.degrees(angles) * 3600, np.inf), nearest
 
@@ -120,7 +174,7 @@ class KnownObjects:
     def _tree(self) -> cKDTree:
         from scipy.spatial import cKDTree
 
-        return cKDTree(_unit_vectors(self.ra_deg, self.dec_deg))
+        return cKDTree(unit_vectors(self.ra_deg, self.dec_deg))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,7 +183,7 @@ class KnownRows:
 
     Attributes
     ----------
-    by_row : dict
+    by_row : KnownByRow
         `Known` by primary row: the nearest over all tables.
     radius_arcsec : float
         Within which they were matched.
@@ -139,7 +193,7 @@ class KnownRows:
         Rows of the release.
     """
 
-    by_row: dict[int, Known]
+    by_row: KnownByRow
     radius_arcsec: float
     files: tuple[str, ...]
     sha256: tuple[str, ...]
@@ -149,7 +203,7 @@ class KnownRows:
     def mask(self) -> np.ndarray:
         """Which rows are known, (N,) bool."""
         mask = np.zeros(self.count, dtype=bool)
-        mask[list(self.by_row)] = True
+        mask[self.by_row.rows] = True
         return mask
 
     @property
@@ -162,7 +216,8 @@ class KnownRows:
 
     def flag(self, row: int) -> str:
         """Return "known as NAME (file)", or nothing for an object that is new."""
-        return str(self.by_row[row]) if row in self.by_row else ""
+        known = self.by_row.get(row)
+        return "" if known is None else str(known)
 
 
 def read_known(path: Path | str) -> KnownObjects:
@@ -209,13 +264,17 @@ def find_known(
         The radius makes no sense.
     """
     check_radius(radius_arcsec)
-    by_row: dict[int, Known] = {}
-    for table in tables:
-        for row, known in table.match(release, radius_arcsec).items():
-            if row not in by_row or known.separation_arcsec < by_row[row].separation_arcsec:
-                by_row[row] = known
+    matched = [table.match(release, radius_arcsec) for table in tables]
+    empty = np.empty(0, np.int64)
+    by_row = KnownByRow(
+        tables,
+        np.concatenate([empty, *(one.rows for one in matched)]),
+        np.concatenate([empty.astype(float), *(one.separations for one in matched)]),
+        np.repeat(np.arange(len(tables)), [len(one) for one in matched]),
+        np.concatenate([empty, *(one.places for one in matched)]),
+    )
     return KnownRows(
-        by_row=dict(sorted(by_row.items())),
+        by_row=by_row,
         radius_arcsec=radius_arcsec,
         files=tuple(table.file for table in tables),
         sha256=tuple(table.sha256 for table in tables),
@@ -229,30 +288,6 @@ def check_radius(radius_arcsec: float) -> None:
         raise QueryError(
             f"A radius of {radius_arcsec:g} arcsec cannot match positions; give more than 0 and at most {WIDEST_ARCSEC:g}."
         )
-
-
-def _positions(release: Release) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Primary row, ra and dec in degrees of everything that has a position, duplicates at last."""
-    catalogue = release.catalogue
-    for start in range(0, release.count, ROWS_AT_ONCE):
-        condition = f'"row" >= {start} AND "row" < {start + ROWS_AT_ONCE}'
-        table = catalogue.select(condition, columns=["row", "ra", "dec"])
-        yield _placed(table["row"].to_numpy(), table)
-    duplicates = np.flatnonzero(~release.primary)
-    if len(duplicates):
-        yield _placed(catalogue.primary_rows[duplicates], catalogue.rows(duplicates, ["ra", "dec"]))
-
-
-def _placed(rows: np.ndarray, table: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    ra, dec = (table[name].cast(pa.float64()).to_numpy() for name in ("ra", "dec"))
-    placed = np.isfinite(ra) & np.isfinite(dec)
-    return rows[placed], ra[placed], dec[placed]
-
-
-def _unit_vectors(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
-    """Directions on the sphere, (n, 3): neither ra 0 nor a pole is special to them."""
-    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
 
 
 def _degrees(file: str, ra: pa.ChunkedArray, dec: pa.ChunkedArray) -> np.ndarray:
@@ -289,11 +324,15 @@ def _no_position(file: str, line: int, ra: Any, dec: Any) -> QueryError:
     )
 
 
-def _names(table: pa.Table, places: np.ndarray) -> tuple[str, ...]:
+def _names(table: pa.Table, places: np.ndarray) -> pa.Array:
     """The objects' names; where there is none, the position in degrees."""
     column = find_name(table.column_names, NAME_COLUMNS)
-    given = [None] * len(places) if column is None else table[column].to_pylist()
-    texts = ["" if name is None else str(name).strip() for name in given]
-    return tuple(
-        text or f"{ra:.5f}{dec:+.5f}" for text, (ra, dec) in zip(texts, places.tolist(), strict=True)
-    )
+    if column is None:
+        given = pa.nulls(len(places), pa.string())
+    elif pa.types.is_string(table[column].type) or pa.types.is_integer(table[column].type):
+        given = pc.utf8_trim_whitespace(table[column].cast(pa.string())).combine_chunks()
+    else:
+        given = pa.array([None if name is None else str(name).strip() for name in table[column].to_pylist()], pa.string())
+    nameless = np.asarray(pc.fill_null(pc.equal(given, ""), True))
+    made = [f"{ra:.5f}{dec:+.5f}" for ra, dec in places[nameless].tolist()]
+    return pc.replace_with_mask(given, pa.array(nameless), pa.array(made, pa.string()))

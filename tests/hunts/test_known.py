@@ -124,7 +124,7 @@ def test_every_format_and_both_notations_are_read(tmp_path: Path, kind: str) -> 
             formats = {"csv": "ascii.csv", "tsv": "ascii.tab", "fits": "fits", "vot": "votable"}
             table.write(path, format=formats[kind], overwrite=True)
         known = read_known(path)
-        assert known.names == ("a", "b", "c")
+        assert known.names.to_pylist() == ["a", "b", "c"]
         found = SkyCoord(known.ra_deg * u.deg, known.dec_deg * u.deg)
         assert found.separation(places).arcsec.max() < 1e-3
 
