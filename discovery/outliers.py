@@ -54,7 +54,7 @@ def find_outliers(
 
     The score is that of Liu, Ting and Zhou 2008 (Isolation Forest, ICDM), ``2 ** (-E[depth] / c(n))``. The filters choose
     both what is ranked and what it is compared with: an outlier among bright galaxies is unusual *for one of those*.
-    Memory does not grow with the release beyond one number a row.
+    Memory does not grow with the release beyond 13 bytes a row, and only embeddings of rows that pass are read.
 
     Parameters
     ----------
@@ -101,8 +101,7 @@ def outlier_scores(release: Release, allowed: np.ndarray, *, seed: int = 0) -> n
         n_estimators=TREES, max_samples=min(SAMPLE_A_TREE, len(fitted)), random_state=int(rng.integers(2**31))
     ).fit(release.take(fitted))
     score = np.full(release.count, np.nan, np.float32)
-    for start, chunk in release.chunks(ROWS_A_CHUNK):
-        chosen = allowed[start : start + len(chunk)]
-        if chosen.any():
-            score[start : start + len(chunk)][chosen] = -forest.score_samples(chunk[chosen])
+    for start in range(0, len(rows), ROWS_A_CHUNK):
+        part = rows[start : start + ROWS_A_CHUNK]
+        score[part] = -forest.score_samples(release.take(part))
     return score
