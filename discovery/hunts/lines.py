@@ -54,6 +54,21 @@ def read_rounds(connection: sqlite3.Connection) -> list[Round]:
     return [_round(dict(line), pages.get(line["number"], [])) for line in lines]
 
 
+def read_latest_round(connection: sqlite3.Connection) -> Round | None:
+    """Return the latest round; None before the first."""
+    line = connection.execute("SELECT * FROM rounds ORDER BY number DESC LIMIT 1").fetchone()
+    if line is None:
+        return None
+    page = connection.execute("SELECT * FROM shown WHERE round = ? ORDER BY position", (line["number"],))
+    return _round(dict(line), page.fetchall())
+
+
+def read_log(connection: sqlite3.Connection, after: int = 0) -> list[LabelEvent]:
+    """Return the label events after one, oldest first."""
+    lines = connection.execute("SELECT * FROM labels WHERE event > ? ORDER BY event", (after,))
+    return [LabelEvent(**line) for line in lines]
+
+
 def read_active(connection: sqlite3.Connection, until: int, object_id: str | None = None) -> list[LabelEvent]:
     """Return the events (on one object) that held after one, oldest first: neither undone nor an undo."""
     lines = connection.execute(

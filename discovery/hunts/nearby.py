@@ -7,10 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from discovery.hunts.ranking import Embeddings, Scorer
+from discovery.hunts.ranking import Embeddings, Scorer, one_blas_thread
 
-AT_ONCE = 16
-"""Vectors in one question: from 20 on FAISS multiplies matrices in another way, whose last digits may choose other cells."""
 MOST_KEPT = 4096
 
 
@@ -56,17 +54,20 @@ class Nearby:
             if len(self._kept) + len(unknown) > MOST_KEPT:
                 self._kept.clear()
                 unknown = list(range(len(keys)))
-            for start in range(0, len(unknown), AT_ONCE):
-                asked = unknown[start : start + AT_ONCE]
-                found = self.search(vectors[asked], k, self._allowed)
-                self._kept |= {keys[at]: rows for at, rows in zip(asked, found, strict=True)}
+            found = self.search(vectors[unknown], k, self._allowed)
+            self._kept |= {keys[at]: rows for at, rows in zip(unknown, found, strict=True)}
             lists = [self._kept[key] for key in keys]
         return np.unique(np.concatenate([np.empty(0, dtype=np.int64), *lists]))
 
     def search(self, vectors: np.ndarray, k: int, allowed: np.ndarray | None) -> list[np.ndarray]:
-        """Return the k allowed rows nearest to each of some vectors, best first; nothing of it is kept."""
-        rows, _ = self._embeddings.nearest_many(vectors, k, allowed)
-        return [some[some >= 0] for some in rows]
+        """Return the k allowed rows nearest to each of some vectors, best first; nothing of it is kept.
+
+        They are asked for one by one: beside others a vector's products may differ in the last digit, and a replay, which
+        has other vectors to ask for at once, with them.
+        """
+        with one_blas_thread():
+            found = [self._embeddings.nearest_many(vector[None], k, allowed)[0][0] for vector in vectors]
+        return [rows[rows >= 0] for rows in found]
 
 
 def searchable(embeddings: Any) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from discovery.errors import HuntError
 from discovery.hunts.choices import checked_stopper
 from discovery.hunts.nearby import Nearby, Searchable, searchable
-from discovery.hunts.ranking import Embeddings, TrainingSet, one_blas_thread, round_seed
+from discovery.hunts.ranking import Embeddings, TrainingSet, round_seed
 from discovery.hunts.rescorer import RescorerConfig
 from discovery.hunts.stopping import History, parse_stopper
 from discovery.hunts.strategies import HuntStrategy, Turn, parse_strategy
@@ -44,8 +44,7 @@ class ArrayEmbeddings:
         self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the k allowed rows nearest to each vector (q, D) by comparing with all; see `Release.nearest_many`."""
-        with one_blas_thread():
-            products = vectors @ self._vectors.T  # (q, N)
+        products = vectors @ self._vectors.T  # (q, N)
         if allowed is not None:
             products[:, ~allowed] = -np.inf
         rows = np.argsort(-products, axis=1, kind="stable")[:, :k]
