@@ -6,7 +6,6 @@ from typing import Any
 
 from litestar import Request
 
-from discovery.hunts.audit_log import audited, waiting
 from discovery.hunts.audit_report import AuditReport, CutEstimate
 from discovery.hunts.estimates import Interval
 from web.audit_pages import AuditPage, CutRow, ReportView
@@ -21,7 +20,7 @@ from web.wording import count
 
 def audit_view(request: Request[Any, Any, Any], opened: OpenHunt, wished: float) -> AuditPage:
     """Return the page of the audit, its advice for a wished completeness."""
-    drawn = len(audited(opened.hunt.store))
+    drawn = len(opened.present().audited)
     made = opened.reports.make(opened.hunt, wished) if drawn else None
     return AuditPage(
         frame=frame_of(request, title=f"{opened.name}: audit", section="hunts", release=opened.release),
@@ -37,7 +36,8 @@ def audit_view(request: Request[Any, Any, Any], opened: OpenHunt, wished: float)
 
 def audit_brief(opened: OpenHunt) -> AuditBrief:
     """Return the audit in short: what was reported last, and whether that is out of date."""
-    drawn, left = len(audited(opened.hunt.store)), len(waiting(opened.hunt.store))
+    present = opened.present()
+    drawn, left = len(present.audited), len(present.waiting)
     made = opened.reports.latest()
     told = made is not None and made.progress.judged > 0
     return AuditBrief(

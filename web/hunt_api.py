@@ -163,7 +163,7 @@ def make_round(
 def latest_round(shelf: NamedDependency[Shelf], hunt: FromPath[str]) -> RoundSummary:
     """Return the round that the hunt's page shows."""
     opened = shelf.hunt(hunt)
-    latest = opened.hunt.round()
+    latest = opened.present().round
     if latest is None:
         raise HuntError(f"hunt '{opened.name}' has no round yet: make one first")
     return _round_summary(opened, latest)
@@ -185,9 +185,10 @@ def add_label(
 ) -> Receipt:
     """Log a verdict; the answer goes out once it is on the disk."""
     who, opened = visitor_name(request), shelf.hunt(hunt)
-    event = opened.hunt.label(
-        data.row, data.verdict, who=who, negative_class=data.negative_class, reason=data.reason
-    )
+    with opened.pen:
+        event = opened.hunt.label(
+            data.row, data.verdict, who=who, negative_class=data.negative_class, reason=data.reason
+        )
     next_pages.changed(opened)
     return Receipt(event=event, who=who)
 

@@ -20,7 +20,7 @@ def hunt_tabs(opened: OpenHunt, present: str) -> HuntTabs:
     """Return the head of one of a hunt's pages; ``present`` is which."""
     address = hunt_address(opened.name)
     labels = {key: (label, address + suffix) for key, (label, suffix) in TABS.items()}
-    differing = len(opened.hunt.disagreements())
+    differing = len(opened.present().disagreements)
     labels["disagreements"] = (f"Disagreements ({differing})", address + "/disagreements")
     tabs = (Choice(label=label, href=href, chosen=key == present) for key, (label, href) in labels.items())
     return HuntTabs(name=opened.name, address=address, tabs=tuple(tabs))

@@ -9,7 +9,7 @@ from litestar import Request
 
 from discovery.errors import DiscoveryError
 from discovery.hunts import Hunt
-from discovery.hunts.audit_log import audited
+from discovery.hunts.present import Present
 from discovery.hunts.records import AUDIT, LabelState, Round
 from web.audit_pages import BriefFragment
 from web.audit_views import audit_brief, audit_total
@@ -45,20 +45,20 @@ def hunt_view(
     request: Request[Any, Any, Any], opened: OpenHunt, round_: Round | None = None, *, progress: Progress | None = None
 ) -> HuntPage:
     """Return the page of a hunt: its latest round, or one that is not recorded since nothing is left."""
-    hunt = opened.hunt
-    latest, labels = round_ or hunt.round(), hunt.labels()
+    present = opened.present()
+    latest = round_ or present.round
     return HuntPage(
         frame=frame_of(request, title=opened.name, section="hunts", release=opened.release),
         head=hunt_tabs(opened, "label"),
         name=opened.name,
         release=opened.release,
-        round=None if latest is None else _round_view(opened, latest, labels),
-        tally=_tally(hunt, latest, labels),
-        curve=_curve(opened),
-        classes=_classes(hunt),
-        settings=settings_view(hunt),
+        round=None if latest is None else _round_view(opened, latest, present),
+        tally=_tally(present, latest),
+        curve=_curve(opened, present),
+        classes=_classes(present),
+        settings=settings_view(present),
         audit=audit_brief(opened),
-        examples=_examples(opened, labels),
+        examples=_examples(opened, present.labels),
         known_tables=opened.known.tables,
         new_only=leaves_known_out(latest),
         progress=progress,
@@ -67,28 +67,27 @@ def hunt_view(
 
 def label_view(opened: OpenHunt, row: int, *, undone: bool = False) -> LabelFragment:
     """Return what changes on the page after a label or an undo on the object of a row (-1: one that is not here)."""
-    hunt = opened.hunt
-    labels = hunt.labels()
-    state = labels.get(row)
+    present = opened.present()
+    state = present.labels.get(row)
     return LabelFragment(
         row=row,
         verdict="" if state is None else state.verdict,
         negative_class=(state and state.negative_class) or "",
         undone=undone,
-        tally=_tally(hunt, hunt.round(), labels),
-        curve=_curve(opened),
-        classes=_classes(hunt),
+        tally=_tally(present, present.round),
+        curve=_curve(opened, present),
+        classes=_classes(present),
     )
 
 
 def brief_view(opened: OpenHunt) -> BriefFragment:
     """Return the parts of a hunt's page that show its audit."""
-    hunt = opened.hunt
+    present = opened.present()
     return BriefFragment(
         head=hunt_tabs(opened, "label"),
         audit=audit_brief(opened),
-        tally=_tally(hunt, hunt.round(), hunt.labels()),
-        curve=_curve(opened),
+        tally=_tally(present, present.round),
+        curve=_curve(opened, present),
     )
 
 
@@ -118,8 +117,8 @@ def hunt_line(shelf: Shelf, name: str) -> HuntRow:
     )
 
 
-def _round_view(opened: OpenHunt, latest: Round, labels: Mapping[int, LabelState]) -> RoundView:
-    drawn = audited(opened.hunt.store)  # an audit may have drawn what was on the page already
+def _round_view(opened: OpenHunt, latest: Round, present: Present) -> RoundView:
+    drawn = present.audited  # an audit may have drawn what was on the page already
     lines = zip(latest.rows.tolist(), latest.scores.tolist(), latest.reasons, strict=True)
     seen = [(row, score, AUDIT if row in drawn else reason) for row, score, reason in lines if row >= 0]
     notes = _notes(opened.hunt)
@@ -130,7 +129,7 @@ def _round_view(opened: OpenHunt, latest: Round, labels: Mapping[int, LabelState
         advice=latest.advice,
         reasons=reason_views([reason for _, _, reason in seen]),
         candidates=tuple(
-            _candidate(rank, card, score, reason, labels.get(card.row), notes.get(card.row, ()))
+            _candidate(rank, card, score, reason, present.labels.get(card.row), notes.get(card.row, ()))
             for rank, (card, (_, score, reason)) in enumerate(zip(cards, seen, strict=True), 1)
         ),
     )
@@ -155,30 +154,28 @@ def _score(score: float) -> str:
     return "<0.001" if 0 < score < 0.0005 else f"{score:.3f}"
 
 
-def _tally(hunt: Hunt, latest: Round | None, labels: Mapping[int, LabelState]) -> Tally:
-    counts = hunt.counts()
+def _tally(present: Present, latest: Round | None) -> Tally:
+    counts = present.counts
     shown = [] if latest is None else latest.rows.tolist()
     return Tally(
         positive=counts.positive,
         negative=counts.negative,
         unsure=counts.unsure,
         skipped=counts.skipped,
-        left=sum(row not in labels for row in shown),
+        left=sum(row not in present.labels for row in shown),
     )
 
 
-def _curve(opened: OpenHunt) -> Curve:
-    given, found = opened.hunt.curve()
+def _curve(opened: OpenHunt, present: Present) -> Curve:
+    given, found = present.curve
     return draw_curve(given.tolist(), found.tolist(), audit_total(opened))
 
 
-def _classes(hunt: Hunt) -> tuple[NegativeClass, ...]:
+def _classes(present: Present) -> tuple[NegativeClass, ...]:
     """Return the kinds of negative in use by their first use, so that a key keeps its kind; the first nine have one."""
-    counts = hunt.negative_classes()
-    ever = dict.fromkeys(event.negative_class for event in hunt.log() if event.negative_class in counts)
     return tuple(
-        NegativeClass(name=name, key=str(place) if place <= CLASS_KEYS else "", count=counts[name])
-        for place, name in enumerate(filter(None, ever), 1)
+        NegativeClass(name=name, key=str(place) if place <= CLASS_KEYS else "", count=number)
+        for place, (name, number) in enumerate(present.negative_classes.items(), 1)
     )
 
 

@@ -60,7 +60,8 @@ def give_label(
     """Log a verdict; the answer goes out once it is on the disk."""
     opened = shelf.hunt(hunt)
     negative_class = data.negative_class.strip() or None if data.verdict == "negative" else None
-    opened.hunt.label(data.row, data.verdict, who=visitor_name(request), negative_class=negative_class)
+    with opened.pen:
+        opened.hunt.label(data.row, data.verdict, who=visitor_name(request), negative_class=negative_class)
     next_pages.changed(opened)
     if not request.headers.get("hx-request"):
         place = f"/{data.back}" if data.back else f"#card-{data.row}"
@@ -78,7 +79,8 @@ def undo_label(
 ) -> Template | Redirect:
     """Take back a label: of anybody when its event is given, else this visitor's latest."""
     opened = shelf.hunt(hunt)
-    undone = opened.hunt.undo(visitor_name(request), event=data.event)
+    with opened.pen:
+        undone = opened.hunt.undo(visitor_name(request), event=data.event)
     if undone is None:
         raise HuntError("You have given no label here that could be undone.")
     next_pages.changed(opened)
@@ -99,7 +101,8 @@ def write_note(
 ) -> Template | Redirect:
     """Keep a note on an object."""
     opened = shelf.hunt(hunt)
-    opened.hunt.note(data.row, data.text, visitor_name(request))
+    with opened.pen:
+        opened.hunt.note(data.row, data.text, visitor_name(request))
     if not request.headers.get("hx-request"):
         return Redirect(f"{hunt_address(hunt)}#card-{data.row}", status_code=303)
     return Template("note.html", context={"page": notes_view(opened.hunt, data.row)})

@@ -65,12 +65,12 @@ class NextPages:
             the result. By default the present one.
         """
         if after is None:
-            latest = opened.hunt.round()
+            latest = opened.present().round
             after = 0 if latest is None else latest.number
 
         def make() -> Round:
             with opened.lock:
-                present = opened.hunt.round()
+                present = opened.present().round
                 if present is not None and present.number != after:
                     return present
                 return self._next_round(opened, who, new_only=new_only)
@@ -97,7 +97,7 @@ class NextPages:
     def _prepare(self, opened: OpenHunt) -> Ready:
         """Make the page that follows, with or without known objects as the present one."""
         started = time.perf_counter()
-        without = known_rows(opened) if leaves_known_out(opened.hunt.round()) else None
+        without = known_rows(opened) if leaves_known_out(opened.present().round) else None
         prepared = opened.hunt.prepare(without=without)
         self._seconds[opened.name] = time.perf_counter() - started
         return Ready(opened=opened, prepared=prepared)
@@ -123,5 +123,5 @@ def leaves_known_out(round_: Round | None) -> bool:
 
 
 def _all_labelled(opened: OpenHunt) -> bool:
-    latest, labels = opened.hunt.round(), opened.hunt.labels()
-    return latest is None or all(row in labels for row in latest.rows.tolist() if row >= 0)
+    present = opened.present()
+    return present.round is None or all(row in present.labels for row in present.round.rows.tolist() if row >= 0)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from discovery.hunts import Hunt
 from discovery.hunts.choices import NEVER
 from discovery.hunts.consensus import ARBITER, LATEST, MAJORITY
+from discovery.hunts.present import Present
 from discovery.hunts.stopping import Dry, Hypergeometric, parse_stopper
 from discovery.hunts.strategies import STRATEGIES, parse_strategy
 from web.hunt_pages import HuntSettingsView, ReasonView
@@ -46,14 +46,14 @@ def reason_views(reasons: Sequence[str]) -> tuple[ReasonView, ...]:
     )
 
 
-def settings_view(hunt: Hunt) -> HuntSettingsView:
+def settings_view(present: Present) -> HuntSettingsView:
     """Return what may be changed for the rounds to come."""
-    info = hunt.info()
+    info = present.settings
     return HuntSettingsView(
         alpha=info.alpha,
         uses_alpha=parse_strategy(info.strategy, alpha=info.alpha).chooser.name == "alpha",
         strategies=strategy_rules(info.strategy),
-        consensus=consensus_rules(info.consensus, people_of(hunt)),
+        consensus=consensus_rules(info.consensus, present.people),
         stoppers=stopper_rules(info.stopper),
     )
 
@@ -101,8 +101,3 @@ def stopper_meaning(name: str) -> str:
     if isinstance(stopper, Hypergeometric):
         return f"When the latest labels make it unlikely that less than {stopper.recall:.0%} are found; an audit says it better."
     return "No advice beside the audit's."
-
-
-def people_of(hunt: Hunt) -> tuple[str, ...]:
-    """Return who has labelled, in the order of their first labels."""
-    return tuple(dict.fromkeys(event.who for event in hunt.log()))

@@ -17,6 +17,7 @@ from web.known_objects import KnownShelf
 
 if TYPE_CHECKING:
     from discovery.hunts import Hunt, HuntInfo
+    from discovery.hunts.present import Present, Watch
     from discovery.release import Release
 
 HUNT_SUFFIX = ".hunt"
@@ -26,7 +27,7 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True, kw_only=True)
 class OpenHunt:
-    """A hunt, the file it was checked as, and the lock under which its rounds are made."""
+    """A hunt, the file it was checked as, and the locks under which its rounds are made and its labels written."""
 
     name: str
     hunt: Hunt
@@ -34,8 +35,15 @@ class OpenHunt:
     file: tuple[int, int]
     """Device and inode: another file of the same name is opened, and checked, anew."""
     known: KnownShelf
+    watch: Watch
     lock: threading.Lock = field(default_factory=threading.Lock)
+    pen: threading.Lock = field(default_factory=threading.Lock)
+    """Held for each label and note: who waits here has the next turn, who waits for the file sleeps and asks again."""
     reports: HuntReports = field(default_factory=HuntReports)
+
+    def present(self) -> Present:
+        """Return the hunt as it stands."""
+        return self.watch.look()
 
 
 class Shelf:
@@ -119,6 +127,7 @@ class Shelf:
             If its release is not served here or does not fit.
         """
         from discovery.hunts import open_hunt
+        from discovery.hunts.present import Watch
 
         path = self._hunt_path(name)
         file = (path.stat().st_dev, path.stat().st_ino)
@@ -128,7 +137,7 @@ class Shelf:
             return known
         release = self._release_of(self.hunt_info(name))
         hunt = open_hunt(path, self.release(release))
-        opened = OpenHunt(name=name, hunt=hunt, release=release, file=file, known=self.known)
+        opened = OpenHunt(name=name, hunt=hunt, release=release, file=file, known=self.known, watch=Watch(hunt.store))
         with self._lock:
             return self._open_hunts.setdefault(name, opened) if known is None else self._replaced(opened)
 
