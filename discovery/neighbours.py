@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from discovery.cells import Cells, RowFilter, load_faiss
+from discovery.cells import Cells, Proposal, RowFilter, load_faiss
 from discovery.errors import QueryError, ReleaseError
 from discovery.manifest import IndexRecord
 from discovery.shards import EmbeddingShards
 from discovery.top import RunningTop, table, top
 
-SCAN_ROWS = 4_000
-"""Up to so many allowed rows are all compared: that takes some milliseconds, and nothing can be missed."""
+SCAN_ROWS = 20_000
+"""Up to so many allowed rows are all compared: that takes some tens of milliseconds, and nothing can be missed."""
+FIRST_COMPARED, SIGMAS = 500, 2.0
+"""Of many proposed rows so many are compared first, then twice as many again, until the others are worse by so many errors of the codes."""
 PAGE = 100
 """An index record's ``probes`` and ``candidates`` are for so many neighbours; more neighbours get more of both."""
 LEAST_CANDIDATES = 4
@@ -101,25 +103,51 @@ class NeighbourIndex:
             return self._ranked([filter_.rows] * len(vectors), vectors, wanted)
         if possible <= 2 * wanted:
             return [exact_nearest(self._shards, vector, wanted, allowed) for vector in vectors]
-        found = self._ranked(self._propose(vectors, wanted, filter_, possible), vectors, wanted)
+        if self._cells is None or self._record.probes is None:
+            return self._ranked(self._flat(vectors, wanted, filter_), vectors, wanted)
+        found = self._compared(self._propose(self._cells, vectors, wanted, filter_, possible), vectors, wanted)
         for place, (rows, _) in enumerate(found):
             if len(rows) < wanted:  # an inexact index asked for most of what there is
                 found[place] = exact_nearest(self._shards, vectors[place], wanted, allowed)
         return found
 
-    def _propose(self, vectors: np.ndarray, wanted: int, filter_: RowFilter | None, possible: int) -> Sequence[np.ndarray]:
-        if self._cells is None or self._record.probes is None:
-            return self._flat(vectors, wanted, filter_)
+    def _propose(
+        self, cells: Cells, vectors: np.ndarray, wanted: int, filter_: RowFilter | None, possible: int
+    ) -> list[Proposal]:
         pages = max(1.0, wanted / PAGE)
         tuned = self._record.candidates
         candidates = LEAST_CANDIDATES * wanted if tuned is None else math.ceil(tuned * pages)
-        probes = math.ceil(self._record.probes * pages)
-        return self._cells.propose(vectors, min(max(candidates, wanted), possible), probes, filter_)
+        probes = math.ceil((self._record.probes or 1) * pages)
+        return cells.propose(vectors, min(max(candidates, wanted), possible), probes, filter_)
 
     def _flat(self, vectors: np.ndarray, wanted: int, filter_: RowFilter | None) -> Sequence[np.ndarray]:
         options = {} if filter_ is None else {"sel": filter_.selector}
         _, rows = self._structure.search(vectors, wanted, params=load_faiss().SearchParameters(**options))
         return list(rows)
+
+    def _compared(
+        self, proposals: list[Proposal], vectors: np.ndarray, wanted: int
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        tuned = [place for place, proposal in enumerate(proposals) if proposal.tuned]
+        ranked = iter(self._ranked([proposals[place].rows for place in tuned], vectors[tuned], wanted))
+        return [
+            next(ranked) if proposal.tuned else self._compared_until_sure(proposal, vector, wanted)
+            for proposal, vector in zip(proposals, vectors, strict=True)
+        ]
+
+    def _compared_until_sure(self, proposal: Proposal, vector: np.ndarray, wanted: int) -> tuple[np.ndarray, np.ndarray]:
+        """Compare proposed rows from the nearest on, until by the error of their codes the next ones do not belong to the best."""
+        best, start, size = RunningTop(wanted), 0, max(FIRST_COMPARED, 2 * wanted)
+        while start < len(proposal.rows):
+            here = slice(start, start + size)
+            rows, by_codes = proposal.rows[here], proposal.similarity[here]
+            similarity = np.einsum("ij,j->i", self._shards.take(rows), vector)
+            best.offer(rows, similarity)
+            error = similarity - by_codes
+            if best.floor > by_codes[-1] + error.mean() + SIGMAS * error.std():
+                break
+            start, size = here.stop, 2 * size
+        return best.rows, best.scores
 
     def _ranked(
         self, found: Sequence[np.ndarray], vectors: np.ndarray, wanted: int
@@ -129,7 +157,7 @@ class NeighbourIndex:
         for start in range(0, len(vectors), QUERIES_AT_ONCE):
             here = slice(start, start + QUERIES_AT_ONCE)
             rows = np.unique(np.concatenate(found[here]))
-            similarity = vectors[here] @ self._shards.take(rows).T  # (queries, rows)
+            similarity = _products(vectors[here], self._shards.take(rows))  # (queries, rows)
             for mine, similar in zip(found[here], similarity, strict=True):
                 ranked.append(top(mine, similar[np.searchsorted(rows, mine)], wanted))
         return ranked
@@ -197,3 +225,8 @@ def at_least_one(k: int) -> int:
     if k < 1:
         raise QueryError(f"k is {k}; ask for at least 1 object.")
     return int(k)
+
+
+def _products(vectors: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Multiply (q, D) with (n, D), (q, n); a single vector on one thread, for waking a second costs more than it brings."""
+    return vectors @ taken.T if len(vectors) > 1 else np.einsum("ij,j->i", taken, vectors[0])[None]

@@ -93,7 +93,7 @@ def _places(cells: Cells, queries: Queries, probes: int) -> np.ndarray:
     """Return at which place among the candidates each true neighbour stands, (q, n): a large number where at none."""
     places = np.full(queries.truth.shape, np.iinfo(np.int64).max)
     for line, proposed in enumerate(cells.propose(queries.vectors, CANDIDATES[-1], probes)):
-        others = proposed[proposed != queries.rows[line]]
+        others = proposed.rows[proposed.rows != queries.rows[line]]
         order = np.argsort(others)
         at = np.searchsorted(others[order], queries.truth[line])
         at = np.minimum(at, len(others) - 1)

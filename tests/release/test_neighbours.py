@@ -7,21 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from discovery import neighbours
-from discovery.errors import ConfigError, QueryError
-from discovery.manifest import Shard
+from discovery import cells, neighbours
+from discovery.errors import QueryError, ReleaseError
+from discovery.manifest import IndexRecord, Shard
 from discovery.neighbours import exact_nearest, read_index
 from discovery.shards import EmbeddingShards
-from index.structure import build_structure, choose_kind, tune, write_structure
+from index.structure import build_structure, plan_kind, tune
 
-ROWS, DIMENSION = 3000, 16
+ROWS, DIMENSION, BLOBS = 3000, 16, 20
 
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shards")
     rng = np.random.default_rng(1)
-    vectors = rng.normal(size=(ROWS, DIMENSION)) + 3 * rng.normal(size=(20, DIMENSION))[rng.integers(0, 20, ROWS)]
+    vectors = rng.normal(size=(ROWS, DIMENSION)) + 3 * rng.normal(size=(BLOBS, DIMENSION))[rng.integers(0, BLOBS, ROWS)]
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype("<f2")
     made = []
     for number, (start, stop) in enumerate(((0, 1000), (1000, 1000), (1000, ROWS))):
@@ -31,29 +31,87 @@ def shards(tmp_path_factory):
     return EmbeddingShards(folder, made, DIMENSION)
 
 
-@pytest.fixture(scope="module", params=["Flat", "IVF16,Flat", "IVF16,SQfp16", "IVF16,SQ8"])
+@pytest.fixture(scope="module")
+def whole(shards):
+    return shards.take(np.arange(ROWS))
+
+
+KINDS = ["Flat", "IVF16,Flat", "IVF16,SQfp16", "IVF16,SQ8", "PCA12,IVF32,SQ8", "OPQ8_16,IVF16,PQ8x6", "IVF32_HNSW8,SQ8"]
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def index(request, shards, tmp_path_factory):
-    structure = build_structure(shards, request.param)
-    record, measured = tune(structure, shards, request.param)
-    assert measured["recall_at_10"] >= 0.95
-    assert measured["milliseconds_a_query"] > 0
     path = tmp_path_factory.mktemp("index") / "index.faiss"
-    write_structure(structure, path)
+    plan = plan_kind(request.param, ROWS, DIMENSION)
+    record, measured = tune(build_structure(shards, plan, path), shards, plan)
+    assert measured["recall_at_10"] >= 0.95
+    assert measured["recall_at_100"] >= 0.95
+    assert measured["milliseconds_p95"] >= measured["milliseconds_a_query"] > 0
+    assert (record.probes is None) == (record.candidates is None) == (request.param == "Flat")
     return read_index(path, shards, record)
 
 
-@pytest.mark.parametrize("share", [1.0, 0.5, 0.02, 0.001])
-def test_k_allowed_rows_come_back_where_they_exist(index, shards, monkeypatch, share):
+def brute_force(whole, vector, allowed, k):
+    similarity = np.where(allowed, whole @ vector, -2)
+    order = np.lexsort((np.arange(ROWS), -similarity))
+    return order[: min(k, allowed.sum())], similarity
+
+
+@pytest.fixture
+def no_scan(monkeypatch):
+    """Let the index itself answer, however few rows are allowed, and look at little more than it must."""
     monkeypatch.setattr(neighbours, "SCAN_ROWS", 0)
+    monkeypatch.setattr(cells, "LEAST_REACH", 1000)
+    monkeypatch.setattr(cells, "FAR_CANDIDATES", 400)
+    monkeypatch.setattr(neighbours, "FIRST_COMPARED", 50)
+    monkeypatch.setattr(cells, "ROWS_A_THREAD", 100)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.1, 0.02, 0.001])
+def test_k_allowed_rows_come_back_where_they_exist(index, shards, no_scan, share):
     allowed = np.random.default_rng(2).random(ROWS) < share
     allowed[:2] = True
     for row in (0, 1500, ROWS - 1):
         vector = shards.take([row])[0]
         rows, similarity = index.nearest(vector, 50, allowed)
-        assert len(rows) == min(50, allowed.sum())
+        assert len(rows) == len(set(rows.tolist())) == min(50, allowed.sum())
         assert allowed[rows].all()
         assert np.allclose(similarity, shards.take(rows) @ vector, atol=1e-6)
         assert (np.diff(similarity) <= 0).all()
+
+
+@pytest.mark.parametrize("direction", ["random", "towards", "away"])
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.1, 0.03])
+def test_filters_keep_the_recall_wherever_they_point(index, whole, no_scan, direction, share):
+    rng = np.random.default_rng(3)
+    found = []
+    for row in rng.integers(0, ROWS, 20):
+        similarity = whole @ whole[row]
+        score = {"random": rng.random(ROWS), "towards": -similarity, "away": similarity}[direction]
+        allowed = score <= np.quantile(score, share)
+        truth, _ = brute_force(whole, whole[row], allowed, 50)
+        rows, _ = index.nearest(whole[row], 50, allowed)
+        found.append(len(np.intersect1d(rows, truth)) / len(truth))
+    assert np.mean(found) >= 0.95
+
+
+def test_many_queries_are_as_many_single_ones(index, whole, no_scan):
+    rng = np.random.default_rng(4)
+    for allowed in (None, rng.random(ROWS) < 0.7, rng.random(ROWS) < 0.05, np.arange(ROWS) < 7):
+        rows, similarity = index.nearest_many(3 * whole[:130], 20, allowed)
+        assert rows.shape == similarity.shape == (130, 20)
+        for line in range(0, 130, 13):
+            mine, similar = index.nearest(whole[line], 20, allowed)
+            assert rows[line, : len(mine)].tolist() == mine.tolist()
+            assert np.allclose(similarity[line, : len(mine)], similar, atol=1e-6)
+            assert (rows[line, len(mine) :] == -1).all()
+            assert np.isneginf(similarity[line, len(mine) :]).all()
+
+
+def test_all_rows_can_be_asked_for(index, whole):
+    rows, similarity = index.nearest(whole[5], ROWS)
+    assert sorted(rows.tolist()) == list(range(ROWS))
+    assert np.allclose(similarity, np.sort(whole @ whole[5])[::-1], atol=1e-6)
 
 
 @settings(deadline=None, max_examples=30)
@@ -67,7 +125,7 @@ def test_few_allowed_rows_are_compared_exactly(shards, row, k, seed, share):
     assert np.allclose(oracle[rows], similarity, atol=1e-6)
 
 
-def test_nothing_allowed_gives_nothing(index, shards):
+def test_nothing_allowed_gives_nothing(index):
     rows, similarity = index.nearest(np.ones(DIMENSION, np.float32), 5, np.zeros(ROWS, bool))
     assert len(rows) == len(similarity) == 0
 
@@ -79,14 +137,39 @@ def test_nothing_allowed_gives_nothing(index, shards):
 def test_bad_queries(index, vector, k):
     with pytest.raises(QueryError):
         index.nearest(vector, k)
+    with pytest.raises(QueryError):
+        index.nearest_many(np.stack([np.ones_like(vector), vector]), k)
 
 
-def test_the_kind_follows_from_rows_and_memory():
-    gib = 2**30
-    assert choose_kind(4000, 384, 4 * gib) == "Flat"
-    assert choose_kind(1, 1, 4 * gib) == "Flat"
-    kinds = [choose_kind(76_000_000, 768, memory * gib) for memory in (400, 160, 80, 40)]
-    assert [kind.split(",")[1] for kind in kinds] == ["Flat", "SQfp16", "SQ8", "PQ192"]
-    assert kinds[0].startswith("IVF32768,")
-    with pytest.raises(ConfigError, match="--memory"):
-        choose_kind(76_000_000, 768, gib)
+def test_many_queries_are_a_table(index):
+    for vectors in (np.ones(DIMENSION), np.empty((0, DIMENSION))):
+        with pytest.raises(QueryError, match="table"):
+            index.nearest_many(vectors, 3)
+
+
+def test_an_index_of_an_earlier_version_still_answers(shards, whole, tmp_path):
+    """Before: inner product, and a record without candidates."""
+    import faiss
+
+    structure = faiss.index_factory(DIMENSION, "IVF16,SQ8", faiss.METRIC_INNER_PRODUCT)
+    structure.train(whole)
+    structure.add(whole)
+    faiss.write_index(structure, str(tmp_path / "index.faiss"))
+    index = read_index(tmp_path / "index.faiss", shards, IndexRecord(kind="IVF16,SQ8", probes=12))
+    for share in (1.0, 0.3):
+        allowed = np.random.default_rng(5).random(ROWS) < share
+        truth, _ = brute_force(whole, whole[9], allowed, 20)
+        assert len(np.intersect1d(index.nearest(whole[9], 20, allowed)[0], truth)) >= 19
+
+
+def test_a_damaged_or_foreign_file_is_one_error(shards, whole, tmp_path):
+    import faiss
+
+    (tmp_path / "bad.faiss").write_bytes(b"nothing")
+    with pytest.raises(ReleaseError, match="damaged"):
+        read_index(tmp_path / "bad.faiss", shards, IndexRecord(kind="Flat"))
+    structure = faiss.IndexFlatIP(DIMENSION)
+    structure.add(whole[:10])
+    faiss.write_index(structure, str(tmp_path / "other.faiss"))
+    with pytest.raises(ReleaseError, match="belong"):
+        read_index(tmp_path / "other.faiss", shards, IndexRecord(kind="Flat"))
