@@ -127,7 +127,7 @@ def next_(
     page_size
         Objects in this round; the hunt's own number by default.
     strategy
-        Change the strategy from this round on, such as auto or alpha:0.9.
+        Change the strategy from this round on, such as auto, alpha:0.9, or auto@all to rank every object of a large release.
     alpha
         Change alpha from this round on, in a hunt that plays the published rule.
     consensus

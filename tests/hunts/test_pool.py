@@ -23,6 +23,7 @@ from discovery.hunts.ranking import Scorer, TrainingSet
 from discovery.hunts.simulate import ArrayEmbeddings, play_hunt
 from discovery.hunts.standing import packed_rows, unpacked_rows
 from discovery.hunts.strategies import Turn, parse_strategy
+from discovery.prompts import prompt_from_row
 
 
 @pytest.fixture
@@ -175,6 +176,29 @@ def test_two_stages_rank_the_best_of_the_pool_by_the_costly_model(
     source = hunt.round().parts["candidates"]["source"]
     assert source["second_stage"] == 40 < source["objects"] and hunt.round().parts["ranker"]["name"] == "mlp"
     assert (hunt.round().rows < 40).sum() >= 5
+
+
+def test_the_releases_own_engine_plays_a_hunt(
+    tmp_path: Path, build_release: Callable, build_vectors: Callable
+) -> None:
+    """With `discovery.scan.ExactEngine` on shards of float16, as a release holds them."""
+    from discovery.manifest import Shard
+    from discovery.scan import ExactEngine
+    from discovery.shards import EmbeddingShards
+
+    stored = build_vectors().astype("<f2")
+    (tmp_path / "one.f16").write_bytes(stored.tobytes())
+    shards = EmbeddingShards(tmp_path, [Shard(file="one.f16", start=0, stop=len(stored), rows=len(stored), sha256="")], stored.shape[1])
+    release = build_release(tmp_path, "rounded", shards.take(np.arange(len(stored))))
+    pages = []
+    for name, rule in (("whole", "auto@all"), ("scanned", "auto@exact:40")):
+        made = new_hunt(
+            tmp_path / f"{name}.hunt", release, positives=[prompt_from_row(release, 3)], strategy=rule, page_size=10, who="ann"
+        )
+        hunt = open_hunt(made.path, release, ExactEngine(shards, "cpu"))
+        play(hunt)
+        pages.append([played.rows.tolist() for played in hunt.rounds()])
+    assert pages[0] == pages[1]
 
 
 @pytest.mark.parametrize("rule", ["auto", "linear", "similarity", "top"])
