@@ -18,7 +18,7 @@ from web.work import Job, Work
 
 QUICK_SECONDS = 1.0
 """A page that takes longer to make is begun with the last label of the present page, not with each: no click is to wait
-for work that another label has overtaken."""
+for work that another label has overtaken. The same holds for any page where people are many and work waits already."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class NextPages:
     def changed(self, opened: OpenHunt) -> None:
         """Make the hunt's next page anew in the background, since a label or a rule has changed; forget what went wrong."""
         self._work.forget(opened.name)
-        quick = self._seconds.get(opened.name, 0.0) <= QUICK_SECONDS
+        quick = self._seconds.get(opened.name, 0.0) <= QUICK_SECONDS and not self._work.crowded
         if self._ahead is not None and (quick or _all_labelled(opened)):
             self._ahead.ask(opened.name, lambda: self._prepare(opened))
 

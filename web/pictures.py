@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote, urlencode
 
+from anyio import CapacityLimiter
+
 from web.picture_files import PictureFiles
 
 View = Literal["crop", "context"]
@@ -20,6 +22,7 @@ Stretch = Literal["default", "deep"]
 SMALL_SIZE = 96
 GRID_SIZE = 192
 LARGE_SIZE = 640
+THREADS = 4
 SIZES = (SMALL_SIZE, GRID_SIZE, LARGE_SIZE)
 
 
@@ -77,6 +80,15 @@ class PictureCache:
         self._pictures: OrderedDict[StampPicture, bytes] = OrderedDict()
         self._coming: dict[StampPicture, Future[bytes]] = {}
         self._lock = threading.Lock()
+        self.threads = CapacityLimiter(THREADS)
+        """What requests for pictures that are not held in memory run under."""
+
+    def held(self, picture: StampPicture) -> bytes | None:
+        """Return a picture that is held in memory, at once."""
+        with self._lock:
+            if picture in self._pictures:
+                self._pictures.move_to_end(picture)
+            return self._pictures.get(picture)
 
     def get(self, picture: StampPicture, render: Callable[[], bytes]) -> bytes:
         """Return a picture, rendered by ``render()`` when it is held neither in memory nor in a file.

@@ -103,6 +103,10 @@ class Shelf:
                 self._open[name] = open_release(self._folders[name], survey_roots=self._survey_roots)
             return self._open[name]
 
+    def opened(self, name: str) -> Release | None:
+        """Return a release that is open already, at once."""
+        return self._open.get(name)
+
     def hunt_names(self) -> tuple[str, ...]:
         """Names of the hunt files in the folder, the latest changed first."""
         if not self._hunts_folder.is_dir():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import Any
 
+from anyio import to_thread
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
@@ -26,8 +28,8 @@ NO_STAMP = (
 )
 
 
-@get("/releases/{name:str}/stamps/{row:int}/{view:str}", sync_to_thread=True, tags=["stamps"])
-def stamp_picture(
+@get("/releases/{name:str}/stamps/{row:int}/{view:str}", tags=["stamps"])
+async def stamp_picture(
     request: Request[Any, Any, Any],
     shelf: NamedDependency[Shelf],
     pictures: NamedDependency[PictureCache],
@@ -40,8 +42,13 @@ def stamp_picture(
     bar: FromQuery[bool] = False,
     v: FromQuery[str] = "",
 ) -> Response[bytes]:
-    """Return a stamp as PNG: the crop that the encoder sees, or its whole context."""
-    release = shelf.release(name)
+    """Return a stamp as PNG: the crop that the encoder sees, or its whole context.
+
+    Pictures are rendered in few threads of their own: a page full of them must not keep a label waiting.
+    """
+    release = shelf.opened(name)
+    if release is None:
+        release = await to_thread.run_sync(shelf.release, name)
     check_row(release, row)
     if size not in SIZES:
         raise QueryError(f"no stamp of {size} pixels is made: ask for one of {', '.join(map(str, SIZES))}")
@@ -52,7 +59,10 @@ def stamp_picture(
     if request.headers.get("if-none-match") == picture.etag:
         return Response(b"", status_code=304, headers=headers)
     try:
-        data = pictures.get(picture, lambda: render_picture(release, picture))
+        data = pictures.held(picture)
+        if data is None:
+            render = partial(render_picture, release, picture)
+            data = await to_thread.run_sync(pictures.get, picture, render, limiter=pictures.threads)
     except DiscoveryError:
         return Response(NO_STAMP, status_code=404, media_type="image/svg+xml", headers={"Cache-Control": "no-store"})
     return Response(data, media_type="image/png", headers=headers)

@@ -140,6 +140,12 @@ class Work:
                 return 0
             return self._asked.index(job) + sum(self._running.values())
 
+    @property
+    def crowded(self) -> bool:
+        """Whether something waits for its turn."""
+        with self._state:
+            return bool(self._asked or self._behind)
+
     def idle(self, seconds: float) -> bool:
         """Wait until nothing waits or runs, at most so long; say whether it came to that."""
         with self._state:

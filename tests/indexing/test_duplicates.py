@@ -29,3 +29,36 @@ def test_the_clean_stamp_stands_for_the_object_and_unplaced_ones_for_themselves(
     assert primary_rows(ra, dec, np.array([1, 0, 0, 0, 0])).tolist() == [1, 1, 2, 3, 4]
     assert primary_rows(ra, dec, np.zeros(5)).tolist() == [0, 0, 2, 3, 4]
     assert primary_rows(ra[:0], dec[:0], np.zeros(0)).tolist() == []
+
+
+def one_after_the_other(ra, dec, flags, radius_arcsec=1.0) -> list[int]:
+    """The definition, step by step."""
+    sky = SkyCoord(ra, dec, unit="deg").cartesian.xyz.value.T
+    chord = 2 * np.sin(np.radians(radius_arcsec / 3600) / 2)
+    apart = np.linalg.norm(sky[:, None] - sky[None], axis=2)
+    primary, chosen = list(range(len(ra))), []
+    for row in sorted(range(len(ra)), key=lambda row: (flags[row], row)):
+        near = [other for other in chosen if apart[row, other] <= chord]
+        if near:
+            primary[row] = min(near, key=lambda other: (apart[row, other], other))
+        else:
+            chosen.append(row)
+    return primary
+
+
+@settings(deadline=None, max_examples=40)
+@given(OFFSETS, st.sampled_from([(10.0, 0.0), (0.0, 45.0), (200.0, 89.9997), (359.9999, -30.0)]), st.sampled_from([1, 2, 5, 100]))
+def test_the_answer_is_the_definitions_whatever_the_zones(offsets, centre, rows_a_zone):
+    east, north, flags = np.array(offsets).T
+    dec = np.clip(centre[1] + north / 3600, -90, 90)
+    ra = (centre[0] + east / 3600 / np.cos(np.radians(dec))) % 360
+    assert primary_rows(ra, dec, flags, rows_a_zone=rows_a_zone).tolist() == one_after_the_other(ra, dec, flags)
+
+
+def test_zones_of_a_crowded_field():
+    rng = np.random.default_rng(4)
+    ra, dec, flags = rng.uniform(10, 10.01, 1500), rng.uniform(-0.005, 0.005, 1500), rng.integers(0, 3, 1500)
+    expected = one_after_the_other(ra, dec, flags)
+    assert sum(row != at for at, row in enumerate(expected)) > 300
+    for rows_a_zone in (40, 700, 1500):
+        assert primary_rows(ra, dec, flags, rows_a_zone=rows_a_zone).tolist() == expected
