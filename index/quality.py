@@ -54,11 +54,11 @@ def looks_like_artefact(stamp: Stamp) -> bool:
     eye one stamp in ten is an artefact.
     """
     pixels = np.ascontiguousarray(stamp.pixels, np.float32)
-    sparse = pixels[:, ::3, ::3]
-    sky = np.median(sparse, axis=(1, 2), keepdims=True)
+    sparse = pixels[:, ::3, ::3].reshape(len(pixels), -1)
+    sky = np.array([np.median(band) for band in sparse], np.float32)[:, None]
     floor = COLOUR_STEPS if stamp.kind == "rgb" else np.finfo(np.float32).tiny
-    noise = np.maximum(1.4826 * np.median(np.abs(sparse - sky), axis=(1, 2), keepdims=True), floor)
-    sigmas = ((pixels - sky) / noise).astype(np.float32)  # (3, H, W)
+    noise = np.array([np.median(band) for band in np.abs(sparse - sky)], np.float32)[:, None] * 1.4826
+    sigmas = ((pixels - sky[..., None]) / np.maximum(noise, floor)[..., None]).astype(np.float32)  # (3, H, W)
     return bool(
         _has_coloured_sky(stamp)
         or _streak_side(sigmas) > STREAK_SIDE
@@ -83,8 +83,10 @@ def _unresolved(sigmas: np.ndarray) -> int:
 
 def _streak_side(sigmas: np.ndarray) -> float:
     """Return the longer side of the largest area that only one band sees, as a fraction of the stamp's side."""
-    smooth = np.sort(np.stack([cv2.blur(band, (3, 3)) for band in sigmas]), axis=0)
-    alone = ((smooth[2] > STREAK_SIGMA) & (smooth[1] < SKY_SIGMA)).astype(np.uint8)
+    one, other, third = (cv2.blur(band, (3, 3)) for band in sigmas)
+    most, least = cv2.max(one, other), cv2.min(one, other)
+    second = cv2.max(least, cv2.min(most, third))
+    alone = ((cv2.max(most, third) > STREAK_SIGMA) & (second < SKY_SIGMA)).astype(np.uint8)
     if not alone.any():
         return 0.0
     joined = cv2.morphologyEx(alone, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))

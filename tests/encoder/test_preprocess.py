@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discovery.errors import EncoderError, StampError
-from discovery.preprocess import CropConfig, adaptive_crop_box, cut_and_resize, dr2_rgb, prepare
+from discovery.preprocess import CropConfig, adaptive_crop_box, arcsinh, cut_and_resize, dr2_rgb, prepare
 from discovery.stamps import Stamp
 from discovery.surveys import SURVEYS
 
@@ -47,6 +48,38 @@ def test_dr2_rgb_is_the_formula():
             f = np.arcsinh(20 * intensity) / 20**0.5
             wanted[:, row, column] = [min(1, max(0, v * f / intensity)) for v in shifted]
     np.testing.assert_allclose(dr2_rgb(flux, LEGACY), wanted, atol=1e-5)
+
+
+def test_the_quick_arcsinh_is_arcsinh():
+    x = np.concatenate([[0], np.logspace(-12, 18, 20001), np.linspace(1e-6, 5, 20001)]).astype(np.float32)
+    np.testing.assert_allclose(arcsinh(x), np.arcsinh(x.astype(np.float64)), rtol=5e-7, atol=0)
+    assert arcsinh(np.float32([3e38]))[0] > 40
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(24, 90), st.integers(0, 2**32 - 1), st.floats(0, 0.3))
+def test_boxes_are_those_of_the_published_steps(side, seed, noise):
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side] - side / 2
+    picture = np.exp(-np.hypot(x, y / rng.uniform(0.3, 1)) / rng.uniform(2, 9))[..., None] * rng.uniform(0.2, 1, 3)
+    picture = np.clip(picture + rng.normal(0, noise, picture.shape), 0, 1).astype(np.float32)
+    assert adaptive_crop_box(picture) == published_box(picture)
+
+
+def published_box(picture):
+    """Every contour with all its points, one after another, as the published code goes."""
+    side, grey = len(picture), cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+    levels = ((grey - grey.min()) * 100 / (grey.max() - grey.min())).astype(np.uint8)
+    _, binary = cv2.threshold(levels, 10, 255, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
+    contours, _ = cv2.findContours(binary, cv2.RETR_TREE, cv2.CHAIN_APPROX_NONE)
+    for contour in contours:
+        left, top = contour[:, 0].min(axis=0)
+        right, bottom = contour[:, 0].max(axis=0) + 1
+        if 0 < left < side / 2 < right <= side and 0 < top < side / 2 < bottom <= side:
+            reach = max(int(right - side / 2), int(bottom - side / 2), int(side / 2 - left), int(side / 2 - top)) + 10
+            low, high = max(0, side // 2 - reach), side // 2 + min(reach, side // 2)
+            return (low, high, low, high)
+    return (0, side, 0, side)
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((20, 20, 3), np.float32), np.full((20, 20, 3), np.nan, np.float32)])
