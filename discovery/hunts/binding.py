@@ -76,6 +76,21 @@ def object_lines(release: Release, rows: Sequence[int] | np.ndarray) -> list[dic
     ]
 
 
+class Places:
+    """`object_lines` of one release, with the latest answer kept: a round asks for its page when it is played and when recorded."""
+
+    def __init__(self, release: Release) -> None:
+        self._release = release
+        self._latest: tuple[bytes, list[dict[str, Any]]] | None = None
+
+    def lines(self, rows: np.ndarray) -> list[dict[str, Any]]:
+        """Return name and position of rows (n,) int64."""
+        asked, latest = rows.tobytes(), self._latest
+        if latest is None or latest[0] != asked:
+            latest = self._latest = asked, object_lines(self._release, rows)
+        return latest[1]
+
+
 def example_lines(
     release: Release, given: Sequence[tuple[str, Prompt]]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from discovery.errors import HuntError
 from discovery.hunts.audit_log import audited
-from discovery.hunts.binding import check_release, object_lines
+from discovery.hunts.binding import Places, check_release
 from discovery.hunts.checks import HuntSettings, changed_settings, checked_person
 from discovery.hunts.choices import checked_choices
 from discovery.hunts.label_book import LabelBook
@@ -151,7 +151,7 @@ class Hunt(LabelBook):
                 played = replace(prepared.round, who=who, when=now())
             else:
                 played = play(self._ground, self._start(taken, page, left_out), who=who, when=now())
-            if played.exhausted or self._store.add_round(played, object_lines(self.release, played.rows)):
+            if played.exhausted or self._store.add_round(played, self._ground.places.lines(played.rows)):
                 return played
             rounds = self._store.rounds()
             if len(rounds) >= number:
@@ -263,6 +263,7 @@ class Hunt(LabelBook):
         wide = 2 * np.count_nonzero(self.allowed) > self.release.count
         return Ground(
             release=self.release,
+            places=Places(self.release),
             release_id=self._bound["id"],
             allowed=self.allowed,
             examples=self.usable_examples,

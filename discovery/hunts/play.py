@@ -14,7 +14,6 @@ import numpy as np
 from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
 from discovery import __version__
-from discovery.hunts.binding import object_lines
 from discovery.hunts.choices import NEVER
 from discovery.hunts.choosers import Page, Turn
 from discovery.hunts.labels import decided, labelled_rows, training_set
@@ -239,4 +238,4 @@ def _without(left_out: LeftOut | None) -> dict[str, Any]:
 
 
 def _names(ground: Ground, rows: np.ndarray) -> tuple[str, ...]:
-    return tuple(line["object_id"] for line in object_lines(ground.release, rows))
+    return tuple(line["object_id"] for line in ground.places.lines(rows))

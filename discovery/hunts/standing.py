@@ -23,6 +23,7 @@ from discovery.hunts.rescorer import RescorerConfig
 from discovery.hunts.sources import AllSource
 
 if TYPE_CHECKING:
+    from discovery.hunts.binding import Places
     from discovery.hunts.nearby import Engine, Nearby
     from discovery.known import KnownRows
     from discovery.release import Release
@@ -62,6 +63,8 @@ class Ground:
 
     Attributes
     ----------
+    places : Places
+        What the release's objects are called.
     allowed : numpy.ndarray
         (N,) bool: what may be shown at all.
     examples : sequence of Example
@@ -75,6 +78,7 @@ class Ground:
     """
 
     release: Release
+    places: Places
     release_id: int
     allowed: np.ndarray
     examples: Sequence[Example]
