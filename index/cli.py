@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 
 from discovery.encoder import Encoder, Precision, load_encoder
 from discovery.errors import ConfigError
-from discovery.manifest import ENCODER_FOLDER, REPORT_FILE, Manifest, read_manifest
+from discovery.manifest import DRIFT_FILE, ENCODER_FOLDER, REPORT_FILE, Manifest, read_manifest
 from discovery.preprocess import CropConfig
 from index.engine import Share, embed_share, index_survey
 
@@ -47,6 +47,7 @@ def index(
     workers: int | None = None,
     rebuild: bool = False,
     add: Path | None = None,
+    drift_sample: int = 2000,
     engine: Literal["local", "ray"] = "local",
     address: str | None = None,
     shard: str | None = None,
@@ -99,6 +100,8 @@ def index(
         Start over: drop what is half built of that name, and replace a finished release of other inputs.
     add
         An older release of the same survey: its embeddings are kept and only what is new is embedded.
+    drift_sample
+        With --add: so many objects of the older release are embedded again from their new stamps, to measure drift.
     engine
         Where stamps are embedded: local, in this process; ray, on every machine of a Ray cluster.
     address
@@ -130,7 +133,7 @@ def index(
     if add is not None:
         from index.add import add_release
 
-        folder = add_release(surveys, old=add, rebuild=rebuild, **settings)
+        folder = add_release(surveys, old=add, rebuild=rebuild, drift_sample=drift_sample, **settings)
     else:
         folder = index_survey(surveys, rebuild=rebuild, engine=engine, address=address, **settings)
     manifest, report = read_manifest(folder), msgspec.json.decode((folder / REPORT_FILE).read_bytes())
@@ -139,7 +142,7 @@ def index(
         document = {"release": str(folder), "name": name, **report, "measured": manifest.measured}
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
         return
-    for line in _summary(manifest, report):
+    for line in _summary(folder, manifest, report):
         sys.stdout.write(line + "\n")
     sys.stdout.write(f"{folder}\n")
 
@@ -176,7 +179,7 @@ def _crop(mode: Literal["adaptive", "fixed", "both"] | None, crop_arcsec: float 
     return CropConfig(mode=mode, fixed_arcsec=crop_arcsec)
 
 
-def _summary(manifest: Manifest, report: dict[str, Any]) -> list[str]:
+def _summary(folder: Path, manifest: Manifest, report: dict[str, Any]) -> list[str]:
     measured = manifest.measured
     recall = [f"recall@{k} {measured[f'recall_at_{k}']}" for k in (10, 100) if measured[f"recall_at_{k}"] is not None]
     return [
@@ -186,6 +189,18 @@ def _summary(manifest: Manifest, report: dict[str, Any]) -> list[str]:
         f"{report['flag_partial']} partial, {report['flag_artefact']} artefact-like",
         *_stage_lines(measured),
         f"index {manifest.spaces[0].index.kind}: {', '.join([*recall, str(measured['milliseconds_a_query'])])} ms a query",
+        *_grown_lines(folder, report),
+    ]
+
+
+def _grown_lines(folder: Path, report: dict[str, Any]) -> list[str]:
+    if "grown_from" not in report:
+        return []
+    grown, drift = report["grown_from"], msgspec.json.decode((folder / DRIFT_FILE).read_bytes())
+    return [
+        f"grown from {grown['release']}: {grown['rows']} rows kept, {grown['added']} added; of {grown['positions']} objects "
+        f"{grown['known_by_object_id']} were known by object_id and {grown['known_by_position']} by position",
+        f"drift: {drift['advice']}",
     ]
 
 

@@ -20,7 +20,7 @@ from discovery.prompts import prompt_from_row
 from discovery.readers import open_survey
 from discovery.release import open_release
 from index.add import add_release
-from index.cli import index_survey
+from index.cli import app, index_survey
 from index.selected import SelectedSurvey
 
 SECOND = 1 / 3600
@@ -207,6 +207,14 @@ def test_killed_runs_resume_to_the_same_bytes(grow, surveys, older, tmp_path):
     assert (whole / "drift-sample.safetensors").read_bytes() == (other.path / "drift-sample.safetensors").read_bytes()
     rows = np.arange(one.count)
     assert one.catalogue.rows(rows).drop(["object_id"]).equals(other.catalogue.rows(rows).drop(["object_id"]))
+
+
+def test_the_verb_says_what_was_known_and_how_far_it_drifted(older, surveys, tmp_path, capsys):
+    words = [str(surveys[1]), "--name", "dr10", "--out", str(tmp_path / "releases"), "--workers", "0", "--add", str(older)]
+    app([*words, "--drift-sample", "60"], result_action="return_value")
+    text = capsys.readouterr().out
+    assert "grown from dr9: 79 rows kept, 38 added; of 70 objects 20 were known by object_id and 10 by position" in text
+    assert "\ndrift: " in text
 
 
 def test_bad_requests_are_one_clear_error(grow, surveys, older, tmp_path, small_encoder):
