@@ -22,7 +22,20 @@ from litestar_htmx import HTMXPlugin
 from markupsafe import Markup
 
 from discovery.errors import DiscoveryError
-from web import api, audits, hunt_api, hunt_settings, hunts, labels, login, objects, search, stamps, uploads
+from web import (
+    api,
+    audits,
+    exports,
+    hunt_api,
+    hunt_settings,
+    hunts,
+    labels,
+    login,
+    objects,
+    search,
+    stamps,
+    uploads,
+)
 from web.asked import provide_asked
 from web.config import LOCAL_HOST, WebConfig
 from web.gate import CSRF_FIELD, Gate, check_csrf
@@ -45,10 +58,10 @@ ANY_ADDRESS = ("0.0.0.0", "::")
 PAGES = [
     search.releases_page, search.search_page, search.save_hits, uploads.take_upload, uploads.upload_picture,
     objects.object_page, stamps.stamp_picture,
-    hunts.hunts_page, hunts.start_hunt, hunts.hunt_page, hunts.hunt_work, hunts.next_round, hunts.export_hunt,
+    hunts.hunts_page, hunts.start_hunt, hunts.hunt_page, hunts.hunt_work, hunts.next_round, exports.export_hunt,
     labels.give_label, labels.undo_label, labels.write_note, labels.history_page, labels.disagreements_page,
     hunt_settings.change_rules,
-    audits.audit_page, audits.audit_brief, audits.draw,
+    audits.audit_page, audits.audit_brief, audits.audit_work, audits.draw,
     login.login_page, login.sign_in, login.sign_out,
 ]  # fmt: skip
 CALLS = [

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from web.hunt_pages import AuditBrief, Curve, Estimate, HuntTabs, Tally
 from web.pages import Frame
+from web.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,11 @@ class AuditPage:
     waiting: int
     wished: float
     """In percent."""
+    counted: bool
+    """Whether the counts are made."""
     report: ReportView | None
+    progress: Progress | None
+    """Of work on the hunt that is under way, or went wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,12 @@ class HuntReports:
                     self._held.popitem(last=False)
         return made
 
+    def find(self, hunt: Hunt, wished: float = USUAL_WISH) -> AuditReport | None:
+        """Return the report of the hunt as it stands if it is there already."""
+        key = (hunt.store.mark(), wished)
+        with self._lock:
+            return self._held.get(key)
+
     def latest(self) -> AuditReport | None:
         """Return the report made last with the usual wish, which labels since may have overtaken."""
         with self._lock:
@@ -49,6 +55,4 @@ class HuntReports:
 
     def is_fresh(self, hunt: Hunt) -> bool:
         """Say whether nothing has changed since `latest`."""
-        key = (hunt.store.mark(), USUAL_WISH)
-        with self._lock:
-            return key in self._held
+        return self.find(hunt) is not None

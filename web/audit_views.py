@@ -14,23 +14,27 @@ from web.curves import Total
 from web.hunt_pages import AuditBrief, Estimate
 from web.hunt_tabs import hunt_tabs
 from web.pages import frame_of
+from web.progress import Progress
 from web.shelf import OpenHunt
 from web.wording import count
 
 
-def audit_view(request: Request[Any, Any, Any], opened: OpenHunt, wished: float) -> AuditPage:
-    """Return the page of the audit, its advice for a wished completeness."""
-    drawn = len(opened.present().audited)
-    made = opened.reports.make(opened.hunt, wished) if drawn else None
+def audit_view(
+    request: Request[Any, Any, Any], opened: OpenHunt, made: AuditReport | None, *, wished: float, progress: Progress | None
+) -> AuditPage:
+    """Return the page of the audit, its advice for a wished completeness; without a report it is not made yet, or nothing is drawn."""
+    present = opened.present()
     return AuditPage(
         frame=frame_of(request, title=f"{opened.name}: audit", section="hunts", release=opened.release),
         head=hunt_tabs(opened, "audit"),
-        drawn=0 if made is None else made.progress.drawn,
+        drawn=len(present.audited) if made is None else made.progress.drawn,
         judged=0 if made is None else made.progress.judged,
         skipped=0 if made is None else made.progress.skipped,
-        waiting=0 if made is None else made.progress.waiting,
+        waiting=len(present.waiting) if made is None else made.progress.waiting,
         wished=100 * wished,
+        counted=made is not None,
         report=None if made is None or not made.progress.judged else _report_view(made),
+        progress=progress,
     )
 
 

@@ -11,10 +11,10 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from discovery.errors import HuntError
-from discovery.hunts.audit import draw_audit
 from discovery.hunts.audit_report import AuditReport
 from discovery.hunts.records import Disagreement, HistoryLine, Note, Round, Undone, Verdict
 from web.audit_reports import USUAL_WISH
+from web.audits import ask_draw, ask_report
 from web.next_pages import NextPages
 from web.progress import PATIENT_SECONDS, Progress, progress_of, quick_result, under_way
 from web.sessions import visitor_name
@@ -239,25 +239,28 @@ def read_disagreements(shelf: NamedDependency[Shelf], hunt: FromPath[str]) -> li
 
 @get("/api/hunts/{hunt:str}/audit", sync_to_thread=True, tags=["hunts"])
 def read_audit(
-    shelf: NamedDependency[Shelf], hunt: FromPath[str], completeness: FromQuery[float] = USUAL_WISH
+    shelf: NamedDependency[Shelf],
+    work: NamedDependency[Work],
+    hunt: FromPath[str],
+    completeness: FromQuery[float] = USUAL_WISH,
 ) -> AuditReport:
     """Report how complete and pure the list is, with advice for a wished completeness between 0 and 1."""
     opened = shelf.hunt(hunt)
-    return opened.reports.make(opened.hunt, completeness)
+    made = opened.reports.find(opened.hunt, completeness)
+    return made or ask_report(work, opened, completeness).outcome()
 
 
 @post("/api/hunts/{hunt:str}/audit", sync_to_thread=True, tags=["hunts"])
 def draw_sample(
     request: Request[Any, Any, Any],
     shelf: NamedDependency[Shelf],
+    work: NamedDependency[Work],
     next_pages: NamedDependency[NextPages],
     hunt: FromPath[str],
     data: JSONBody[AuditWish],
 ) -> AuditDrawn:
     """Draw a sample to be judged; its stamps come with the next rounds."""
-    opened = shelf.hunt(hunt)
-    drawn = draw_audit(opened.hunt, data.labels, who=visitor_name(request))
-    next_pages.changed(opened)
+    drawn = ask_draw(work, next_pages, shelf.hunt(hunt), data.labels, visitor_name(request)).outcome()
     return AuditDrawn(number=drawn.number, rows=drawn.rows.tolist(), object_ids=list(drawn.object_ids))
 
 

@@ -212,6 +212,17 @@ class HuntPage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExportPage:
+    """An export that is being made."""
+
+    frame: Frame
+    head: HuntTabs
+    progress: Progress
+    again: str
+    """Address of the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabelFragment:
     """The answer to a label or an undo: the new state of its card and of the side panel."""
 

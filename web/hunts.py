@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from litestar import Request, Response, get, post
+from litestar import Request, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, URLEncodedBody
+from litestar.params import FromPath, URLEncodedBody
 from litestar.response import Redirect, Template
 
 from discovery.errors import HuntError, QueryError
@@ -19,13 +16,11 @@ from discovery.hunts.consensus import LATEST
 from discovery.hunts.records import Round
 from discovery.prompts import prompt_from_row
 from discovery.release import Release
-from discovery.tables import sidecar_path
-from web.asked import asked_from, column_types, prompts_of
-from web.files import TableFormat, file_to_save
+from web.asked import asked_from, prompts_of
 from web.hunt_pages import HuntsPage
 from web.hunt_tabs import hunt_address
 from web.hunt_views import hunt_line, hunt_view
-from web.next_pages import NextPages, known_rows
+from web.next_pages import NextPages
 from web.pages import frame_of
 from web.progress import quick_result, under_way
 from web.sessions import visitor_name
@@ -115,13 +110,11 @@ def hunt_page(
 @get("/hunts/{hunt:str}/work", sync_to_thread=True, include_in_schema=False)
 def hunt_work(
     request: Request[Any, Any, Any], shelf: NamedDependency[Shelf], work: NamedDependency[Work], hunt: FromPath[str]
-) -> Template | Response[bytes]:
+) -> Template:
     """Tell how far the work is, in a fragment that asks again; once it is over, the whole page."""
     progress, address = under_way(work, hunt), hunt_address(hunt)
     if progress is not None and not progress.problem:
-        return Template("work.html", context={"address": address, "progress": progress})
-    if not request.headers.get("hx-current-url", address).partition("?")[0].endswith(address):
-        return Response(b"", headers={"HX-Refresh": "true"})
+        return Template("work.html", context={"address": address, "poll": f"{address}/work", "progress": progress})
     job, opened = work.latest(hunt), shelf.hunt(hunt)
     nothing_left = job.result if job is not None and isinstance(job.result, Round) and job.result.exhausted else None
     page = hunt_view(request, opened, nothing_left, progress=progress)
@@ -145,56 +138,9 @@ def next_round(
     return Redirect(hunt_address(hunt), status_code=303)
 
 
-@get("/hunts/{hunt:str}/export", sync_to_thread=True, tags=["hunts"])
-def export_hunt(
-    shelf: NamedDependency[Shelf],
-    hunt: FromPath[str],
-    format: FromQuery[TableFormat] = "csv",
-    top: FromQuery[str] = "",
-    min_score: FromQuery[str] = "",
-    stamps: FromQuery[bool] = False,
-    truth: FromQuery[bool] = False,
-    new_only: FromQuery[bool] = False,
-    statement: FromQuery[bool] = False,
-) -> Response[bytes]:
-    """Return the labelled objects and, if asked for, the ranked rest: a table, or a zip of table and cutouts.
-
-    With ``statement`` only what the table states of itself, as JSON: a csv has no place for it.
-    """
-    opened = shelf.hunt(hunt)
-    columns = list(column_types(opened.hunt.release, truth=truth))
-    with tempfile.TemporaryDirectory() as folder, opened.lock:
-        path = Path(folder) / opened.name / f"{opened.name}.{'csv' if statement else format}"
-        path.parent.mkdir()
-        opened.hunt.export(
-            path,
-            top=_number(top, int, "top"),
-            min_score=_number(min_score, float, "min_score"),
-            columns=columns,
-            stamps=path.parent / "stamps" if stamps and not statement else None,
-            known=known_rows(opened),
-            new_only=new_only,
-        )
-        if statement:
-            path = sidecar_path(path)
-        elif stamps:
-            path = Path(shutil.make_archive(str(Path(folder) / "all" / opened.name), "zip", folder, opened.name))
-        return file_to_save(path)
-
-
 def _rows(release: Release, ticked: list[str] | str) -> list[int]:
     given = [ticked] if isinstance(ticked, str) else ticked
     rows = [int(text) for text in given if text.isdecimal() and len(text) < 18]
     if any(row >= release.count for row in rows):
         raise QueryError("A ticked object is not in this release: search again.")
     return rows
-
-
-def _number(text: str, kind: type, name: str) -> Any:
-    if not text.strip():
-        return None
-    try:
-        return kind(text)
-    except ValueError as error:
-        raise QueryError(f"{name} is '{text}': give a number, or leave it empty.") from error
-

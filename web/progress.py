@@ -60,8 +60,8 @@ def under_way(work: Work, key: str) -> Progress | None:
     return None if job is None or job.state == "done" else progress_of(work, job)
 
 
-def quick_result(job: Job, seconds: float = QUICK_SECONDS) -> tuple[bool, Any]:
-    """Return whether a piece of work is done within a moment, and its result.
+def quick_result(job: Job, seconds: float | None = None) -> tuple[bool, Any]:
+    """Return whether a piece of work is done within a moment (`QUICK_SECONDS`, or others), and its result.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def quick_result(job: Job, seconds: float = QUICK_SECONDS) -> tuple[bool, Any]:
         What went wrong, when it did so within that moment.
     """
     try:
-        return True, job.outcome(seconds)
+        return True, job.outcome(QUICK_SECONDS if seconds is None else seconds)
     except TimeoutError:
         return False, None
 

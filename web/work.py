@@ -24,20 +24,28 @@ class Job:
     Attributes
     ----------
     key : str
-        Of two jobs with one key only one runs at a time.
+        Whose it is: the name of a hunt, and after a ``/`` of which page of it. Of one hunt only one runs at a time.
     what : str
         In words, as the page shows it: "round 3".
+    wish : object
+        What tells two jobs of the same name apart.
     """
 
     key: str
     what: str
     call: Callable[[], Any]
+    wish: object = None
     state: State = "waiting"
     result: Any = None
     error: Exception | None = None
     began: float = 0.0
     seconds: float = 0.0
     ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def hunt(self) -> str:
+        """The name of its hunt."""
+        return self.key.partition("/")[0]
 
     @property
     def over(self) -> bool:
@@ -92,17 +100,17 @@ class Work:
         self._asked: list[Job] = []
         self._behind: list[tuple[str, Callable[[], None]]] = []
         self._running: dict[str, bool] = {}
-        """Keys of what runs, and whether somebody waits for it."""
+        """Hunts of what runs, and whether somebody waits for it."""
         self._latest: OrderedDict[str, Job] = OrderedDict()
         self._closed = False
 
-    def ask(self, key: str, what: str, call: Callable[[], Any]) -> Job:
-        """Have a piece of work done in its turn; one of the same key and name that is under way serves for both."""
+    def ask(self, key: str, what: str, call: Callable[[], Any], *, wish: object = None) -> Job:
+        """Have a piece of work done in its turn; one of the same key, name and wish that is under way serves for both."""
         with self._state:
             latest = self._latest.get(key)
-            if latest is not None and latest.what == what and not latest.over:
+            if latest is not None and (latest.what, latest.wish) == (what, wish) and not latest.over:
                 return latest
-            job = Job(key=key, what=what, call=call)
+            job = Job(key=key, what=what, call=call, wish=wish)
             self._latest[key] = job
             self._latest.move_to_end(key)
             self._forget_the_oldest()
@@ -166,10 +174,10 @@ class Work:
     def _start(self) -> None:
         """Give free places away, first to those that somebody waits for; called with the lock held."""
         for job in list(self._asked):
-            if len(self._running) < self._places and job.key not in self._running:
+            if len(self._running) < self._places and job.hunt not in self._running:
                 self._asked.remove(job)
-                self._running[job.key] = True
-                self._pool.submit(self._do, job.key, job.run)
+                self._running[job.hunt] = True
+                self._pool.submit(self._do, job.hunt, job.run)
         unasked = max(1, self._places - 1)
         for entry in list(self._behind):
             key, call = entry

@@ -133,6 +133,7 @@ def test_finished_pages_of_long_forgotten_hunts_are_dropped(ahead, work):
 
 
 def test_closing_waits_for_the_page_under_way_and_drops_the_rest():
+    before = set(threading.enumerate())
     work = Work(3)
     ahead, gates, later = Ahead(work), [Gate(n) for n in range(2)], []
     for number, gate in enumerate(gates):
@@ -144,4 +145,4 @@ def test_closing_waits_for_the_page_under_way_and_drops_the_rest():
     work.close()
     ahead.ask("after the end", lambda: later.append(2))
     assert later == []
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("work")]
+    assert not [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("work")]

@@ -180,3 +180,37 @@ def test_what_went_wrong_with_long_work_stands_in_the_page_until_something_chang
     assert "Round 2 could not be made" in page and "no example to start from" in page
     client.post(f"{address}/labels", data={"csrf": csrf, "row": 1, "verdict": "positive"})
     assert "could not be made" not in client.get(address).text
+
+
+def test_a_long_export_is_fetched_once_it_is_there(client, small_hunt, monkeypatch):
+    gate, export = Piece(), Hunt.export
+
+    def slow(hunt, *args, **options):
+        gate()
+        return export(hunt, *args, **options)
+
+    monkeypatch.setattr(Hunt, "export", slow)
+    address = f"/hunts/{small_hunt.path.stem}/export?format=csv&top=3"
+    first = client.get(address)
+    assert first.status_code == 202 and "The export is being made" in first.text
+    assert "HX-Redirect" not in client.get(address, headers={"HX-Request": "true"}).headers
+    gate.open.set()
+    deadline = time.monotonic() + SOON
+    while "HX-Redirect" not in (told := client.get(address, headers={"HX-Request": "true"})).headers:
+        assert time.monotonic() < deadline
+    assert told.headers["HX-Redirect"] == address
+    file = client.get(address)
+    assert file.headers["content-disposition"].endswith(".csv") and len(file.text.splitlines()) == 5  # header, example and three
+
+
+def test_a_long_draw_and_its_report_show_their_progress(client, small_hunt, monkeypatch):
+    monkeypatch.setattr("web.progress.QUICK_SECONDS", 0.0)
+    address = f"/hunts/{small_hunt.path.stem}/audit"
+    started = client.post(address, data={"csrf": token(client), "labels": "4"})
+    assert started.status_code == 303
+    deadline = time.monotonic() + SOON
+    while "0 of 4 drawn stamps judged" not in (page := client.get(address).text) and time.monotonic() < deadline:
+        assert 'id="work"' in page or "is being counted" in page or "drawn" in page
+        time.sleep(0.05)
+    assert "0 of 4 drawn stamps judged" in page
+    assert client.get(f"{address}/work", headers={"HX-Request": "true"}).headers["HX-Refresh"] == "true"
