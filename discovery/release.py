@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from discovery.catalogue import Catalogue
-from discovery.errors import EncoderMismatch, ReleaseError, SurveyError
-from discovery.manifest import CATALOGUE_FILE, ENCODER_FOLDER, Manifest, Space, SurveyRecord, read_manifest
+from discovery.errors import EncoderMismatch, ReleaseError
+from discovery.manifest import CATALOGUE_FILE, Manifest, Space, read_manifest
 from discovery.neighbours import NeighbourIndex, read_index
-from discovery.provenance import contents_fingerprint
 from discovery.shards import EmbeddingShards
 from discovery.stamp_lines import StampLines
-from discovery.stamps import Damaged, Stamp, Survey
+from discovery.stamps import Damaged, Stamp
+from discovery.survey_files import SurveyFiles
 
 if TYPE_CHECKING:
     from discovery.encoder import Encoder
@@ -66,10 +66,9 @@ class Release:
     def __init__(self, path: Path, survey_roots: tuple[Path, ...] | None) -> None:
         self.path = path
         self.manifest: Manifest = read_manifest(path)
-        self._survey_roots = survey_roots
         self._survey_lock = threading.Lock()
-        self._surveys: dict[int, Survey] = {}
-        self._shards = EmbeddingShards(path, self._space.shards, self._space.dimension, remedy=remedy(path, self.manifest))
+        self._files = SurveyFiles(path, self.manifest, survey_roots)
+        self._shards = EmbeddingShards(path, self._space.shards, self._space.dimension, remedy=remedy(path))
         if self._shards.count != self.manifest.rows:
             raise ReleaseError(f"The shards of release {self.name} do not add up to its rows. Build it again.")
         if self.count * self.dimension * 2 <= QUICK_CHECK_BYTES:
@@ -171,7 +170,7 @@ class Release:
         line, number = self.stamp_lines.get(row), self.manifest.survey_number(row)
         position = line.survey_position
         with self._survey_lock:
-            (stamp,) = self._survey(number).read(position, position + 1)
+            (stamp,) = self._files.survey(number).read(position, position + 1)
         if isinstance(stamp, Damaged):
             raise ReleaseError(f"The stamp of {line.object_id} can no longer be read: {stamp.reason}.")
         if line.object_id == stamp.object_id + self.manifest.surveys[number].suffix:
@@ -218,62 +217,7 @@ class Release:
             )
         return encoder
 
-    def _survey(self, number: int) -> Survey:
-        """Survey ``number`` of the manifest, opened once: beside the release as it was when built, or where it was built."""
-        if number not in self._surveys:
-            self._surveys[number] = self._found_survey(self.manifest.surveys[number])
-        return self._surveys[number]
 
-    def _found_survey(self, record: SurveyRecord) -> Survey:
-        beside = [self.path / path for path in record.relative_paths]
-        beside_table = None if record.relative_table is None else self.path / record.relative_table
-        built = [Path(path) for path in record.paths]
-        built_table = None if record.table is None else Path(record.table)
-        changed = False
-        for paths, table in ((beside, beside_table), (built, built_table)):
-            paths, table = [path.resolve() for path in paths], table and table.resolve()
-            if not all(path.exists() for path in (*paths, *([table] if table else []))):
-                continue
-            survey = self._open_survey(record, paths, table)
-            if contents_fingerprint([*survey.paths, *([table] if table else [])]) == record.fingerprint:
-                return survey
-            changed = True
-        names = ", ".join(path.name for path in built)
-        if changed:
-            raise ReleaseError(f"The survey files of release {self.name} ({names}) changed since it was built. Build it again.")
-        raise ReleaseError(
-            f"The survey files of release {self.name} ({names}) are missing: put them back, or beside the release as they were."
-        )
-
-    def _open_survey(self, record: SurveyRecord, paths: Sequence[Path], table: Path | None) -> Survey:
-        from discovery.readers import open_survey
-
-        roots = self._survey_roots
-        for path in (*paths, *([table] if table else [])):
-            if roots is not None and not any(path.is_relative_to(root) for root in roots):
-                raise ReleaseError(f"The survey of release {self.name} lies outside the folders that may be read here.")
-        try:
-            return open_survey(paths, table=table or "none", **record.options)
-        except SurveyError as problem:
-            raise ReleaseError(f"The survey of release {self.name} cannot be opened again: {problem}") from problem
-
-
-_FLAGS = {
-    "pixel_scale_arcsec": "--pixel-scale",
-    "survey": "--style",
-    "key": "--key",
-    "select": "--select",
-    "max_mag": "--max-mag",
-    "side_pixels": "--side-pixels",
-}
-"""Options of ``discovery index`` by the keyword of `discovery.readers.open_survey`."""
-
-
-def remedy(path: Path, manifest: Manifest) -> str:
-    """Say by which command a damaged release is made again."""
-    record = manifest.surveys[-1]
-    options = {"--name": manifest.name, "--out": path.parent, "--encoder": path / ENCODER_FOLDER, "--table": record.table}
-    options |= {flag: record.options.get(keyword) for keyword, flag in _FLAGS.items()}
-    options["--add"] = manifest.grown_from and manifest.grown_from.path
-    words = [str(word) for flag, value in options.items() if value is not None for word in (flag, value)]
-    return f"Make it again with: {shlex.join(['discovery', 'index', *record.paths, *words, '--rebuild'])}"
+def remedy(path: Path) -> str:
+    """Say by which command damaged shards are made again."""
+    return f"Make them again with: {shlex.join(['discovery', 'index', 'repair', str(path)])}"

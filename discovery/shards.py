@@ -42,6 +42,8 @@ class EmbeddingShards:
         D.
     remedy : str
         What to do about a damaged shard, said at the end of errors.
+    checked : bool
+        Whether missing shards and wrong sizes are errors now; if not, `faults` tells of them.
 
     Raises
     ------
@@ -49,14 +51,17 @@ class EmbeddingShards:
         If a shard is missing or has not the size that its number of rows asks for.
     """
 
-    def __init__(self, folder: Path, shards: Sequence[Shard], dimension: int, *, remedy: str = REMEDY) -> None:
+    def __init__(
+        self, folder: Path, shards: Sequence[Shard], dimension: int, *, remedy: str = REMEDY, checked: bool = True
+    ) -> None:
         self.folder = folder
         self.shards = tuple(shards)
         self.dimension = dimension
         self._remedy = remedy
         self._first_rows = np.cumsum([0, *(shard.rows for shard in self.shards)])
         self._maps: dict[int, np.ndarray] = {}
-        self._raise_if([fault for shard in self.shards if (fault := self._size_fault(shard))])
+        if checked:
+            self._raise_if([fault for shard in self.shards if (fault := self._size_fault(shard))])
 
     @property
     def count(self) -> int:
@@ -147,10 +152,13 @@ class EmbeddingShards:
         ReleaseError
             Names the damaged shards.
         """
+        self._raise_if([fault for fault in self.faults(threads=threads, progress=progress) if fault])
+
+    def faults(self, *, threads: int | None = None, progress: bool = False) -> list[str]:
+        """Return what is wrong with each shard, "" for one that has its checksum; options as `check_sums`."""
         with ThreadPoolExecutor(threads or min(MOST_THREADS, len(os.sched_getaffinity(0)))) as pool:
             found = pool.map(self._fault, self.shards)
-            bar = tqdm(found, total=len(self.shards), desc="verifying", unit="shard", disable=not progress)
-            self._raise_if([fault for fault in bar if fault])
+            return list(tqdm(found, total=len(self.shards), desc="verifying", unit="shard", disable=not progress))
 
     def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield ``(row, stored rows)`` of rows start..stop, shard by shard."""

@@ -19,6 +19,7 @@ from index.engine import Share, embed_share, index_survey
 VERBS = {
     "build": ("index.rebuild:build", "Make the search structure of a release again, with other settings."),
     "merge": ("index.merge:merge", "Finish a release whose shards were embedded by several jobs."),
+    "repair": ("index.repair:repair", "Make damaged shards of a finished release again."),
     "drift": ("index.drift:drift", "Compare a release with an older one of the same survey."),
 }
 
