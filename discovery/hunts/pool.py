@@ -11,6 +11,7 @@ model itself only the best of it.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -30,6 +31,8 @@ POOL = 2000
 MOST = 1_000_000
 BY_MODEL, BY_RANDOM = 0.5, 0.1
 """Shares of a pool that come by the model's direction and at random; the rest are neighbours."""
+MOSTLY = 0.5
+"""With this share of objects that may be shown a direction is asked for without a filter."""
 SEEDS, LATEST = 8, 2
 """Positives and objects of the latest page whose neighbours go in."""
 WIDE = 800
@@ -133,8 +136,7 @@ class PoolSource:
         if not ways:
             return np.empty(0, dtype=np.int64)
         most = max(count // len(ways), min(count, turn.page_size))
-        found = nearby.search(np.stack(ways).astype(np.float32), max(most, WIDE), turn.candidates)
-        return np.concatenate([rows[:most] for rows in found])
+        return np.concatenate([furthest(turn, nearby, way.astype(np.float32), most) for way in ways])
 
     def _gathered(self, found: dict[str, np.ndarray], turn: Turn) -> Gathered:
         numbers = {name: int(turn.candidates[rows].sum()) for name, rows in found.items()}
@@ -224,6 +226,23 @@ def drawn(candidates: np.ndarray, count: int, seed: int) -> np.ndarray:
         some = rng.integers(0, len(candidates), 2 * count * len(candidates) // left)
         found = np.unique(np.concatenate([found, some[candidates[some]]]))
     return np.sort(rng.choice(found, count, replace=False))
+
+
+def furthest(turn: Turn, nearby: Nearby, way: np.ndarray, most: int) -> np.ndarray:
+    """Return ``most`` candidates along a direction (D,), best first, as far as the index finds so many, (n,) int64.
+
+    Where most objects are candidates, so many more are asked for as are none, and no filter: those already labelled crowd at the top of the
+    direction, which an index would take for a filter that points away from the question, and look far and wide.
+    """
+    share = np.count_nonzero(turn.candidates) / len(turn.candidates)
+    if share >= MOSTLY:
+        labels = len(turn.training.positives) + len(turn.training.negatives)
+        wanted = math.ceil(max(most, WIDE) / share) + labels
+        (rows,) = nearby.search(way[None], min(wanted, len(turn.candidates)), None)
+        rows = rows[turn.candidates[rows]]
+        if len(rows) >= min(most, turn.page_size):
+            return rows[:most]
+    return nearby.search(way[None], max(most, WIDE), turn.candidates)[0][:most]
 
 
 def best_by_guide(vectors: np.ndarray, guide: FittedRanker, most: int, signs: tuple[int, ...]) -> np.ndarray:
