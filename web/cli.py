@@ -30,6 +30,8 @@ def serve(
     who: str | None = None,
     known: Annotated[list[Path] | None, Parameter(negative="")] = None,
     known_radius_arcsec: Annotated[float | None, Parameter(name="--known-radius")] = None,
+    work_at_once: int | None = None,
+    stamp_cache: Path | None = None,
     config: Path | None = None,
 ) -> None:
     """Serve releases and hunts to a browser, until interrupted.
@@ -60,6 +62,10 @@ def serve(
         for each table.
     known_radius_arcsec
         How near an object must be to a known one to be taken for it (default 2 arcsec).
+    work_at_once
+        Rounds, audits and exports that are computed at the same time; others wait for their turn (default 2).
+    stamp_cache
+        Folder of rendered stamps (default: in the user's cache folder; stamp_cache_disk_megabytes of discovery.toml bounds it).
     config
         Configuration file (default: discovery.toml, if there is one).
     """
@@ -75,6 +81,8 @@ def serve(
         who=who,
         known=known,
         known_radius_arcsec=known_radius_arcsec,
+        work_at_once=work_at_once,
+        stamp_cache=stamp_cache,
     )
     run_server(settings)
 

@@ -194,7 +194,7 @@ def _check(config: WebConfig) -> None:
     if not 0 <= config.port <= 65535:
         raise ConfigError(f"port {config.port} does not exist: choose one from 0 to 65535")
     if config.work_at_once < 1:
-        raise ConfigError(f"work_at_once is {config.work_at_once}: allow at least one piece of work")
+        raise ConfigError(f"work_at_once is {config.work_at_once}: allow at least 1 piece of work")
     for path in config.known:
         if not path.is_file():
             raise ConfigError(f"the table of known objects {path} does not exist: check the path")

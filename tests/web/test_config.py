@@ -107,3 +107,15 @@ def test_a_port_in_the_environment_must_be_a_number(tmp_path):
 def test_the_token_is_not_in_the_representation(tmp_path):
     config = load_config(file=written(tmp_path, ""), environment={}, releases=("a",), token="hush-hush")
     assert "hush-hush" not in repr(config)
+
+
+def test_where_stamps_are_kept_and_how_much_is_computed_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file = written(tmp_path, '[serve]\nreleases = ["a"]\nstamp_cache = "kept"\nstamp_cache_disk_megabytes = 5\nwork_at_once = 3\n')
+    config = load_config(file=file, environment={})
+    assert (config.stamp_cache, config.stamp_cache_disk_megabytes, config.work_at_once) == (tmp_path / "kept", 5.0, 3)
+    config = load_config(file=written(tmp_path, '[serve]\nreleases = ["a"]\n'), environment={"DISCOVERY_WORK_AT_ONCE": "4"})
+    assert (config.stamp_cache, config.work_at_once) == (tmp_path / "cache" / "galaxy-discovery" / "stamps", 4)
+    for wrong in ({"work_at_once": 0}, {"stamp_cache_disk_megabytes": -1.0}):
+        with pytest.raises(ConfigError, match="at least"):
+            load_config(file=file, environment={}, **wrong)
