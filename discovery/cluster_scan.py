@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +18,8 @@ from discovery.neighbours import at_least_one, unit_queries
 from discovery.shards import EmbeddingShards
 from discovery.top import table, top
 
+STORE_BYTES = 512 * 2**20
+"""Of a cluster on this machine: masks and queries pass through it, embeddings do not."""
 ROWS_PER_CHUNK = 65_536
 """Ranges begin at multiples of it, so that an actor computes with the same chunks as a single machine."""
 
@@ -55,12 +59,13 @@ class ClusterEngine:
         self._started = not self._ray.is_initialized()
         if self._started:
             _connect(self._ray, address)
-        gpus = int(self._ray.cluster_resources().get("GPU", 0))
+        resources = self._ray.cluster_resources()
+        gpus, cpus = int(resources.get("GPU", 0)), resources.get("CPU", 1.0)
         if actors is not None and actors < 1:
             raise ConfigError(f"{actors} actors cannot scan; give at least 1.")
         count = actors or gpus or len(self._ray.nodes())
         self._ranges = row_ranges(shards.count, count)
-        options = {"num_gpus": 1} if gpus >= len(self._ranges) else {"num_cpus": 1}
+        options = {"num_gpus": 1} if gpus >= len(self._ranges) else {"num_cpus": min(1.0, cpus / len(self._ranges))}
         maker = self._ray.remote(_Worker).options(scheduling_strategy="SPREAD", **options)
         self._actors = [maker.remote(shards.folder, shards.shards, shards.dimension, rows, dtype) for rows in self._ranges]
 
@@ -137,16 +142,20 @@ class _Worker:
 
 
 def _ray() -> Any:
+    """Import Ray, told to report nothing to anybody."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of a change in its next version
     try:
         import ray
         import ray.exceptions
-    except ModuleNotFoundError as problem:
-        raise ConfigError("--engine ray needs Ray: pip install 'galaxy-discovery[cluster]'.") from problem
+    except ImportError as problem:
+        raise ConfigError("--engine ray needs Ray: install discovery with its extra 'cluster', or 'ray' itself.") from problem
     return ray
 
 
 def _connect(ray: Any, address: str | None) -> None:
+    own: dict[str, Any] = {} if address else {"include_dashboard": False, "object_store_memory": STORE_BYTES}
     try:
-        ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError) as problem:
-        raise ConfigError(f"The Ray cluster at {address} cannot be reached: {problem}") from problem
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **own)
+    except (ConnectionError, ValueError, RuntimeError) as problem:
+        raise ConfigError(f"The Ray cluster {address or 'of this machine'} cannot be reached: {problem}") from problem

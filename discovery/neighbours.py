@@ -15,8 +15,9 @@ from discovery.manifest import IndexRecord
 from discovery.shards import EmbeddingShards
 from discovery.top import RunningTop, table, top
 
-SCAN_ROWS = 20_000
-"""Up to so many allowed rows are all compared: that takes some tens of milliseconds, and nothing can be missed."""
+SCAN_SHARE, SCAN_LEAST, SCAN_MOST = 1 / 500, 4_000, 20_000
+"""Up to this share of all rows, within two bounds, the allowed ones are all compared: quicker than looking for them among the
+codes of all, and nothing can be missed."""
 FIRST_COMPARED, SIGMAS = 500, 2.0
 """Of many proposed rows so many are compared first, then twice as many again, until the others are worse by so many errors of the codes."""
 PAGE = 100
@@ -99,7 +100,7 @@ class NeighbourIndex:
         wanted = min(k, possible)
         if wanted == 0:
             return [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(vectors)
-        if filter_ is not None and possible <= SCAN_ROWS:
+        if filter_ is not None and possible <= np.clip(SCAN_SHARE * self._shards.count, SCAN_LEAST, SCAN_MOST):
             return self._ranked([filter_.rows] * len(vectors), vectors, wanted)
         if possible <= 2 * wanted:
             return [exact_nearest(self._shards, vector, wanted, allowed) for vector in vectors]

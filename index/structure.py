@@ -86,7 +86,9 @@ def index_shards(
     if kind is None:
         quick = shards.count * shards.dimension * 4 <= min(QUICK_BYTES, memory_bytes)
         reduced = None if quick else dimensions_kept(shards)
-        plan = plan_structure(shards.count, shards.dimension, memory_bytes, recall, reduced=reduced)
+        plan = plan_structure(
+            shards.count, shards.dimension, memory_bytes, recall, reduced=reduced, quick_bytes=QUICK_BYTES
+        )
     else:
         plan = plan_kind(kind, shards.count, shards.dimension, recall)
     put_made(path, lambda beside: build_structure(shards, plan, beside))

@@ -36,7 +36,7 @@ def whole(shards):
     return shards.take(np.arange(ROWS))
 
 
-KINDS = ["Flat", "IVF16,Flat", "IVF16,SQfp16", "IVF16,SQ8", "PCA12,IVF32,SQ8", "OPQ8_16,IVF16,PQ8x6", "IVF32_HNSW8,SQ8"]
+KINDS = ["Flat", "IVF16,Flat", "PCA12,IVF32,SQ8", "OPQ8_16,IVF16,PQ8x6", "IVF32_HNSW8,SQ8"]
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -60,7 +60,8 @@ def brute_force(whole, vector, allowed, k):
 @pytest.fixture
 def no_scan(monkeypatch):
     """Let the index itself answer, however few rows are allowed, and look at little more than it must."""
-    monkeypatch.setattr(neighbours, "SCAN_ROWS", 0)
+    monkeypatch.setattr(neighbours, "SCAN_LEAST", 0)
+    monkeypatch.setattr(neighbours, "SCAN_SHARE", 0)
     monkeypatch.setattr(cells, "LEAST_REACH", 1000)
     monkeypatch.setattr(cells, "FAR_CANDIDATES", 400)
     monkeypatch.setattr(neighbours, "FIRST_COMPARED", 50)

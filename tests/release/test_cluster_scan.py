@@ -1,0 +1,115 @@
+"""The exact engine over two Ray actors, against one machine."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from discovery import cluster_scan
+from discovery.cluster_scan import ClusterEngine, row_ranges
+from discovery.errors import ConfigError, QueryError
+from discovery.hunts.rescorer import RescorerConfig, train_rescorer
+from discovery.manifest import Shard
+from discovery.scan import ExactEngine
+from discovery.shards import EmbeddingShards
+
+ray = pytest.importorskip("ray")
+ROWS, DIMENSION = 4000, 16
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shards")
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(ROWS, DIMENSION))
+    vectors[3001] = vectors[3]  # a tie across the actors
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype("<f2")
+    made = []
+    for number, start in enumerate(range(0, ROWS, 1500)):
+        rows = vectors[start : start + 1500]
+        (folder / f"{number}.f16").write_bytes(rows.tobytes())
+        sha256 = hashlib.sha256(rows.tobytes()).hexdigest()
+        made.append(Shard(file=f"{number}.f16", start=start, stop=start + len(rows), rows=len(rows), sha256=sha256))
+    return EmbeddingShards(folder, made, DIMENSION)
+
+
+@pytest.fixture(scope="module")
+def cluster(shards):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster_scan, "ROWS_PER_CHUNK", 500)
+        with ClusterEngine(shards, actors=2) as engine:
+            assert len(engine._actors) == 2
+            yield engine
+        assert not ray.is_initialized()  # it started the cluster itself
+
+
+@pytest.fixture(scope="module")
+def machine(shards):
+    return ExactEngine(shards, "cpu")
+
+
+@pytest.mark.parametrize("share", [None, 0.5, 0.01, 0.0])
+@pytest.mark.parametrize("k", [1, 30, 3000])
+def test_two_actors_answer_as_one_machine(cluster, machine, shards, share, k):
+    rng = np.random.default_rng(2)
+    allowed = None if share is None else rng.random(ROWS) < share
+    vectors = shards.take([3, 100, 2900])
+    rows, similarity = cluster.nearest(vectors, k, allowed)
+    alone, similar = machine.nearest(vectors, k, allowed)
+    assert rows.tolist() == alone.tolist()
+    assert np.allclose(similarity[rows >= 0], similar[rows >= 0], atol=1e-6)
+    if share is None and k > 1:
+        assert rows[0, :2].tolist() == [3, 3001]
+
+
+def test_the_rescorer_over_two_actors(cluster, machine, shards):
+    vectors = shards.take(np.arange(400))
+    rescorer = train_rescorer(vectors[:20], vectors[20:60], vectors, 3, RescorerConfig(hidden=64, steps=10))
+    candidates = np.random.default_rng(4).random(ROWS) < 0.02
+    for allowed in (None, candidates):
+        rows, scores = cluster.top(rescorer, 25, allowed)
+        alone, single = machine.top(rescorer, 25, allowed)
+        assert rows.tolist() == alone.tolist()
+        assert np.allclose(scores, single, atol=1e-5)
+        assert np.allclose(scores, rescorer.scores(shards.take(rows)), atol=1e-4)
+
+
+def test_every_row_is_in_one_range():
+    for count, parts in ((1, 3), (65_536, 2), (65_537, 2), (10_000_000, 7), (200_000, 50)):
+        ranges = row_ranges(count, parts)
+        assert [row for part in ranges for row in (part.start, part.stop)][1:-1:2] == [part.start for part in ranges[1:]]
+        assert ranges[0].start == 0
+        assert ranges[-1].stop == count
+        assert 1 <= len(ranges) <= parts
+        assert all(part.start % cluster_scan.ROWS_PER_CHUNK == 0 and len(part) for part in ranges)
+
+
+def test_a_lost_machine_is_said(cluster, shards):
+    broken = ClusterEngine(shards, actors=1)
+    ray.kill(broken._actors[0])
+    with pytest.raises(ConfigError, match="lost"):
+        broken.nearest(shards.take([0]), 3)
+    broken.close()
+
+
+def test_bad_questions_are_one_clear_error(cluster, shards):
+    with pytest.raises(QueryError, match="mask"):
+        cluster.nearest(shards.take([0]), 3, np.ones(5, bool))
+    with pytest.raises(QueryError, match="at least 1"):
+        cluster.nearest(shards.take([0]), 0)
+    with pytest.raises(ConfigError, match="actors"):
+        ClusterEngine(shards, actors=0)
+
+
+def test_a_search_over_ray_finds_what_the_index_finds(cluster, release):
+    from discovery.prompts import prompt_from_row
+    from discovery.search import search
+
+    prompts = [prompt_from_row(release, 5)]
+    found = {engine: search(release, like=prompts, k=12, where="mag_r < 22", engine=engine) for engine in ("index", "exact", "ray")}
+    assert found["ray"].rows.tolist() == found["exact"].rows.tolist() == found["index"].rows.tolist()
+    assert np.allclose(found["ray"].similarity, found["index"].similarity, atol=1e-6)
+    with pytest.raises(QueryError, match="address"):
+        search(release, like=prompts, address="auto")
+    with pytest.raises(QueryError, match="engine"):
+        search(release, like=prompts, engine="magic")
