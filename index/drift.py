@@ -206,7 +206,7 @@ def compare(
         missing.append(f"measures of the same objects: {len(twice.rows)} are seen in both, by object_id or within 1 arcsec; {FEWEST} are needed")
     conditions = _condition_drifts(seen, rng)
     missing += _missing_conditions(conditions, seen, pairs is not None)
-    verdict, advice = advice_on(everything, pairs, conditions)
+    verdict, advice = advice_on(everything, shift, pairs, conditions)
     report = DriftReport(
         old=old.name,
         new=new.name,

@@ -13,24 +13,37 @@ if TYPE_CHECKING:
 Verdict = Literal["move", "check", "retrain", "unknown"]
 GOOD_RECALL_AT_1, FAIR_RECALL_AT_10 = 0.9, 0.7
 SMALL_SHIFT = 0.1
-"""Of mean and covariance, in units of the spread."""
+"""Of mean and covariance, in units of the spread; of the same objects half of that."""
 LIKELY = 0.05
 FOLLOWS = 0.3
 """Rank correlation from which a change is said to follow a condition."""
 
 
 def advice_on(
-    shift: Shift | None, pairs: PairMeasures | None, conditions: Iterable[ConditionDrift]
+    shift: Shift | None, same: Shift | None, pairs: PairMeasures | None, conditions: Iterable[ConditionDrift]
 ) -> tuple[Verdict, str]:
     """Return the verdict and the advice in words.
 
-    Where the same objects are seen twice they alone decide: ``move`` from a recall@1 of 0.9 on, ``check`` from a
-    recall@10 of 0.7 on, else ``retrain``. Without them: ``move`` where neither mean nor covariance differ more than
-    random halves of the old release do (chance above 0.05), ``check`` where both shifts are at most 0.1 of the spread, else
-    ``unknown``, for then the sky may differ as well as the instrument.
+    Where the same objects are seen twice they alone decide. ``move``: recall@1 is at least 0.9, or recall@10 is at least 0.7 and
+    they only scatter, without a shift (of mean and covariance each: chance above 0.05, or at most 0.05 of the spread).
+    ``check``: recall@10 is at least 0.7. Else ``retrain``.
+
+    Without them: ``move`` where neither mean nor covariance differ more than random halves of the old release do (chance
+    above 0.05), ``check`` where both shifts are at most 0.1 of the spread, else ``unknown``, for then the sky may differ as
+    well as the instrument.
+
+    Parameters
+    ----------
+    shift, same : Shift or None
+        Of all objects, and of the same objects.
     """
     follows = _followed(conditions)
     if pairs is not None:
+        if same is not None and pairs.recall_at_10 >= FAIR_RECALL_AT_10 and not _shifted(same, SMALL_SHIFT / 2):
+            return "move", (
+                f"The same objects scatter between the two as between any two looks at the sky ({pairs.recall_at_10:.0%} find themselves again "
+                "among ten neighbours), and there is no shift: hunts may be moved as they are."
+            )
         if pairs.recall_at_1 >= GOOD_RECALL_AT_1:
             return "move", f"Objects find themselves again ({pairs.recall_at_1:.0%} at the first place): hunts may be moved as they are."
         if pairs.recall_at_10 >= FAIR_RECALL_AT_10:
@@ -44,14 +57,20 @@ def advice_on(
         )
     if shift is None:
         return "unknown", "There is too little to compare: nothing can be said."
-    if shift.mean_chance > LIKELY and shift.covariance_chance > LIKELY:
+    if not _shifted(shift, 0.0):
         return "move", "New embeddings differ from old ones no more than two halves of the old release do: hunts may be moved as they are."
-    if shift.mean <= SMALL_SHIFT and shift.covariance <= SMALL_SHIFT:
+    if not _shifted(shift, SMALL_SHIFT):
         return "check", "The shift is real but small: move hunts, then play a round on new objects before trusting their scores."
     return "unknown", (
         "The embeddings shifted, and without objects that both releases have it cannot be told whether the sky or the instrument "
         "changed: index some stamps of known objects with the new data and compare again before trusting moved hunts."
     )
+
+
+def _shifted(shift: Shift, small: float) -> bool:
+    """Tell whether mean or covariance differ by more than chance, and by more than ``small``."""
+    found = ((shift.mean, shift.mean_chance), (shift.covariance, shift.covariance_chance))
+    return any(size > small and chance <= LIKELY for size, chance in found)
 
 
 def _followed(conditions: Iterable[ConditionDrift]) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MOST_DIRECTIONS = 64
-"""Covariances are compared along so many principal directions of both sets together."""
+MOST_DIRECTIONS, FEWEST_DIRECTIONS, ROWS_A_DIRECTION = 64, 4, 15
+"""Covariances are compared along the first principal directions of both sets together: one for every 15 embeddings, 4 to 64."""
 SPLITS = 39
 """Random divisions behind a null: the smallest share that can be found is 1 / 40."""
 NAMED_DIRECTIONS = 5
@@ -52,8 +52,10 @@ class Shift:
         The same between two random divisions of what is alike: 95 of 100 lie below.
     mean_chance, covariance_chance : float
         Share of such divisions, the measured one counted in, that differ as much; small: a real shift.
+    ratio_null : float
+        Largest ratio of variances along any direction, up or down, between divisions of what is alike: 95 of 100 lie below.
     directions : tuple of Direction
-        Those whose variance changed most.
+        Those whose variance changed most, and by more than that.
     variance_compared : float
         Part of the variance that lies along the directions that covariances were compared in.
     """
@@ -66,6 +68,7 @@ class Shift:
     covariance_null: float
     mean_chance: float
     covariance_chance: float
+    ratio_null: float
     directions: tuple[Direction, ...]
     variance_compared: float
 
@@ -190,8 +193,9 @@ def _shift(
     old: np.ndarray, new: np.ndarray, basis: np.ndarray, alike: Iterable[tuple[np.ndarray, np.ndarray]]
 ) -> Shift:
     spread = float(np.sqrt(np.var(old, axis=0, dtype=np.float64).sum()))
-    mean, covariance = _distances(old, new, basis)
+    mean, covariance, _ = _distances(old, new, basis)
     null = np.array([_distances(one, other, basis) for one, other in alike])
+    ratio_null = float(np.exp(np.quantile(null[:, 2], 0.95)))
     return Shift(
         count=len(new),
         mean=mean / spread,
@@ -201,7 +205,8 @@ def _shift(
         covariance_null=float(np.quantile(null[:, 1], 0.95)) / spread,
         mean_chance=_chance(mean, null[:, 0]),
         covariance_chance=_chance(covariance, null[:, 1]),
-        directions=_directions(old, new, basis, spread),
+        ratio_null=ratio_null,
+        directions=_directions(old, new, basis, spread, ratio_null),
         variance_compared=float(np.var(old @ basis, axis=0, dtype=np.float64).sum()) / spread**2,
     )
 
@@ -210,31 +215,42 @@ def _chance(value: float, null: np.ndarray) -> float:
     return float(1 + np.count_nonzero(null >= value - TOLERANCE)) / (1 + len(null))
 
 
-def _distances(old: np.ndarray, new: np.ndarray, basis: np.ndarray) -> tuple[float, float]:
-    """Distance of the means, and ``sqrt(tr(A + B - 2 sqrt(sqrt(A) B sqrt(A))))`` of the covariances A, B along the basis.
+def _distances(old: np.ndarray, new: np.ndarray, basis: np.ndarray) -> tuple[float, float, float]:
+    """Distance of the means, ``sqrt(tr(A + B - 2 sqrt(sqrt(A) B sqrt(A))))`` of the covariances A, B along the basis, and the
+    largest logarithm of a ratio of variances.
 
-    The root of the sum of their squares is the Frechet distance of two Gaussians (Dowson and Landau 1982, J. Multivariate
+    The root of the sum of the first two's squares is the Frechet distance of two Gaussians (Dowson and Landau 1982, J. Multivariate
     Analysis 12, 450; known from Heusel et al. 2017, arXiv:1706.08500).
     """
     mean = np.linalg.norm(new.mean(axis=0, dtype=np.float64) - old.mean(axis=0, dtype=np.float64))
     first, second = _covariance(old @ basis), _covariance(new @ basis)
     root = _root(first)
     overlap = np.sqrt(np.clip(np.linalg.eigvalsh(root @ second @ root), 0, None)).sum()
-    return float(mean), float(np.sqrt(max(0.0, np.trace(first) + np.trace(second) - 2 * overlap)))
+    covariance = float(np.sqrt(max(0.0, np.trace(first) + np.trace(second) - 2 * overlap)))
+    return float(mean), covariance, float(np.abs(np.log(_variance_ratios(first, second)[0])).max())
 
 
-def _directions(old: np.ndarray, new: np.ndarray, basis: np.ndarray, spread: float) -> tuple[Direction, ...]:
-    """Directions of the most unequal variance: eigenvectors of the new covariance where the old one is the unit matrix."""
-    first, second = _covariance(old @ basis), _covariance(new @ basis)
+def _variance_ratios(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ratios of variances, and the directions (P, R) that have them: eigenvectors of the second covariance where the first is the unit matrix."""
     values, vectors = np.linalg.eigh(first)
     kept = values > 1e-6 * values[-1]
     white = vectors[:, kept] / np.sqrt(values[kept])
     ratios, turned = np.linalg.eigh(white.T @ second @ white)
-    order = np.argsort(-np.abs(np.log(np.maximum(ratios, 1e-12))))[:NAMED_DIRECTIONS]
+    return np.maximum(ratios, 1e-12), white @ turned
+
+
+def _directions(
+    old: np.ndarray, new: np.ndarray, basis: np.ndarray, spread: float, ratio_null: float
+) -> tuple[Direction, ...]:
+    """Directions of the most unequal variance."""
+    first, second = _covariance(old @ basis), _covariance(new @ basis)
+    ratios, lines = _variance_ratios(first, second)
+    changes = np.abs(np.log(ratios))
+    order = [at for at in np.argsort(-changes)[:NAMED_DIRECTIONS] if changes[at] > np.log(ratio_null)]
     difference = (new.mean(axis=0, dtype=np.float64) - old.mean(axis=0, dtype=np.float64)) @ basis
     found = []
     for at in order:
-        line = white @ turned[:, at]  # of unit variance among the old embeddings
+        line = lines[:, at]  # of unit variance among the old embeddings
         along = first @ line / np.linalg.norm(first @ line)
         found.append(
             Direction(
@@ -247,9 +263,10 @@ def _directions(old: np.ndarray, new: np.ndarray, basis: np.ndarray, spread: flo
 
 
 def _basis(vectors: np.ndarray) -> np.ndarray:
-    """Return the principal directions of the largest variance: (D, P) float64, P at most 64."""
+    """Return the principal directions of the largest variance of two sets of n embeddings: (D, P) float64."""
+    count = min(MOST_DIRECTIONS, max(FEWEST_DIRECTIONS, len(vectors) // 2 // ROWS_A_DIRECTION))
     _, directions = np.linalg.eigh(_covariance(vectors))
-    return directions[:, ::-1][:, :MOST_DIRECTIONS]
+    return directions[:, ::-1][:, :count]
 
 
 def _covariance(vectors: np.ndarray) -> np.ndarray:

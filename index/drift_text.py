@@ -69,7 +69,8 @@ def _shift_lines(name: str, shift: Shift) -> Iterator[str]:
         f"{one.variance_ratio:.2f} ({one.share_of_variance:.1%} of the variance, mean {one.mean_shift_sigma:+.1f} sigma)"
         for one in shift.directions[:3]
     )
-    yield f"  directions that changed most, new variance over old: {ratios}"
+    if ratios:
+        yield f"  directions that changed most, new variance over old (alike: within a factor {shift.ratio_null:.2f}): {ratios}"
 
 
 def _condition_line(condition: ConditionDrift) -> str:

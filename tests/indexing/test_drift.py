@@ -116,7 +116,7 @@ def test_columns_of_psf_and_depth_are_recognised_by_name():
 
 
 def shift_of(mean, covariance, chance):
-    plain = dict.fromkeys(("frechet", "mean_null", "covariance_null", "variance_compared"), 0.1)
+    plain = dict.fromkeys(("frechet", "mean_null", "covariance_null", "ratio_null", "variance_compared"), 0.1)
     return Shift(count=100, mean=mean, covariance=covariance, mean_chance=chance, covariance_chance=chance, directions=(), **plain)
 
 
@@ -126,19 +126,21 @@ def pairs_of(recall_at_1, recall_at_10):
 
 
 @pytest.mark.parametrize(
-    ("shift", "pairs", "verdict"),
+    ("shift", "same", "pairs", "verdict"),
     [
-        (shift_of(9, 9, 0.025), pairs_of(0.95, 0.99), "move"),
-        (None, pairs_of(0.8, 0.9), "check"),
-        (None, pairs_of(0.3, 0.6), "retrain"),
-        (shift_of(0.02, 0.02, 0.5), None, "move"),
-        (shift_of(0.05, 0.05, 0.025), None, "check"),
-        (shift_of(0.5, 0.05, 0.025), None, "unknown"),
-        (None, None, "unknown"),
+        (shift_of(9, 9, 0.025), shift_of(9, 9, 0.025), pairs_of(0.95, 0.99), "move"),
+        (None, shift_of(9, 9, 0.5), pairs_of(0.8, 0.9), "move"),
+        (None, shift_of(0.04, 0.04, 0.025), pairs_of(0.8, 0.9), "move"),
+        (None, shift_of(0.04, 0.06, 0.025), pairs_of(0.8, 0.9), "check"),
+        (None, shift_of(0.04, 0.04, 0.5), pairs_of(0.3, 0.6), "retrain"),
+        (shift_of(0.02, 0.02, 0.5), None, None, "move"),
+        (shift_of(0.05, 0.05, 0.025), None, None, "check"),
+        (shift_of(0.5, 0.05, 0.025), None, None, "unknown"),
+        (None, None, None, "unknown"),
     ],
 )
-def test_the_advice_follows_its_rule(shift, pairs, verdict):
-    assert advice_on(shift, pairs, [])[0] == verdict
+def test_the_advice_follows_its_rule(shift, same, pairs, verdict):
+    assert advice_on(shift, same, pairs, [])[0] == verdict
 
 
 @pytest.fixture(scope="module")
