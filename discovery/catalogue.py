@@ -1,4 +1,5 @@
-"""The catalogue of a release: table ``objects`` in DuckDB, one line a row. All DuckDB SQL stands here.
+"""The catalogue of a release: table ``objects`` in DuckDB, one line a row. All DuckDB SQL stands here and in
+`discovery.catalogue_tables`.
 
 Columns of ours: ``row``, ``object_id``, ``ra``, ``dec`` (ICRS degrees), ``_healpix_29``, ``mag_*`` and ``mag_*_dered`` (AB), the crop
 (``crop_row0`` .. ``crop_column1`` in pixels, ``crop_side_arcsec``), ``flag_star``, ``flag_masked``, ``flag_partial``, ``flag_artefact``,
@@ -24,17 +25,18 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from discovery.catalogue_tables import HASH, cone_sql, near_sql, write_catalogue
 from discovery.conditions import checked, first_line
 from discovery.errors import QueryError, ReleaseError
 from discovery.masks import MaskCache
-from discovery.sky_ranges import cone_ranges
+
+__all__ = ["FLAGS", "Catalogue", "write_catalogue"]
 
 FLAGS = ("flag_star", "flag_masked", "flag_partial", "flag_artefact")
 SECONDS_A_QUERY = 30.0
 MASK_BYTES = 64 * 2**20
 """Memory for the bitmaps of the conditions and cones that were asked for last: 50 of them at 10^7 rows."""
 ROWS_AT_ONCE = 2**20
-SORT_MEMORY = "2GB"
 MOST_BY_ROW = 10_000
 """A page of at most so many rows is cut from the condition's bitmap, so that deep pages cost no more than the first."""
 LOCKED_DOWN: dict[str, str | bool | int | float | list[str]] = {
@@ -49,12 +51,6 @@ LOCKED_DOWN: dict[str, str | bool | int | float | list[str]] = {
     "lock_configuration": "true",
 }
 _CLEAN = "NOT (flag_star OR flag_masked OR flag_partial OR flag_artefact)"
-_HASH = "(md5_number_upper({}) >> 32)::UINTEGER"
-"""Of an object_id; the same in every version of DuckDB, unlike its ``hash()``."""
-_SEPARATION_DEG = (  # haversine formula, exact for small angles
-    "degrees(2 * asin(least(1.0, sqrt(power(sin(radians(dec - $dec) / 2), 2)"
-    " + cos(radians(dec)) * cos(radians($dec)) * power(sin(radians(ra - $ra) / 2), 2)))))"
-)
 
 
 class Catalogue:
@@ -187,8 +183,7 @@ class Catalogue:
         """
         self._check_cone(ra_deg, dec_deg, radius_arcsec)
         place = _around(ra_deg, dec_deg, radius_arcsec)
-        inside = f"SELECT row, {_SEPARATION_DEG} AS separation FROM ({self._near(place)})"
-        found = self._run(f"SELECT row, separation FROM ({inside}) WHERE separation <= $radius", **place)
+        found = self._run(near_sql(place, "sky" in self._side_tables), **place)
         if not found.num_rows:
             raise QueryError(
                 f"There is no object within {radius_arcsec:g} arcsec of ra {ra_deg:.6f}, dec {dec_deg:.6f} in this release."
@@ -203,7 +198,7 @@ class Catalogue:
         """Return which rows lie within a radius of a position: (N,) bool."""
         self._check_cone(ra_deg, dec_deg, radius_arcsec)
         place = _around(ra_deg, dec_deg, radius_arcsec)
-        return self._masks.get((ra_deg, dec_deg, radius_arcsec), lambda: self._mask(self._cone(place), **place))
+        return self._masks.get((ra_deg, dec_deg, radius_arcsec), lambda: self._mask(cone_sql(place, "sky" in self._side_tables), **place))
 
     @cached_property
     def primary_rows(self) -> np.ndarray:
@@ -244,22 +239,7 @@ class Catalogue:
     @property
     def _maybe_named(self) -> str:
         """What narrows a search for the object_id ``$name`` down, as the start of a condition."""
-        return f"row IN (SELECT row FROM names WHERE hash = {_HASH.format('$name')}) AND" if "names" in self._side_tables else ""
-
-    def _near(self, place: dict[str, float]) -> str:
-        """Return the SQL of row, ra and dec of what may lie in a cone, and of all that does."""
-        if "sky" not in self._side_tables:
-            return "SELECT row, ra, dec FROM objects WHERE dec BETWEEN $dec - $radius - 1e-9 AND $dec + $radius + 1e-9"
-        ranges = np.concatenate(cone_ranges(place["ra"], place["dec"], place["radius"]))
-        return _sky_parts("row, ra, dec", ranges)
-
-    def _cone(self, place: dict[str, float]) -> str:
-        """Return the SQL of the rows of a cone."""
-        if "sky" not in self._side_tables:
-            return f"SELECT row FROM ({self._near(place)}) WHERE {_SEPARATION_DEG} <= $radius"
-        inside, border = cone_ranges(place["ra"], place["dec"], place["radius"])
-        crossed = f"SELECT row FROM ({_sky_parts('row, ra, dec', border)}) WHERE {_SEPARATION_DEG} <= $radius"
-        return f"{_sky_parts('row', inside)} UNION ALL {crossed}"
+        return f"row IN (SELECT row FROM names WHERE hash = {HASH.format('$name')}) AND" if "names" in self._side_tables else ""
 
     def _chosen(self, where: str | None, flagged: bool) -> np.ndarray:
         chosen = self._primary if where is None else self._primary & self.where(where)
@@ -327,51 +307,6 @@ def _close() -> None:
     """Let go of connections before the interpreter ends: DuckDB complains of each one that it finds then."""
     for catalogue in list(_open):
         del catalogue._connection
-
-
-def write_catalogue(path: Path, parts: Iterable[pa.Table]) -> int:
-    """Write the table ``objects`` from consecutive parts of one schema; return its number of rows.
-
-    Raises
-    ------
-    ReleaseError
-        If a part's columns do not fit the first part's.
-    """
-    count = 0
-    with duckdb.connect(str(path)) as connection:
-        for part in parts:
-            connection.register("part", part)
-            try:
-                if count == 0:
-                    connection.execute("CREATE OR REPLACE TABLE objects AS SELECT * FROM part")
-                else:
-                    connection.execute("INSERT INTO objects BY NAME SELECT * FROM part")
-            except duckdb.Error as problem:
-                raise ReleaseError(f"The survey's columns change along the way: {first_line(problem)}") from problem
-            connection.unregister("part")
-            count += part.num_rows
-        _write_side_tables(connection)
-        connection.execute("CHECKPOINT")
-    return count
-
-
-def _write_side_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Write what finds objects by position and by name; DuckDB sorts on disk where memory ends."""
-    columns = {name for (name,) in connection.execute("SELECT column_name FROM duckdb_columns() WHERE table_name = 'objects'").fetchall()}
-    connection.execute(f"SET memory_limit = '{SORT_MEMORY}'")
-    if {"row", "object_id"} <= columns:
-        connection.execute(f"CREATE OR REPLACE TABLE names AS SELECT {_HASH.format('object_id')} AS hash, row FROM objects ORDER BY ALL")
-    if {"row", "ra", "dec", "_healpix_29"} <= columns:
-        connection.execute(
-            "CREATE OR REPLACE TABLE sky AS SELECT _healpix_29 AS pixel, row, ra, dec FROM objects"
-            " WHERE _healpix_29 IS NOT NULL ORDER BY pixel, row"
-        )
-
-
-def _sky_parts(columns: str, ranges: np.ndarray) -> str:
-    """Return the SQL of the lines of ``sky`` in ranges of pixels, (n, 2): one part a range, which reads its blocks alone."""
-    parts = [f"SELECT {columns} FROM sky WHERE pixel BETWEEN {low} AND {high}" for low, high in ranges.tolist()]
-    return " UNION ALL ".join(parts or [f"SELECT {columns} FROM sky WHERE false"])
 
 
 def _around(ra_deg: float, dec_deg: float, radius_arcsec: float) -> dict[str, float]:
