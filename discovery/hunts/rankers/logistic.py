@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import solve
+from scipy.linalg import cholesky, solve
+from scipy.linalg.lapack import dtrtri
 
 MOST_STEPS = 25
 TOLERANCE = 1e-6
@@ -144,17 +145,18 @@ def left_out_by_products(
     """Return what `Logistic.left_out` is for a fit by `fit_by_products`, (n,) float64."""
     chance = chances(fitted.logits)
     curved = np.sqrt(weights * chance * (1 - chance))
-    inverse = np.linalg.inv(_system(products, curved, ridge))
-    along = inverse @ curved
-    pulled = 1 - ridge * (np.diag(inverse) - along**2 / max(float(curved @ along), 1e-300))  # leverage x curvature
+    half, _ = dtrtri(cholesky(_system(products, curved, ridge), lower=True, check_finite=False), lower=1)
+    along = half.T @ (half @ curved)  # the system's inverse is half.T @ half
+    pulled = 1 - ridge * ((half**2).sum(axis=0) - along**2 / max(float(curved @ along), 1e-300))  # leverage x curvature
     slope = (chance - targets) / np.maximum(chance * (1 - chance), 1e-12)
     return fitted.logits + pulled * slope / np.maximum(1 - pulled, 1e-9)
 
 
 def _dual_step(products: np.ndarray, curved: np.ndarray, aims: np.ndarray, ridge: float) -> tuple[np.ndarray, float]:
-    """Coefficients and bias of the least squares that a Newton step solves."""
-    sides = np.column_stack([curved * (products @ aims), curved])
-    own, one = solve(_system(products, curved, ridge), sides, assume_a="pos", check_finite=False).T
+    """Coefficients and bias of the least squares that a Newton step solves, to single precision: the next step mends the rest."""
+    sides = np.column_stack([curved * (products @ aims), curved]).astype(np.float32)
+    system = _system(products, curved, ridge).astype(np.float32)
+    own, one = solve(system, sides, assume_a="pos", check_finite=False).T.astype(np.float64)
     free, fixed = (aims - curved * own) / ridge, curved * one
     bias = float(free.sum() / max(fixed.sum(), 1e-300))
     return free - bias * fixed, bias
