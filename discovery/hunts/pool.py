@@ -20,7 +20,7 @@ import numpy as np
 
 from discovery.errors import HuntError
 from discovery.hunts.choosers import Turn
-from discovery.hunts.nearby import Nearby, Searchable, searchable
+from discovery.hunts.nearby import Engine, Nearby, Searchable, searchable
 from discovery.hunts.rankers.blend import BlendModel
 from discovery.hunts.ranking import FittedRanker, Scorer, one_blas_thread
 
@@ -166,11 +166,12 @@ class ExactSource:
         check_count(self.name, self.count)
 
     def gather(self, turn: Turn, learned: FittedRanker, signs: tuple[int, ...]) -> Gathered:
-        """Score everything; HuntError without an engine."""
-        if turn.engine is None:
+        """Score everything, by the turn's engine or the release's own; HuntError without one."""
+        engine: Engine | None = turn.engine or getattr(turn.embeddings, "engine", None)
+        if engine is None:
             raise HuntError("scoring every object exactly needs an engine: open the hunt with one, or use @all")
         scorers = [learned.scorer if sign > 0 else reversed_scorer(learned.scorer) for sign in signs]
-        found = [turn.engine.top(one, max(self.count, turn.page_size), turn.candidates)[0] for one in scorers]
+        found = [engine.top(one, max(self.count, turn.page_size), turn.candidates)[0] for one in scorers]
         rows = np.unique(np.concatenate(found)).astype(np.int64)
         return Gathered(rows=rows, record={"name": self.name, "count": self.count, "objects": len(rows)})
 
