@@ -186,7 +186,8 @@ class ExactEngine:
     def _pieces(self, allowed: np.ndarray | None) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
         """Yield rows (n,) and their unit vectors (n, D) float32, valid until the next; of a sparse chunk only allowed rows are read."""
         step = self._step if self.device.type == "cuda" else min(self._step, ROWS_IN_CACHE)
-        room = torch.empty((min(step, len(self.rows)), self._shards.dimension))
+        shape = (min(step, len(self.rows)), self._shards.dimension)
+        room = torch.empty(shape, dtype=torch.float16), torch.empty(shape)
         for start in range(self.rows.start, self.rows.stop, step):
             rows = np.arange(start, min(start + step, self.rows.stop))
             mine = None if allowed is None else allowed[start - self.rows.start :][: len(rows)]
@@ -198,9 +199,9 @@ class ExactEngine:
             elif count:
                 yield rows[mine], torch.from_numpy(self._shards.take(rows[mine]))
 
-    def _read(self, rows: np.ndarray, room: torch.Tensor) -> torch.Tensor:
-        """Read consecutive rows into ``room``, each scaled to length 1."""
-        vectors, first_rows = room[: len(rows)], self._shards.first_rows
+    def _read(self, rows: np.ndarray, room: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """Read consecutive rows into ``room``, float16 and float32, each scaled to length 1; torch converts ten times as fast as numpy."""
+        stored, vectors, first_rows = room[0][: len(rows)], room[1][: len(rows)], self._shards.first_rows
         start, stop = int(rows[0]), int(rows[-1]) + 1
         for number in range(int(np.searchsorted(first_rows, start, side="right")) - 1, len(self._shards.shards)):
             first, end = int(first_rows[number]), int(first_rows[number + 1])
@@ -208,7 +209,8 @@ class ExactEngine:
                 break
             low, high = max(start, first), min(stop, end)
             if low < high:
-                vectors[low - start : high - start].numpy()[:] = self._shards.shard(number)[low - first : high - first]
+                stored.numpy()[low - start : high - start] = self._shards.shard(number)[low - first : high - first]
+        vectors.copy_(stored)
         return vectors.div_(torch.linalg.vector_norm(vectors, dim=1, keepdim=True))
 
 

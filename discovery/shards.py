@@ -21,6 +21,8 @@ SAMPLED_SHARDS, SAMPLED_ROWS = 64, 8
 """`EmbeddingShards.check_unit` makes one read in each of so many shards, of so many rows."""
 REMEDY = "Build the release again."
 MOST_THREADS = 8
+FEW_ROWS = 1024
+"""Up to so many rows are read one by one: nearly each lies in a shard of its own, and a copy costs less than a look-up."""
 NAMED = 5
 """Damaged shards that a message names; the others are counted."""
 
@@ -89,13 +91,20 @@ class EmbeddingShards:
         rows = np.asarray(rows, np.int64).reshape(-1)
         if len(rows) and (rows.min() < 0 or rows.max() >= self.count):
             raise QueryError(f"A row is outside 0..{self.count - 1}, the rows of this release.")
-        taken = np.empty((len(rows), self.dimension), np.float32)
         order = np.argsort(rows, kind="stable")
         ordered = rows[order]
-        bounds = np.searchsorted(ordered, self._first_rows)
-        for owner in np.flatnonzero(np.diff(bounds)).tolist():
-            mine = slice(bounds[owner], bounds[owner + 1])
-            taken[order[mine]] = self.shard(owner)[ordered[mine] - self._first_rows[owner]]
+        stored = np.empty((len(rows), self.dimension), STORED_DTYPE)
+        if len(rows) <= FEW_ROWS:
+            owners = np.searchsorted(self._first_rows, ordered, side="right") - 1
+            for place, (owner, row) in enumerate(zip(owners.tolist(), (ordered - self._first_rows[owners]).tolist(), strict=True)):
+                stored[place] = self.shard(owner)[row]
+        else:
+            bounds = np.searchsorted(ordered, self._first_rows)
+            for owner in np.flatnonzero(np.diff(bounds)).tolist():
+                mine = slice(bounds[owner], bounds[owner + 1])
+                stored[mine] = self.shard(owner)[ordered[mine] - self._first_rows[owner]]
+        taken = np.empty(stored.shape, np.float32)
+        taken[order] = stored
         return _made_unit(taken)
 
     def chunks(self, rows_per_chunk: int = 65536) -> Iterator[tuple[int, np.ndarray]]:

@@ -23,7 +23,7 @@ import numpy as np
 from discovery.manifest import Shard
 from discovery.neighbours import NeighbourIndex
 from discovery.shards import EmbeddingShards
-from index.structure import build_structure, choose_kind, tune
+from index.structure import build_structure, plan_structure, tune
 
 SHARD_ROWS = 65536
 
@@ -37,11 +37,13 @@ def main() -> None:
     print(f"command: {' '.join(sys.argv)}")
     with tempfile.TemporaryDirectory(dir=options.dir) as folder:
         shards = write_shards(Path(folder), options.rows, options.dimension)
-        kind = choose_kind(options.rows, options.dimension, int(options.memory * 2**30), int(options.quick * 2**20))
+        plan = plan_structure(
+            options.rows, options.dimension, int(options.memory * 2**30), quick_bytes=int(options.quick * 2**20)
+        )
         start = time.perf_counter()
-        structure = build_structure(shards, kind)
-        record, measured = tune(structure, shards, kind)
-        print(f"{options.rows} rows of {options.dimension}: {kind}, probes {record.probes}, built and tuned in {time.perf_counter() - start:.1f} s")
+        structure = build_structure(shards, plan)
+        record, measured = tune(structure, shards, plan)
+        print(f"{options.rows} rows of {options.dimension}: {record.kind}, probes {record.probes}, built and tuned in {time.perf_counter() - start:.1f} s")
         print(f"recall@10 {measured['recall_at_10']}, recall@100 {measured['recall_at_100']}")
         measure(NeighbourIndex(structure, shards, record), structure, record.probes, shards, options)
 
@@ -80,9 +82,10 @@ def measure(index: NeighbourIndex, structure: Any, probes: int | None, shards: E
     queries = shards.take(np.random.default_rng(1).integers(0, shards.count, options.queries))
     whole = np.concatenate([chunk for _, chunk in shards.chunks()])
     half, few = (np.random.default_rng(2).random(shards.count) < share for share in (0.5, 0.01))
+    k, raw = options.k, faiss.SearchParameters()
     if probes is not None:
-        structure.nprobe = probes
-    k = options.k
+        inverted = faiss.SearchParametersIVF(nprobe=probes)
+        raw = faiss.SearchParametersPreTransform(index_params=inverted) if hasattr(structure, "chain") else inverted
 
     def brute(query: np.ndarray) -> None:
         similarity = whole @ query
@@ -93,7 +96,7 @@ def measure(index: NeighbourIndex, structure: Any, probes: int | None, shards: E
         "release index": lambda query: index.nearest(query, k),
         "release index, 50 % allowed": lambda query: index.nearest(query, k, half),
         "release index, 1 % allowed": lambda query: index.nearest(query, k, few),
-        "raw FAISS": lambda query: structure.search(query[None], k),
+        "raw FAISS": lambda query: structure.search(query[None], k, params=raw),
         "numpy brute force": brute,
     }
     print(f"{'way':30}{'median ms':>12}{'90 % ms':>10}")
