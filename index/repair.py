@@ -22,7 +22,7 @@ from discovery.stamps import Survey
 from discovery.survey_files import SurveyFiles
 from index.ingest import input_form, read_batch
 from index.plan import BATCH_POSITIONS
-from index.publish import put
+from index.publish import LOCK_FILE, only_run, put, remove
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +54,21 @@ def repair_release(release: Path | str) -> list[str]:
     ------
     ReleaseError
         If the folder is no release, or the survey's files are missing or changed.
+    ConfigError
+        If another run works in the folder.
     EncoderMismatch
         If the encoder in the folder is not the one that made the embeddings.
     """
     path = Path(release).resolve()
-    manifest = read_manifest(path)
+    read_manifest(path)  # an error for what is no release, before a lock is made there
+    with only_run(path):
+        try:
+            return _repaired(path, read_manifest(path))
+        finally:
+            remove(path / LOCK_FILE)
+
+
+def _repaired(path: Path, manifest: Manifest) -> list[str]:
     space = manifest.spaces[0]
     shards = EmbeddingShards(path, space.shards, space.dimension, checked=False)
     damaged = [number for number, fault in enumerate(shards.faults(progress=sys.stderr.isatty())) if fault]

@@ -21,6 +21,7 @@ from discovery.readers import open_survey
 from discovery.release import open_release
 from index.add import add_release
 from index.cli import app, index_survey
+from index.rebuild import rebuild
 from index.selected import SelectedSurvey
 
 SECOND = 1 / 3600
@@ -144,6 +145,18 @@ def test_the_index_and_duplicates_cover_all_rows(grow, surveys):
         everything = np.concatenate([chunk for _, chunk in release.chunks()]) @ vector
         rows, _ = release.nearest(vector, 10)
         assert rows[0] == query and set(rows) == set(np.argsort(-everything, kind="stable")[:10])
+
+
+@pytest.mark.parametrize(("kind", "how"), [("IVF4,SQ8", "grown"), ("Flat", "new")])
+def test_the_structure_grows_where_it_can(grow, older, kind, how):
+    rebuild(older, kind=kind)
+    release = open_release(grow())
+    assert release.manifest.measured["structure"] == how
+    assert release.manifest.spaces[0].index.kind == kind
+    everything = np.concatenate([chunk for _, chunk in release.chunks()])
+    hits = [len(np.intersect1d(release.nearest(vector, 10)[0], np.argsort(-everything @ vector)[:10])) for vector in everything]
+    assert np.mean(hits) >= 9.4
+    assert {int(release.nearest(vector, 1)[0][0]) for vector in everything[79:]} >= set(range(79, 110))
 
 
 def test_a_hunt_moved_to_the_grown_release_keeps_its_labels_and_plays_on(grow, older, tmp_path):
