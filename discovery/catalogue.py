@@ -1,12 +1,15 @@
-"""The catalogue of a release: table ``objects`` in DuckDB, one line a row. All DuckDB SQL stands here and in
-`discovery.catalogue_tables`.
+"""The catalogue of a release: table ``objects`` in DuckDB, one line a row.
+
+All DuckDB SQL stands here and in `discovery.catalogue_tables`.
 
 Columns of ours: ``row``, ``object_id``, ``ra``, ``dec`` (ICRS degrees), ``_healpix_29``, ``mag_*`` and ``mag_*_dered`` (AB), the crop
 (``crop_row0`` .. ``crop_column1`` in pixels, ``crop_side_arcsec``), ``flag_star``, ``flag_masked``, ``flag_partial``, ``flag_artefact``,
 ``primary_row`` (the row that stands for this object; itself, unless it is a duplicate) and ``survey_position``. Beside
-them stands every column that came with the survey. Catalogues of before these tables were written do without them, only slower: ``sky`` (``pixel``, ``row``, ``ra``, ``dec`` in order of
-the pixel: cones read few of its blocks, in whatever order the survey stands) and ``names`` (``hash`` of an object_id, ``row``, in
-order of the hash), 22 and 6 bytes a row on disk.
+them stands every column that came with the survey.
+
+Two tables beside it find objects, at 22 and 6 bytes a row on disk: ``sky`` (``pixel``, ``row``, ``ra``, ``dec`` in order of the pixel:
+cones read few of its blocks, in whatever order the survey stands) and ``names`` (``hash`` of an object_id, ``row``, in order of the
+hash). Catalogues of before they were written do without them, only slower.
 """
 
 from __future__ import annotations
@@ -168,7 +171,11 @@ class Catalogue:
         QueryError
             If there is none of that name.
         """
-        row = self._value(f"SELECT min(row) FROM objects WHERE {self._maybe_named} object_id = $name", name=object_id)
+        some, values = "", {"name": object_id}
+        if "names" in self._side_tables:
+            likely = self._run(f"SELECT row FROM names WHERE hash = {HASH.format('$name')}", **values)["row"].to_pylist()
+            some = f"row IN ({', '.join(map(str, likely))}) AND" if likely else "false AND"
+        row = self._value(f"SELECT min(row) FROM objects WHERE {some} object_id = $name", **values)
         if row is None:
             raise QueryError(f"There is no object '{object_id}' in this release.")
         return row
@@ -235,11 +242,6 @@ class Catalogue:
     @cached_property
     def _primary(self) -> np.ndarray:
         return self._mask("SELECT row FROM objects WHERE primary_row = row")
-
-    @property
-    def _maybe_named(self) -> str:
-        """What narrows a search for the object_id ``$name`` down, as the start of a condition."""
-        return f"row IN (SELECT row FROM names WHERE hash = {HASH.format('$name')}) AND" if "names" in self._side_tables else ""
 
     def _chosen(self, where: str | None, flagged: bool) -> np.ndarray:
         chosen = self._primary if where is None else self._primary & self.where(where)

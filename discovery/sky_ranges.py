@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 ORDER = 29
-MOST_BORDER_PIXELS = 32
+MOST_BORDER_PIXELS = 128
 """The border of a cone is divided further while it has no more pixels than this."""
-MOST_RANGES = 6
-"""Of each kind: a table in the order of the pixels is read in blocks of many rows, so that finer ranges would save nothing."""
 _MARGIN = 1 + 1e-6
 
 
@@ -28,13 +26,22 @@ def cone_ranges(ra_deg: float, dec_deg: float, radius_deg: float) -> tuple[np.nd
     Returns
     -------
     inside, border : numpy.ndarray
-        (n, 2) int64, n at most `MOST_RANGES`: first and last pixel, both inclusive, of order 29 in nested order, rising.
+        (n, 2) int64, n at most `most_ranges`: first and last pixel, both inclusive, of order 29 in nested order, rising.
         Every point of the cone lies in one of them, every point of ``inside`` in the cone.
     """
     whole, crossed = _pixels(ra_deg, dec_deg, radius_deg)
+    most = most_ranges(radius_deg)
     largest = np.argsort(whole[:, 0] - whole[:, 1], kind="stable")
-    inside, rest = whole[np.sort(largest[:MOST_RANGES])], whole[largest[MOST_RANGES:]]
-    return inside, _joined(np.concatenate([crossed, rest]))
+    inside, rest = whole[np.sort(largest[:most])], whole[largest[most:]]
+    return inside, _joined(np.concatenate([crossed, rest]), most)
+
+
+def most_ranges(radius_deg: float) -> int:
+    """Return how many ranges of each kind a cone has at most.
+
+    A table in the order of the pixels is read in blocks of many rows, so that many ranges pay for wide cones alone.
+    """
+    return 6 if radius_deg < 2 else 12 if radius_deg < 20 else 24
 
 
 def _pixels(ra_deg: float, dec_deg: float, radius_deg: float) -> tuple[np.ndarray, np.ndarray]:
@@ -88,11 +95,11 @@ def _merged(ranges: np.ndarray) -> np.ndarray:
     return _divided(ranges, np.flatnonzero(gaps > 0))
 
 
-def _joined(ranges: np.ndarray) -> np.ndarray:
-    """Return at most `MOST_RANGES` ranges that hold the given ones, joined over the smallest gaps."""
+def _joined(ranges: np.ndarray, most: int) -> np.ndarray:
+    """Return at most so many ranges that hold the given ones, joined over the smallest gaps."""
     ranges = _merged(ranges)
     gaps = ranges[1:, 0] - ranges[:-1, 1] - 1
-    return _divided(ranges, np.sort(np.argsort(gaps, kind="stable")[::-1][: MOST_RANGES - 1]))
+    return _divided(ranges, np.sort(np.argsort(gaps, kind="stable")[::-1][: most - 1]))
 
 
 def _divided(ranges: np.ndarray, after: np.ndarray) -> np.ndarray:

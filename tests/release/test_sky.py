@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from discovery.catalogue import Catalogue, write_catalogue
 from discovery.errors import QueryError
 from discovery.masks import MaskCache
-from discovery.sky_ranges import MOST_RANGES, cone_ranges
+from discovery.sky_ranges import cone_ranges, most_ranges
 from index.columns import healpix_pixels
 
 COUNT = 6000
@@ -80,7 +80,7 @@ def test_the_ranges_of_a_cone_hold_it_and_the_inner_ones_nothing_else(cone):
         held |= (low <= PIXELS) & (high >= PIXELS)
     assert not (within & ~held & ~sure).any()
     assert not (sure & ~within).any()
-    assert len(inside) <= MOST_RANGES and len(border) <= MOST_RANGES
+    assert max(len(inside), len(border)) <= most_ranges(radius)
     for ranges in (inside, border):
         assert (ranges[1:, 0] > ranges[:-1, 1]).all() and (ranges[:, 0] <= ranges[:, 1]).all()
 
