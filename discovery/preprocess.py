@@ -85,7 +85,8 @@ def prepare(stamp: Stamp, *, convention: Convention, crop: CropConfig, size: int
         raise StampError("holds display colours, and this encoder needs fluxes in nanomaggies; use one of convention dr2_rgb")
     source = stamp.pixels if convention == "nmgy" else colours
     boxes = [_box(stamp, colours, crop, view) for view in (("adaptive", "fixed") if crop.mode == "both" else (crop.mode,))]
-    inputs = np.stack([cut_and_resize(source, box, size) for box in boxes])
+    views = [cut_and_resize(source, box, size) for box in boxes]
+    inputs = views[0][None] if len(views) == 1 else np.stack(views)  # (K, 3, S, S)
     side = None if stamp.pixel_scale_arcsec is None else (boxes[0][1] - boxes[0][0]) * stamp.pixel_scale_arcsec
     return Prepared(inputs=inputs, box=boxes[0], crop_side_arcsec=side)
 
