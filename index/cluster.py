@@ -32,6 +32,8 @@ TRIES = 3
 """Workers that may be lost over the same shard, or before they are ready, one after another."""
 START_SECONDS = 600.0
 """How long to wait for a first (or any other) worker, while no shard is being made."""
+START_WAIT_SECONDS = "180"
+"""How long Ray waits for its own processes where it is started here; its 30 s are too few for a busy machine."""
 CPUS_A_WORKER = 4
 READERS_A_GPU = 8
 STORE_BYTES = 2**30
@@ -112,6 +114,7 @@ def ray_cluster(address: str | None) -> Iterator[Any]:
         If Ray is not installed or the cluster cannot be reached.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", START_WAIT_SECONDS)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of a change in its next version
     try:
         import ray

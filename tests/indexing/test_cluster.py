@@ -18,7 +18,7 @@ COUNT, SHARD = 400, 16
 @pytest.fixture(params=[0, 2], ids=["cpus", "gpus"])
 def cluster(request):
     """A cluster of this machine for two workers; with two GPUs (in name: none is touched), stamps are read by tasks."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "180"}
     import ray
 
     cpus = 4 if request.param else 2
