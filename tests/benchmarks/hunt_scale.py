@@ -34,7 +34,7 @@ from discovery.hunts.store import HuntStore
 from discovery.prompts import prompt_from_row
 from discovery.release import Release, open_release
 
-EXAMPLES = 5
+EXAMPLES, BLOCK, SAMPLE = 5, 256, 2**18
 
 
 class Stages:
@@ -69,16 +69,16 @@ def main() -> None:
     print(f"machine: {platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     print(f"command: {' '.join(sys.argv)}")
     print(f"release: {release.count} objects x {release.dimension}, {options.strategy}", flush=True)
-    truth, started_from = oracle(release, options.targets)
-    print(f"memory after the truth is known: {memory()}", flush=True)
+    truth = Oracle(release, options.targets)
+    print(f"memory once the truth is known: {memory()}", flush=True)
     stages = watched()
     with tempfile.TemporaryDirectory() as folder:
-        prompts = [prompt_from_row(release, row) for row in started_from]
+        prompts = [prompt_from_row(release, row) for row in truth.examples]
         path = Path(folder) / "scale.hunt"
         hunt = new_hunt(path, release, positives=prompts, strategy=options.strategy, page_size=options.page_size, who="b")
         lines = [round_line(hunt, truth, stages, options, number) for number in range(1, options.rounds + 1)]
         print_table(lines)
-        print(f"targets found: {hunt.counts().positive} of {int(truth.sum())}; memory: {memory()}")
+        print(f"targets found: {hunt.counts().positive} of about {options.targets}; memory: {memory()}")
         started = time.perf_counter()
         replayed = hunt.replay(options.rounds) == hunt.round()
         print(f"the last round replayed: {'equal' if replayed else 'DIFFERS'}, {time.perf_counter() - started:.2f} s")
@@ -101,16 +101,24 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def oracle(release: Release, targets: int) -> tuple[np.ndarray, list[int]]:
-    """Return the truth, (N,) bool: the objects nearest to a hidden one; and five of them to start from."""
-    rng = np.random.default_rng(0)
-    hidden = release.take(rng.choice(np.flatnonzero(release.primary), 1))[0]
-    near = np.empty(release.count, dtype=np.float32)
-    for start, vectors in release.chunks():
-        near[start : start + len(vectors)] = vectors @ hidden
-    near[~release.primary] = -2.0
-    truth = near >= np.partition(near, -targets)[-targets]
-    return truth, rng.choice(np.flatnonzero(truth), EXAMPLES, replace=False).tolist()
+class Oracle:
+    """The person's truth: the objects nearest to a hidden one, about so many, by the share of a sample of the release."""
+
+    def __init__(self, release: Release, targets: int) -> None:
+        rng = np.random.default_rng(0)
+        self._release = release
+        self._hidden = release.take(rng.choice(np.flatnonzero(release.primary), 1))[0]
+        starts = rng.choice(max(1, release.count // BLOCK), min(SAMPLE, release.count) // BLOCK, replace=False) * BLOCK
+        rows = np.concatenate([np.arange(start, start + BLOCK) for start in np.sort(starts)])
+        rows = rows[release.primary[rows]]
+        near = release.take(rows) @ self._hidden
+        above = max(EXAMPLES, round(targets * len(rows) / release.count))
+        self._least = float(np.partition(near, -above)[-above])
+        self.examples: list[int] = rng.choice(rows[near >= self._least], EXAMPLES, replace=False).tolist()
+
+    def says(self, rows: np.ndarray) -> np.ndarray:
+        """Return which rows are targets, (n,) bool."""
+        return np.asarray(self._release.take(rows) @ self._hidden >= self._least)
 
 
 def watched() -> Stages:
@@ -131,7 +139,7 @@ def watched() -> Stages:
 
 
 def round_line(
-    hunt: Hunt, truth: np.ndarray, stages: Stages, options: argparse.Namespace, number: int
+    hunt: Hunt, truth: Oracle, stages: Stages, options: argparse.Namespace, number: int
 ) -> dict[str, float]:
     """Play a round, label its page with the truth, and return the seconds of its stages."""
     line: dict[str, float] = {}
@@ -149,10 +157,12 @@ def round_line(
     line |= stages.taken()
     line["rest"] = line["round"] - sum(line.get(name, 0.0) for name in ("fit", "candidates", "score", "choose", "file", "names"))
     line["objects"] = played.parts["candidates"].get("source", {}).get("objects", hunt.release.count)
-    line["targets"] = float(truth[played.rows].mean())
+    said = truth.says(played.rows)
+    line["targets"] = float(said.mean())
     if exact is not None:
         line["held"] = float(np.isin(exact, played.rows).mean())
-    labels = [LabelRequest(row=row, verdict="positive" if truth[row] else "negative") for row in played.rows.tolist()]
+    verdicts = ["positive" if true else "negative" for true in said.tolist()]
+    labels = [LabelRequest(row=row, verdict=verdict) for row, verdict in zip(played.rows.tolist(), verdicts, strict=True)]
     started = time.perf_counter()
     hunt.label_many(labels, who="b")
     line["labels"] = time.perf_counter() - started
