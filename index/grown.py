@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import faiss
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -31,7 +29,6 @@ from discovery.manifest import (
     REPORT_FILE,
     EncoderRecord,
     GrownFrom,
-    IndexRecord,
     Manifest,
     Shard,
     Space,
@@ -49,15 +46,11 @@ from index.engine import Run
 from index.parts import SPACE, Parts, shard_file
 from index.publish import put, put_made
 from index.selected import SelectedSurvey
-from index.structure import ROWS_PER_CHUNK, index_shards, plan_kind, tune
+from index.structure_growth import grow_structure
 
 NEW_FOLDER = "new"
 """In the folder that a grown release is built in: shards, parts and catalogue of what is new."""
 LINES_AT_ONCE = 65_536
-MOST_GROWTH = 4.0
-"""A structure whose cells were made for so many times fewer rows is built anew."""
-RECALL_MARGIN = 0.01
-log = logging.getLogger(__name__)
 
 
 def build_grown(
@@ -107,7 +100,7 @@ def build_grown(
     old.verify(progress=True)
     records = _link_shards(building, old, fresh, parts, survey)
     shards = EmbeddingShards(building, records, encoder.dimension)
-    index, found = _index(shards, building / INDEX_FILE, old, run.plan.memory_bytes, run.plan.recall)
+    index, found = grow_structure(shards, building / INDEX_FILE, old, run.plan.memory_bytes, run.plan.recall)
     catalogue = Catalogue(building / CATALOGUE_FILE, shards.count)
     _write_drift(building, old, Side(name=run.plan.name, catalogue=catalogue, take=shards.take, first=old.count, stop=shards.count), survey, encoder, sample)
     report = {
@@ -274,31 +267,6 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:  # another file system, or one without links
         put_made(target, lambda beside: shutil.copyfile(source, beside))
-
-
-def _index(
-    shards: EmbeddingShards, path: Path, old: Release, memory_bytes: int, recall: float
-) -> tuple[IndexRecord, dict[str, Any]]:
-    """Add the new rows to a copy of the older release's structure, or build one anew where that does not do."""
-    kind = old.manifest.spaces[0].index.kind
-    plan = plan_kind(kind, shards.count, shards.dimension, recall)
-    fits = plan.cells is not None and shards.count <= MOST_GROWTH * old.count and plan.building_bytes <= memory_bytes
-    if fits:
-        put_made(path, lambda beside: _add_rows(old, shards, beside))
-        record, measured = tune(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC), shards, plan)
-        reached = [value for name, value in measured.items() if name in ("recall_at_10", "recall_at_100") and value is not None]
-        if min(reached, default=1.0) >= recall - RECALL_MARGIN:
-            return msgspec.structs.replace(record, file=path.name), {**measured, "structure": "grown"}
-        log.warning("The older release's structure reaches a recall of %s with the new rows; a new one is built.", min(reached))
-    record, measured = index_shards(shards, path, memory_bytes=memory_bytes, recall=recall)
-    return record, {**measured, "structure": "new"}
-
-
-def _add_rows(old: Release, shards: EmbeddingShards, path: Path) -> None:
-    structure = faiss.read_index(str(old.path / old.manifest.spaces[0].index.file))
-    for start in range(old.count, shards.count, ROWS_PER_CHUNK):
-        structure.add(shards.take(np.arange(start, min(start + ROWS_PER_CHUNK, shards.count))))
-    faiss.write_index(structure, str(path))
 
 
 def _write_drift(

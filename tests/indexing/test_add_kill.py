@@ -1,0 +1,47 @@
+"""A growing release that is killed and started again becomes the one of an undisturbed run."""
+
+import multiprocessing
+import os
+import signal
+import time
+
+import h5py
+import numpy as np
+
+from discovery.release import open_release
+from index.add import add_release
+from index.cli import index_survey
+
+
+def test_killed_runs_resume_to_the_same_bytes(tmp_path, write_survey, small_encoder):
+    old = write_survey(tmp_path / "a.h5", count=70, damaged=(7,))
+    new = write_survey(tmp_path / "b.h5", count=130, damaged=(80, 100))  # of the same ids and positions as far as there are any
+    with h5py.File(old) as before, h5py.File(new, "r+") as after:
+        for name in ("ra", "dec"):
+            after[name][:70] = before[name][:]
+    older = index_survey([old], name="old", encoder=small_encoder, out=tmp_path / "releases", workers=0)
+    whole = add_release([new], old=older, name="whole", out=tmp_path / "releases", workers=0, shard_positions=16)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pytest", "torch", "index.add", "astropy_healpix", "scipy.spatial", "discovery.readers.ssl_legacysurvey"])
+    options = {"old": older, "name": "killed", "out": tmp_path / "releases", "workers": 0, "shard_positions": 16}
+    building = tmp_path / "releases" / ".killed.building"
+
+    def files():
+        return sum(len(names) for _, _, names in os.walk(building))
+
+    kills = 0
+    for stop_at in (3, 7, 12, 16, 10**6):
+        child = context.Process(target=add_release, args=([new],), kwargs=options)
+        child.start()
+        while child.is_alive() and files() < stop_at:
+            time.sleep(0.003)
+        if child.is_alive():
+            os.kill(child.pid, signal.SIGKILL)
+            kills += 1
+        child.join()
+    assert child.exitcode == 0 and kills > 2
+    one, other = open_release(whole), open_release(tmp_path / "releases" / "killed")
+    assert [shard.sha256 for shard in one.manifest.spaces[0].shards] == [shard.sha256 for shard in other.manifest.spaces[0].shards]
+    assert (whole / "drift-sample.safetensors").read_bytes() == (other.path / "drift-sample.safetensors").read_bytes()
+    rows = np.arange(one.count)
+    assert one.catalogue.rows(rows).drop(["object_id"]).equals(other.catalogue.rows(rows).drop(["object_id"]))
