@@ -214,3 +214,22 @@ def test_a_long_draw_and_its_report_show_their_progress(client, small_hunt, monk
         time.sleep(0.05)
     assert "0 of 4 drawn stamps judged" in page
     assert client.get(f"{address}/work", headers={"HX-Request": "true"}).headers["HX-Refresh"] == "true"
+
+
+def test_a_person_goes_on_labelling_until_the_next_page_comes_by_itself(page, server, small_hunt, slow_round):
+    from playwright.sync_api import expect
+
+    page.goto(f"{server.address}/hunts/{small_hunt.path.stem}")
+    expect(page.locator("[data-candidate]:focus")).to_have_count(1)
+    page.keyboard.press("p")
+    expect(page.locator(".saving")).to_have_count(0)
+    page.keyboard.press("Enter")
+    expect(page.locator("#work")).to_contain_text("Round 2 is being made")
+    expect(page.locator("[data-next-round]")).to_be_disabled()
+    page.keyboard.press("n")
+    expect(page.locator(".saving")).to_have_count(0)
+    assert len(small_hunt.labels()) == 2
+    slow_round.open.set()
+    expect(page.locator(".page-head .tag")).to_have_text("round 2")
+    expect(page.locator("#work")).to_have_count(0)
+    expect(page.locator("[data-candidate]:focus")).to_have_count(1)
