@@ -134,6 +134,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return the place in ``surveys`` of the survey that a row came from."""
         return bisect.bisect_right([record.first_row for record in self.surveys], row) - 1
 
+    def survey_of(self, row: int) -> SurveyRecord:
+        """Return the survey that a row came from."""
+        return self.surveys[self.survey_number(row)]
+
 
 class _Version(msgspec.Struct):
     version: int

@@ -111,7 +111,7 @@ def _overlay_or_trouble(release: Release, row: int, view: View) -> tuple[Overlay
         stamp = release.stamp(row)
     except DiscoveryError as error:
         return None, without_paths(str(error))
-    return make_overlay(stamp, crop_box_of(release, row), view, release.manifest.survey.format), ""
+    return make_overlay(stamp, crop_box_of(release, row), view, release.manifest.survey_of(row).format), ""
 
 
 def make_overlay(stamp: Stamp, array_box: tuple[int, int, int, int] | None, view: View, survey_format: str) -> Overlay:
@@ -186,7 +186,7 @@ def _links(line: Mapping[str, Any], release: Release) -> tuple[Choice, ...]:
     ra, dec = line["ra"], line["dec"]
     if ra is None or dec is None:
         return ()
-    style = SURVEYS.get(str(release.manifest.survey.options.get("survey") or "legacy"))
+    style = SURVEYS.get(str(release.manifest.survey_of(line["row"]).options.get("survey") or "legacy"))
     layer = (style.viewer_layer if style else None) or "ls-dr10"
     viewer = urlencode({"ra": f"{ra:.6f}", "dec": f"{dec:.6f}", "layer": layer, "zoom": 16, "mark": f"{ra:.6f},{dec:.6f}"})
     simbad = urlencode({"Coord": f"{ra:.6f} {dec:+.6f}", "CooFrame": "ICRS", "Radius": 10, "Radius.unit": "arcsec"})
