@@ -65,9 +65,14 @@ class ClusterEngine:
             raise ConfigError(f"{actors} actors cannot scan; give at least 1.")
         count = actors or gpus or len(self._ray.nodes())
         self._ranges = row_ranges(shards.count, count)
-        options = {"num_gpus": 1} if gpus >= len(self._ranges) else {"num_cpus": min(1.0, cpus / len(self._ranges))}
-        maker = self._ray.remote(_Worker).options(scheduling_strategy="SPREAD", **options)
-        self._actors = [maker.remote(shards.folder, shards.shards, shards.dimension, rows, dtype) for rows in self._ranges]
+        threads = max(1, int(cpus) // len(self._ranges))
+        maker = self._ray.remote(_Worker).options(
+            scheduling_strategy="SPREAD",
+            num_gpus=1 if gpus >= len(self._ranges) else 0,
+            num_cpus=0,  # an actor waits for questions most of its life: it must neither block others nor wait for them
+        )
+        held = (shards.folder, shards.shards, shards.dimension)
+        self._actors = [maker.remote(*held, rows, dtype, threads) for rows in self._ranges]
 
     def __enter__(self) -> ClusterEngine:
         """Return itself."""
@@ -128,10 +133,19 @@ class _Worker:
     """One range of rows, in a process of its own."""
 
     def __init__(
-        self, folder: Path, shards: Sequence[Shard], dimension: int, rows: range, dtype: Literal["float16", "int8"] | None
+        self,
+        folder: Path,
+        shards: Sequence[Shard],
+        dimension: int,
+        rows: range,
+        dtype: Literal["float16", "int8"] | None,
+        threads: int,
     ) -> None:
+        import torch
+
         from discovery.scan import ExactEngine
 
+        torch.set_num_threads(threads)
         self._engine = ExactEngine(EmbeddingShards(folder, shards, dimension), dtype=dtype, rows=rows)
 
     def nearest(self, vectors: np.ndarray, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
