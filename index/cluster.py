@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -126,8 +127,9 @@ def ray_cluster(address: str | None) -> Iterator[Any]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     own: dict[str, Any] = {} if address else {"include_dashboard": False, "object_store_memory": STORE_BYTES}
     try:
+        _knock(address)
         ray.init(address=address or "local", **quiet, **own)
-    except Exception as problem:  # Ray raises many kinds, plain ones among them
+    except (Exception, SystemExit) as problem:  # Ray raises many kinds, plain ones among them, and even wants to exit
         raise ConfigError(f"The Ray cluster {address or 'of this machine'} cannot be reached: {problem}") from problem
     try:
         yield ray
@@ -272,6 +274,13 @@ def _read_there(ref: list[Any], form: InputForm, start: int, stop: int) -> Batch
         _surveys.clear()
         _surveys[key] = ray.get(ref[0])
     return read_batch(_surveys[key], form, start, stop)
+
+
+def _knock(address: str | None) -> None:
+    """Raise OSError where nobody listens at HOST:PORT; Ray would try for a minute."""
+    host, _, port = (address or "").rpartition(":")
+    if port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _last_line(problem: Exception) -> str:
