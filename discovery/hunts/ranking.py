@@ -7,12 +7,12 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController, threadpool_limits  # type: ignore[import-untyped]
 from tqdm import tqdm
 
 from discovery.errors import HuntError
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 ROWS_PER_CHUNK = 16384
 ROWS_PER_TASK = 2048
 MOST_WORKERS = 8
-_BLAS_LOCK = threading.Lock()
-
 
 LARGE = 250_000_000
 """Objects times dimensions up to which a round can score every object in about a second on two cores: 10^6 of 256."""
@@ -292,8 +290,54 @@ def _score_all(embeddings: Embeddings, measure: Callable[[np.ndarray], np.ndarra
     return scores
 
 
+class _OneThread:
+    """The process's limit to one BLAS thread: the first user sets it, the last one takes it back.
+
+    A thread of its own does both, because threadpoolctl from 3.8 on ignores the restoring of limits that another thread set.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._limits = ExitStack()
+        self._keeper: ThreadPoolExecutor | None = None
+        self._users = self._libraries = 0
+
+    def enter(self) -> None:
+        """Count a user in; libraries that were loaded since the first one came are limited too."""
+        with self._lock:
+            self._keeper = self._keeper or ThreadPoolExecutor(1, thread_name_prefix="blas-limit")
+            self._keeper.submit(self._limit).result()
+            self._users += 1
+
+    def leave(self) -> None:
+        """Count a user out."""
+        with self._lock:
+            self._users -= 1
+            if self._users or self._keeper is None:
+                return
+            with self._keeper as keeper:
+                self._keeper, self._libraries = None, 0
+                keeper.submit(self._limits.close).result()
+
+    def _limit(self) -> None:
+        found = ThreadpoolController()
+        if len(found.lib_controllers) > self._libraries:
+            self._limits.enter_context(found.limit(limits=1, user_api="blas"))
+            self._libraries = len(found.lib_controllers)
+
+
+_one_thread = _OneThread()
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Multiply matrices on one thread: the last digits would depend on how many there are, and a replay with them."""
-    with _BLAS_LOCK, threadpool_limits(limits=1, user_api="blas"):
-        yield
+    """Multiply matrices on one thread: the last digits would depend on how many there are, and a replay with them.
+
+    The limit is the process's. Any number of threads may be inside at once, and it holds until the last has left.
+    """
+    _one_thread.enter()
+    try:
+        with threadpool_limits(limits=1, user_api="blas"):  # for libraries that keep a limit for each thread
+            yield
+    finally:
+        _one_thread.leave()

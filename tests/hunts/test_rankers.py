@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, DotProduct
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from discovery.errors import HuntError
 from discovery.hunts.models import MeanModel, NearestModel
@@ -24,7 +28,7 @@ from discovery.hunts.rankers.logistic import fit_logistic
 from discovery.hunts.rankers.metric import AdaptedModel
 from discovery.hunts.rankers.positive_unlabelled import PositiveUnlabelledModel, beats_all
 from discovery.hunts.rankers.spreading import LabelSpreadingModel
-from discovery.hunts.ranking import TrainingSet
+from discovery.hunts.ranking import TrainingSet, one_blas_thread
 from discovery.hunts.simulate import ArrayEmbeddings
 
 DIMENSION = 12
@@ -336,3 +340,51 @@ def test_every_fitted_model_repeats_itself_and_scores_a_subset(vectors: np.ndarr
         assert np.allclose(model.fit(task).scorer.scores(vectors[50:90]), whole[50:90], atol=1e-5) and model.subset
         first, second = (model.rank(ArrayEmbeddings(vectors), training, 3) for _ in range(2))
         assert first.digest == second.digest and first.model["weights"] == second.model["weights"]
+
+
+def blas_threads() -> set[int]:
+    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+
+def set_blas_threads(count: int) -> None:
+    """Set by a thread that ends, so that nobody owns the limit."""
+    setter = threading.Thread(target=threadpool_limits, kwargs={"limits": count, "user_api": "blas"})
+    setter.start()
+    setter.join()
+
+
+@pytest.fixture
+def two_blas_threads() -> Iterator[None]:
+    """Let this process multiply on two threads."""
+    before = max(blas_threads())
+    set_blas_threads(2)
+    assert blas_threads() == {2}
+    yield
+    set_blas_threads(before)
+
+
+@pytest.mark.usefixtures("two_blas_threads")
+def test_any_number_of_threads_may_be_held_to_one_blas_thread_at_once() -> None:
+    """The second comes in while the first is inside, and stays behind it; an exception counts out like anything else."""
+    first_may_leave, second_may_leave, inside = threading.Event(), threading.Event(), threading.Barrier(3, timeout=10)
+
+    def work(may_leave: threading.Event) -> None:
+        with one_blas_thread():
+            inside.wait()
+            assert may_leave.wait(10)
+            raise HuntError("something went wrong")
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.submit(work, first_may_leave), pool.submit(work, second_may_leave)
+        inside.wait()
+        assert blas_threads() == {1}
+        first_may_leave.set()
+        with pytest.raises(HuntError):
+            first.result(10)
+        assert blas_threads() == {1}
+        with one_blas_thread():
+            assert blas_threads() == {1}
+        second_may_leave.set()
+        with pytest.raises(HuntError):
+            second.result(10)
+        assert blas_threads() == {2}
