@@ -40,6 +40,11 @@ class ClusterEngine:
     dtype : str, optional
         As of `discovery.scan.ExactEngine`.
 
+    Attributes
+    ----------
+    facts : dict
+        What the last digits depend on, for records: device, dtype and number of actors.
+
     Raises
     ------
     ConfigError
@@ -54,6 +59,8 @@ class ClusterEngine:
         actors: int | None = None,
         dtype: Literal["float16", "int8"] | None = None,
     ) -> None:
+        if actors is not None and actors < 1:
+            raise ConfigError(f"{actors} actors cannot scan; give at least 1.")
         self._ray = _ray()
         self._shards = shards
         self._started = not self._ray.is_initialized()
@@ -61,18 +68,18 @@ class ClusterEngine:
             _connect(self._ray, address)
         resources = self._ray.cluster_resources()
         gpus, cpus = int(resources.get("GPU", 0)), resources.get("CPU", 1.0)
-        if actors is not None and actors < 1:
-            raise ConfigError(f"{actors} actors cannot scan; give at least 1.")
         count = actors or gpus or len(self._ray.nodes())
         self._ranges = row_ranges(shards.count, count)
         threads = max(1, int(cpus) // len(self._ranges))
+        device = actor_device(gpus, len(self._ranges))
         maker = self._ray.remote(_Worker).options(
             scheduling_strategy="SPREAD",
-            num_gpus=1 if gpus >= len(self._ranges) else 0,
+            num_gpus=0 if device == "cpu" else 1,
             num_cpus=0,  # an actor waits for questions most of its life: it must neither block others nor wait for them
         )
         held = (shards.folder, shards.shards, shards.dimension)
-        self._actors = [maker.remote(*held, rows, dtype, threads) for rows in self._ranges]
+        self._actors = [maker.remote(*held, rows, device, dtype, threads) for rows in self._ranges]
+        self.facts = {"device": f"ray {device or 'gpu'}", "dtype": dtype or "default", "actors": len(self._ranges)}
 
     def __enter__(self) -> ClusterEngine:
         """Return itself."""
@@ -129,6 +136,11 @@ def row_ranges(count: int, parts: int) -> list[range]:
     return [range(int(start), min(int(stop), count)) for start, stop in itertools.pairwise(bounds)]
 
 
+def actor_device(gpus: int, actors: int) -> Literal["cpu"] | None:
+    """Return where actors compute: None for each on a GPU of its own where there are enough, else none of them on any."""
+    return None if gpus >= actors else "cpu"
+
+
 class _Worker:
     """One range of rows, in a process of its own."""
 
@@ -138,6 +150,7 @@ class _Worker:
         shards: Sequence[Shard],
         dimension: int,
         rows: range,
+        device: Literal["cpu"] | None,
         dtype: Literal["float16", "int8"] | None,
         threads: int,
     ) -> None:
@@ -146,7 +159,7 @@ class _Worker:
         from discovery.scan import ExactEngine
 
         torch.set_num_threads(threads)
-        self._engine = ExactEngine(EmbeddingShards(folder, shards, dimension), dtype=dtype, rows=rows)
+        self._engine = ExactEngine(EmbeddingShards(folder, shards, dimension), device, dtype, rows=rows)
 
     def nearest(self, vectors: np.ndarray, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         return self._engine.nearest(vectors, k, allowed)

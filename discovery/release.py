@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import numpy as np
 
 from discovery.catalogue import Catalogue
+from discovery.cells import load_faiss
 from discovery.errors import EncoderMismatch, ReleaseError
 from discovery.manifest import CATALOGUE_FILE, Manifest, Space, read_manifest
 from discovery.neighbours import NeighbourIndex, read_index
@@ -66,7 +68,9 @@ class Release:
     def __init__(self, path: Path, survey_roots: tuple[Path, ...] | None) -> None:
         self.path = path
         self.manifest: Manifest = read_manifest(path)
-        self._survey_lock = threading.Lock()
+        self._survey_lock, self._index_lock, self._engine_lock = threading.Lock(), threading.Lock(), threading.Lock()
+        self._opened_index: tuple[NeighbourIndex, dict[str, Any]] | None = None
+        self._made_engine: ExactEngine | None = None
         self._files = SurveyFiles(path, self.manifest, survey_roots)
         self._shards = EmbeddingShards(path, self._space.shards, self._space.dimension, remedy=remedy(path))
         if self._shards.count != self.manifest.rows:
@@ -137,12 +141,20 @@ class Release:
         """Return the k allowed rows most similar to each of (q, D) vectors, see `NeighbourIndex.nearest_many`."""
         return self._index.nearest_many(vectors, k, allowed)
 
-    @cached_property
+    @property
     def engine(self) -> ExactEngine:
         """What compares with, or scores, every row without an index: on a GPU where there is one, which then holds the embeddings."""
-        from discovery.scan import ExactEngine
+        with self._engine_lock:
+            if self._made_engine is None:
+                from discovery.scan import ExactEngine
 
-        return ExactEngine(self._shards)
+                self._made_engine = ExactEngine(self._shards)
+            return self._made_engine
+
+    @property
+    def index_facts(self) -> dict[str, Any]:
+        """What answers of the index depend on, for records: ``index`` (its line in the manifest, its bytes) and the version of ``faiss``."""
+        return self._index_and_facts[1]
 
     @property
     def shards(self) -> EmbeddingShards:
@@ -202,9 +214,20 @@ class Release:
             raise ReleaseError(f"The manifest of release {self.manifest.name} names no embeddings. Build it again.")
         return self.manifest.spaces[0]
 
-    @cached_property
+    @property
     def _index(self) -> NeighbourIndex:
-        return read_index(self.path / self._space.index.file, self._shards, self._space.index)
+        return self._index_and_facts[0]
+
+    @property
+    def _index_and_facts(self) -> tuple[NeighbourIndex, dict[str, Any]]:
+        """The index, opened once, and its facts of that moment: a later rebuild may remove its file."""
+        with self._index_lock:
+            if self._opened_index is None:
+                record = self._space.index
+                index = read_index(self.path / record.file, self._shards, record)
+                told = {**msgspec.to_builtins(record), "bytes": (self.path / record.file).stat().st_size}
+                self._opened_index = index, {"index": told, "faiss": str(load_faiss().__version__)}
+            return self._opened_index
 
     @cached_property
     def _encoder(self) -> Encoder:

@@ -87,6 +87,14 @@ class ExactEngine:
         self.device = _device(device)
         self._blocks = self._held(dtype)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the last digits depend on, for records: the device, and in what it holds the embeddings (``streamed`` from float16 shards)."""
+        kind = self.device.type
+        name = f"{kind} {torch.cuda.get_device_name(self.device)}" if kind == "cuda" else kind
+        held = "streamed" if self._blocks is None else "int8" if isinstance(self._blocks, Int8Blocks) else "float16"
+        return {"device": name, "dtype": held}
+
     def nearest(
         self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:

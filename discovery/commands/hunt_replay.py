@@ -23,7 +23,8 @@ def replay(
 ) -> None:
     """Play every round again from the log and confirm that the same candidates, scores and models come out.
 
-    Ends with status 1 when a round differs. Rounds that were played on another release, before the hunt was carried
+    Ends with status 1 when a round differs. Where the index of the release was rebuilt since a round, or another engine found its
+    candidates, that is said: they may be others for that alone. Rounds that were played on another release, before the hunt was carried
     over, are named and left out.
 
     Parameters
@@ -54,6 +55,7 @@ def _line(played: ReplayedRound) -> str:
     model = played.model.get("name", "unknown")
     weights = str(played.model.get("weights", ""))[:12]
     line += f", model {model} {weights}".rstrip()
+    line += "".join(f"; {note}" for note in played.notes)
     if played.outcome != "same":
         line += f": {'; '.join(played.differences)}"
         if played.changed and played.outcome != "another release":

@@ -12,6 +12,7 @@ import numpy as np
 
 from discovery.errors import HuntError
 from discovery.hunts.audit_log import audited
+from discovery.hunts.basis import with_changes
 from discovery.hunts.binding import Places, check_release
 from discovery.hunts.checks import HuntSettings, changed_settings, checked_person
 from discovery.hunts.choices import checked_choices
@@ -184,6 +185,9 @@ class Hunt(LabelBook):
     def replay(self, round_number: int) -> Round:
         """Compute a round again from the log as it stood; it equals the recorded one on the same kind of machine.
 
+        A candidate pool comes from the release's index, or from an engine. Where that is another one than the round's, the pool may be
+        another too, and the round that is returned says so in its parts (``changed`` of the source, see `discovery.hunts.basis`).
+
         Raises
         ------
         HuntError
@@ -206,7 +210,8 @@ class Hunt(LabelBook):
         )
         if parts.strategy is None:
             return play_published(self._ground, start, who=recorded.who, when=recorded.when)
-        return play(self._ground, start, who=recorded.who, when=recorded.when, versions=parts.versions)
+        played = play(self._ground, start, who=recorded.who, when=recorded.when, versions=parts.versions)
+        return with_changes(recorded, played)
 
     # -- ranking of the whole release
 

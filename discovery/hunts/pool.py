@@ -40,6 +40,8 @@ WIDE = 800
 to them beyond 100. A direction is no object's own place, and at the cells that find 95 % of an object's neighbours an inverted
 file gave 0.69 to 0.83 of the page that scoring everything shows, at four times as many 0.91 to 1.00, at eight times 0.98 to
 1.00 (four sets of docs/hunts.toml)."""
+BASIS = ("index", "faiss", "engine")
+"""Parts of a source's record: the index that was asked and the version of FAISS, or the engine. Another one may find other rows."""
 GUIDE = BlendModel()
 SECOND_STAGE = 4e9
 """Multiplications that the second of two stages may take."""
@@ -54,7 +56,7 @@ class Gathered:
     rows : numpy.ndarray
         (m,) int64, ascending; labelled ones may be among them.
     record : dict
-        The source with its settings, and how many came from where, for the record.
+        The source with its settings, how many came from where, and of what asked for them (`BASIS`), for the record.
     """
 
     rows: np.ndarray
@@ -111,7 +113,7 @@ class PoolSource:
         count = max(self.count, turn.page_size)
         left = int(np.count_nonzero(turn.candidates))
         if left <= 2 * count:
-            return self._gathered({"all": np.flatnonzero(turn.candidates)}, turn)
+            return self._gathered({"all": np.flatnonzero(turn.candidates)}, turn, {})
         if not searchable(turn.embeddings):
             raise HuntError(f"candidates from an index need one: {type(turn.embeddings).__name__} has none; use @all")
         nearby = turn.nearby or Nearby(cast("Searchable", turn.embeddings))
@@ -123,10 +125,11 @@ class PoolSource:
             "random": drawn(turn.candidates, round(BY_RANDOM * count), turn.seed),
         }
         known = np.unique(np.concatenate(list(found.values())))
+        asked = getattr(turn.embeddings, "index_facts", {})
         short = turn.page_size - int(turn.candidates[known].sum())
         if short > 0:
             found["random"] = drawn(turn.candidates, len(found["random"]) + len(known) + short, turn.seed)
-        return self._gathered(found, turn)
+        return self._gathered(found, turn, asked)
 
     def _along(
         self, turn: Turn, nearby: Nearby, learned: FittedRanker, signs: tuple[int, ...], count: int
@@ -138,13 +141,12 @@ class PoolSource:
         most = max(count // len(ways), min(count, turn.page_size))
         return np.concatenate([furthest(turn, nearby, way.astype(np.float32), most) for way in ways])
 
-    def _gathered(self, found: dict[str, np.ndarray], turn: Turn) -> Gathered:
+    def _gathered(self, found: dict[str, np.ndarray], turn: Turn, asked: dict[str, Any]) -> Gathered:
         numbers = {name: int(turn.candidates[rows].sum()) for name, rows in found.items()}
         rows = np.unique(np.concatenate(list(found.values())))
         objects = int(turn.candidates[rows].sum())
-        return Gathered(
-            rows=rows, record={"name": self.name, "count": self.count, "objects": objects, "from": numbers}
-        )
+        record = {"name": self.name, "count": self.count, "objects": objects, "from": numbers, **asked}
+        return Gathered(rows=rows, record=record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +175,9 @@ class ExactSource:
         scorers = [learned.scorer if sign > 0 else reversed_scorer(learned.scorer) for sign in signs]
         found = [engine.top(one, max(self.count, turn.page_size), turn.candidates)[0] for one in scorers]
         rows = np.unique(np.concatenate(found)).astype(np.int64)
-        return Gathered(rows=rows, record={"name": self.name, "count": self.count, "objects": len(rows)})
+        record = {"name": self.name, "count": self.count, "objects": len(rows)}
+        facts = getattr(engine, "facts", None)
+        return Gathered(rows=rows, record=record if facts is None else {**record, "engine": facts})
 
 
 class Reversed:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from discovery.errors import HuntError
+from discovery.hunts.basis import without_changes
 from discovery.hunts.play import present_versions
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class ReplayedRound:
         SHA-256 over the scores of every object, as recorded.
     differences : tuple of str
         What differs, or why the round cannot be played.
+    notes : tuple of str
+        What the candidates were found by and is another now, such as an index that was rebuilt; they may be others for that alone.
     changed : dict
         Of what the last digits may depend on, that which was another when the round was made: (then, now) by name.
     """
@@ -43,6 +46,7 @@ class ReplayedRound:
     model: dict[str, Any]
     digest: str
     differences: tuple[str, ...]
+    notes: tuple[str, ...]
     changed: dict[str, tuple[str, str]]
 
 
@@ -80,7 +84,7 @@ def replay_rounds(hunt: Hunt) -> Iterator[ReplayedRound]:
     releases = {line["id"]: line["name"] for line in hunt.store.releases()}
     here = max(releases)
     for recorded in hunt.rounds():
-        outcome, differences = _compared(hunt, recorded) if recorded.release_id == here else _elsewhere()
+        outcome, differences, notes = _compared(hunt, recorded) if recorded.release_id == here else _elsewhere()
         then, now = recorded.parts.get("versions", {}), present_versions()
         yield ReplayedRound(
             number=recorded.number,
@@ -90,6 +94,7 @@ def replay_rounds(hunt: Hunt) -> Iterator[ReplayedRound]:
             model=recorded.parts.get("ranker", {}),
             digest=recorded.digest,
             differences=differences,
+            notes=notes,
             changed={
                 name: (then.get(name, "not recorded"), now.get(name, "none"))
                 for name in dict.fromkeys([*then, *now])
@@ -98,17 +103,21 @@ def replay_rounds(hunt: Hunt) -> Iterator[ReplayedRound]:
         )
 
 
-def _elsewhere() -> tuple[Outcome, tuple[str, ...]]:
-    return "another release", ("played before the hunt was carried to this release; replay it in its own file",)
+Compared = tuple[Outcome, tuple[str, ...], tuple[str, ...]]
+"""Outcome, differences and notes of a round."""
 
 
-def _compared(hunt: Hunt, recorded: Round) -> tuple[Outcome, tuple[str, ...]]:
+def _elsewhere() -> Compared:
+    return "another release", ("played before the hunt was carried to this release; replay it in its own file",), ()
+
+
+def _compared(hunt: Hunt, recorded: Round) -> Compared:
     try:
-        played = hunt.replay(recorded.number)
+        played, notes = without_changes(hunt.replay(recorded.number))
     except HuntError as problem:
-        return "cannot be played", (str(problem),)
+        return "cannot be played", (str(problem),), ()
     differences = tuple(_differences(recorded, played))
-    return ("differs" if differences else "same"), differences
+    return ("differs" if differences else "same"), differences, notes
 
 
 def _differences(recorded: Round, played: Round) -> Iterator[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 from discovery.cli import main
@@ -111,3 +113,56 @@ def test_the_command_says_it_line_by_line(
     document = json.loads(said.out)
     assert not document["confirmed"] and [one["outcome"] for one in document["rounds"]] == ["same", "differs", "same"]
     assert said.err == "discovery: error: 1 of 3 rounds of a.hunt do not come out as recorded\n"
+
+
+def indexed(release: Any, kind: str, worse: bool = False) -> Any:
+    """The release as one whose index says what it is; a worse one misses every other row."""
+
+    class Indexed(type(release)):  # type: ignore[misc]
+        index_facts: ClassVar = {"index": {"kind": kind, "file": "index.faiss", "bytes": len(kind)}, "faiss": "1.2"}
+
+        def nearest_many(self, vectors: Any, k: int, allowed: Any = None) -> Any:
+            if not worse:
+                return super().nearest_many(vectors, k, allowed)
+            found = np.arange(self.count) % 2 == 0
+            return super().nearest_many(vectors, k, found if allowed is None else allowed & found)
+
+    return Indexed(**{field.name: getattr(release, field.name) for field in dataclasses.fields(release)})
+
+
+@pytest.fixture
+def pooled(release: Any, prompts: Callable, tmp_path: Path) -> Hunt:
+    """A hunt with a round through a candidate pool."""
+    made = new_hunt(
+        tmp_path / "p.hunt", indexed(release, "IVF8"), positives=prompts(0, 1), page_size=8, who="ann", strategy="auto@pool:40"
+    )
+    made.next_round("ann")
+    return made
+
+
+def test_a_rebuilt_index_is_said(
+    pooled: Hunt, release: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    recorded = pooled.rounds()[0]
+    assert recorded.parts["candidates"]["source"]["index"] == {"kind": "IVF8", "file": "index.faiss", "bytes": 4}
+    assert pooled.replay(1) == recorded and replay_hunt(pooled).rounds[0].notes == ()
+    equal, worse = (open_hunt(pooled.path, indexed(release, "IVF16", worse)) for worse in (False, True))
+    statement = "the index was rebuilt since this round: bytes 4 file index.faiss kind IVF8, now bytes 5 file index.faiss kind IVF16"
+    assert equal.replay(1).parts["candidates"]["source"]["changed"] == [statement]
+    (same,), (other,) = replay_hunt(equal).rounds, replay_hunt(worse).rounds
+    assert (same.outcome, same.notes, same.differences) == ("same", (statement,), ())
+    assert (other.outcome, other.notes) == ("differs", (statement,)) and other.differences[0].startswith("candidates: ")
+    (release.path / "manifest.json").write_text("{}")
+    monkeypatch.setattr("discovery.release.open_release", lambda path: worse.release)
+    assert main(["hunt", "replay", str(pooled.path)]) == 1
+    assert statement in capsys.readouterr().out
+
+
+def test_a_round_that_was_recorded_without_its_index_replays(pooled: Hunt, release: Any) -> None:
+    parts = pooled.rounds()[0].parts
+    for name in ("index", "faiss"):
+        del parts["candidates"]["source"][name]
+    old = tampered(pooled, "UPDATE rounds SET parts = ?", json.dumps(parts))
+    (played,) = replay_hunt(old).rounds
+    assert (played.outcome, played.notes) == ("same", ()) and old.replay(1) == old.rounds()[0]
+    assert replay_hunt(open_hunt(pooled.path, indexed(release, "IVF16", worse=True))).rounds[0].outcome == "differs"

@@ -4,9 +4,10 @@ import hashlib
 
 import numpy as np
 import pytest
+import torch
 
 from discovery import cluster_scan
-from discovery.cluster_scan import ClusterEngine, row_ranges
+from discovery.cluster_scan import ClusterEngine, _Worker, actor_device, row_ranges
 from discovery.errors import ConfigError, QueryError
 from discovery.hunts.rescorer import RescorerConfig, train_rescorer
 from discovery.manifest import Shard
@@ -38,7 +39,7 @@ def cluster(shards):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster_scan, "ROWS_PER_CHUNK", 500)
         with ClusterEngine(shards, actors=2) as engine:
-            assert len(engine._actors) == 2
+            assert len(engine._actors) == engine.facts["actors"] == 2
             yield engine
         assert not ray.is_initialized()  # it started the cluster itself
 
@@ -46,6 +47,24 @@ def cluster(shards):
 @pytest.fixture(scope="module")
 def machine(shards):
     return ExactEngine(shards, "cpu")
+
+
+def test_no_actors_are_refused_before_anything_is_started(shards):
+    with pytest.raises(ConfigError, match="actors"):
+        ClusterEngine(shards, actors=0, address="127.0.0.1:1")
+    assert not ray.is_initialized()
+
+
+@pytest.mark.parametrize(("gpus", "actors", "device"), [(0, 1, "cpu"), (2, 2, None), (3, 2, None), (1, 2, "cpu")])
+def test_actors_without_a_gpu_of_their_own_use_none(gpus, actors, device):
+    assert actor_device(gpus, actors) == device
+
+
+def test_a_worker_computes_where_it_is_told_to(shards):
+    given = (shards.folder, shards.shards, DIMENSION, range(ROWS))
+    assert _Worker(*given, "cpu", None, torch.get_num_threads())._engine.device.type == "cpu"
+    with pytest.raises(ConfigError, match="no device"):
+        _Worker(*given, "toaster", None, torch.get_num_threads())
 
 
 @pytest.mark.parametrize("share", [None, 0.5, 0.01, 0.0])
@@ -97,8 +116,6 @@ def test_bad_questions_are_one_clear_error(cluster, shards):
         cluster.nearest(shards.take([0]), 3, np.ones(5, bool))
     with pytest.raises(QueryError, match="at least 1"):
         cluster.nearest(shards.take([0]), 0)
-    with pytest.raises(ConfigError, match="actors"):
-        ClusterEngine(shards, actors=0)
 
 
 def test_a_search_over_ray_finds_what_the_index_finds(cluster, release):

@@ -1,7 +1,11 @@
 import hashlib
+import importlib
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import faiss
 import h5py
 import msgspec
 import numpy as np
@@ -193,3 +197,35 @@ def flip(path):
     data = bytearray(path.read_bytes())
     data[40] ^= 1
     path.write_bytes(data)
+
+
+@pytest.mark.parametrize(("made_by", "asked"), [("discovery.release.read_index", "index_facts"), ("discovery.scan.ExactEngine", "engine")])
+def test_threads_that_come_at_once_share_one_index_and_one_engine(release_folder, monkeypatch, made_by, asked):
+    opened = open_release(release_folder)
+    module, name = made_by.rsplit(".", 1)
+    real, made, another = getattr(importlib.import_module(module), name), [], threading.Event()
+
+    def slow(*given):
+        made.append(given)
+        if len(made) > 1:
+            another.set()
+        another.wait(0.3)
+        return real(*given)
+
+    monkeypatch.setattr(made_by, slow)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: getattr(opened, asked), range(4)))
+    assert len(made) == 1 and all(one is results[0] for one in results)
+
+
+def test_what_the_index_is_for_records(release, release_folder):
+    record, facts = release.manifest.spaces[0].index, release.index_facts
+    assert facts["index"] == {
+        "kind": record.kind,
+        "probes": record.probes,
+        "candidates": record.candidates,
+        "file": record.file,
+        "bytes": (release_folder / record.file).stat().st_size,
+    }
+    assert facts["faiss"] == faiss.__version__
+    assert release.engine.facts["device"].startswith("cpu" if release.engine.device.type == "cpu" else "cuda ")
