@@ -45,6 +45,8 @@ BASIS = ("index", "faiss", "engine")
 GUIDE = BlendModel()
 SECOND_STAGE = 4e9
 """Multiplications that the second of two stages may take."""
+COMPARED = 20
+"""Labelled objects that go into the second stage beside the candidates."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -250,11 +252,28 @@ def furthest(turn: Turn, nearby: Nearby, way: np.ndarray, most: int) -> np.ndarr
     return nearby.search(way[None], max(most, WIDE), turn.candidates)[0][:most]
 
 
-def best_by_guide(vectors: np.ndarray, guide: FittedRanker, most: int, signs: tuple[int, ...]) -> np.ndarray:
-    """Return the places of the ``most`` vectors (n, D) at the wanted ends of a cheap first ranking, ascending."""
+def best_by_guide(
+    vectors: np.ndarray, guide: FittedRanker, most: int, signs: tuple[int, ...], candidates: np.ndarray
+) -> np.ndarray:
+    """Return the places of the ``most`` candidates at the wanted ends of a cheap first ranking, ascending.
+
+    Parameters
+    ----------
+    vectors : numpy.ndarray
+        (n, D) float32: the pool.
+    candidates : numpy.ndarray
+        (n,) bool: which of it may be shown. Of the others, which are labelled, the best `COMPARED` stay: a chooser may compare with
+        the best label, and nothing else asks for them.
+    """
     if len(vectors) <= most:
         return np.arange(len(vectors))
     with one_blas_thread():
         scores = guide.scorer.scores(vectors)
-    kept = [np.argsort(-sign * scores, kind="stable")[: most // len(signs)] for sign in signs]
-    return np.unique(np.concatenate(kept))
+    mine, others = np.flatnonzero(candidates), np.flatnonzero(~candidates)
+    kept = [_first(mine, -sign * scores, most // len(signs)) for sign in signs]
+    return np.unique(np.concatenate([*kept, _first(others, -scores, COMPARED)]))
+
+
+def _first(places: np.ndarray, cost: np.ndarray, count: int) -> np.ndarray:
+    """Of ascending places the so many that cost least."""
+    return places[np.argsort(cost[places], kind="stable")[:count]]

@@ -128,8 +128,9 @@ class HuntStrategy:
         vectors = turn.embeddings.take(rows)  # (m, D)
         if guide is not learned:
             most = max(int(SECOND_STAGE / self.model.multiplications(vectors.shape[1])), turn.page_size * len(signs))
-            kept = best_by_guide(vectors, guide, most, signs)
-            rows, vectors, record = rows[kept], vectors[kept], {**record, "second_stage": len(kept)}
+            kept = best_by_guide(vectors, guide, most, signs, turn.candidates[rows])
+            rows, vectors = rows[kept], vectors[kept]
+            record = {**record, "second_stage": int(turn.candidates[rows].sum())}
         subset = Subset(vectors)
         ranking = dataclasses.replace(learned.rank(subset), rows=rows)
         local = dataclasses.replace(turn, embeddings=subset, candidates=turn.candidates[rows])

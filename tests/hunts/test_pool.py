@@ -15,7 +15,7 @@ from discovery.hunts import LabelRequest, new_hunt, open_hunt, ranking
 from discovery.hunts.hunt import Hunt
 from discovery.hunts.indexed import IndexedEmbeddings
 from discovery.hunts.nearby import Nearby
-from discovery.hunts.pool import POOL, SEEDS, Subset, drawn, seeds
+from discovery.hunts.pool import COMPARED, POOL, SEEDS, Subset, best_by_guide, drawn, seeds
 from discovery.hunts.provenance import provenance
 from discovery.hunts.rankers.blend import BlendModel
 from discovery.hunts.rankers.logistic import fit_by_products, fit_logistic, left_out_by_products
@@ -176,6 +176,22 @@ def test_two_stages_rank_the_best_of_the_pool_by_the_costly_model(
     source = hunt.round().parts["candidates"]["source"]
     assert source["second_stage"] == 40 < source["objects"] and hunt.round().parts["ranker"]["name"] == "mlp"
     assert (hunt.round().rows < 40).sum() >= 5
+
+
+@pytest.mark.parametrize("signs", [(1,), (1, -1)])
+def test_labelled_objects_take_no_place_in_the_second_stage(release: Any, signs: tuple[int, ...]) -> None:
+    """Half of the pool is labelled, and the best half: only the best labels stay, to compare with."""
+    pool = release.vectors[:120]
+    guide = BlendModel().learn(release, TrainingSet(positives=pool[:10], negatives=release.vectors[200:210]), 0)
+    scores = guide.scorer.scores(pool)
+    order = np.argsort(-scores)
+    candidates = np.ones(120, bool)
+    candidates[order[:60]] = False
+    kept = best_by_guide(pool, guide, 30, signs, candidates)
+    best = [order[60:90]] if signs == (1,) else [order[60:75], order[-15:]]
+    assert set(kept[candidates[kept]].tolist()) == set(np.concatenate(best).tolist())
+    assert set(kept[~candidates[kept]].tolist()) == set(order[:COMPARED].tolist()) and (np.diff(kept) > 0).all()
+    assert best_by_guide(pool, guide, 120, signs, candidates).tolist() == list(range(120))
 
 
 def test_the_releases_own_engine_plays_a_hunt(
