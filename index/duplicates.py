@@ -25,8 +25,9 @@ def primary_rows(
     one that already is; then the nearest such one stands for it. So primary rows lie further than the
     radius from each other, and every other row lies within it of its primary row.
 
-    Pairs of neighbours are looked for in zones of declination, of so many rows each and overlapping by the radius: beside
-    them stay 32 bytes a row, and what the rows with neighbours take.
+    Rows of exactly one position are one point, however many they are. Pairs of neighbouring points are looked for in zones of
+    declination, of so many points each and overlapping by the radius: beside them stay 60 bytes a row, and what the points
+    with neighbours take.
 
     Parameters
     ----------
@@ -43,21 +44,35 @@ def primary_rows(
         (N,) int64.
     """
     primary = np.arange(len(ra_deg))
-    pairs = np.concatenate([np.empty((0, 2), np.int64), *_pairs(ra_deg, dec_deg, radius_arcsec, rows_a_zone)])
+    firsts = _collapse(primary, ra_deg, dec_deg, flags)
+    pairs = np.concatenate([np.empty((0, 2), np.int64), *_pairs(firsts, ra_deg, dec_deg, radius_arcsec, rows_a_zone)])
     if not len(pairs):
         return primary
-    rows, places = np.unique(pairs, return_inverse=True)  # what has a neighbour: all else stands for itself
+    points, places = np.unique(pairs, return_inverse=True)  # those with a neighbour, each known by its first row
     one, other = places.reshape(-1, 2).T
-    points = _unit_vectors(ra_deg[rows], dec_deg[rows])
-    apart = np.sum((points[one] - points[other]) ** 2, axis=1)
-    primary[rows] = rows[_stand_for(np.lexsort((rows, flags[rows])), one, other, apart)]
+    vectors = _unit_vectors(ra_deg[points], dec_deg[points])
+    apart = np.sum((vectors[one] - vectors[other]) ** 2, axis=1)
+    rows = np.flatnonzero(np.isin(primary, points))
+    rows = rows[np.argsort(flags[rows], kind="stable")]
+    primary[rows] = points[_stand_for(np.searchsorted(points, primary[rows]), len(points), one, other, apart)]
     return primary
 
 
-def _pairs(ra_deg: np.ndarray, dec_deg: np.ndarray, radius_arcsec: float, rows_a_zone: int) -> Iterator[np.ndarray]:
-    """Yield pairs of rows within the radius of each other, (n, 2) int64, each pair once."""
-    placed = np.flatnonzero(np.isfinite(ra_deg))
-    placed = placed[np.argsort(dec_deg[placed], kind="stable")]
+def _collapse(primary: np.ndarray, ra_deg: np.ndarray, dec_deg: np.ndarray, flags: np.ndarray) -> np.ndarray:
+    """Let the first of all rows of one position stand for them; return these first rows, ascending in declination."""
+    placed = np.flatnonzero(np.isfinite(ra_deg) & np.isfinite(dec_deg))
+    placed = placed[np.lexsort((flags[placed], ra_deg[placed], dec_deg[placed]))]
+    begins = np.ones(len(placed), bool)
+    begins[1:] = (np.diff(dec_deg[placed]) != 0) | (np.diff(ra_deg[placed]) != 0)
+    firsts = placed[begins]
+    primary[placed] = np.repeat(firsts, np.diff(np.append(np.flatnonzero(begins), len(placed))))
+    return firsts
+
+
+def _pairs(
+    placed: np.ndarray, ra_deg: np.ndarray, dec_deg: np.ndarray, radius_arcsec: float, rows_a_zone: int
+) -> Iterator[np.ndarray]:
+    """Yield pairs of rows, given ascending in declination, within the radius of each other: (n, 2) int64, each pair once."""
     dec = dec_deg[placed]
     chord = 2 * np.sin(np.radians(radius_arcsec / 3600) / 2)
     reach = 1.01 * radius_arcsec / 3600
@@ -70,27 +85,34 @@ def _pairs(ra_deg: np.ndarray, dec_deg: np.ndarray, radius_arcsec: float, rows_a
         yield rows[found[mine]]
 
 
-def _stand_for(order: np.ndarray, one: np.ndarray, other: np.ndarray, apart: np.ndarray) -> np.ndarray:
-    """Return who stands for each of n objects, (n,), among those that have neighbours.
+def _stand_for(taken: np.ndarray, count: int, one: np.ndarray, other: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """Return the point whose first row stands for each of n rows, (n,), among points that have neighbours.
+
+    The first row of a point may become primary; for the others it then stands itself, and if it did not, neither will they: what
+    stood for it stays near. Yet a nearer primary row may have come meanwhile.
 
     Parameters
     ----------
-    order : numpy.ndarray
-        (n,) in which they are taken.
+    taken : numpy.ndarray
+        (n,) the point of each row, in the order in which rows are taken.
+    count : int
+        Number of points.
     one, other, apart : numpy.ndarray
-        (m,) pairs of neighbours and the square of their distance.
+        (m,) pairs of neighbouring points and the square of their distance.
     """
     ends, starts = np.concatenate([one, other]), np.concatenate([other, one])
     apart = np.concatenate([apart, apart])
     by_start = np.lexsort((ends, apart, starts))  # of each object its neighbours, the nearest first
     ends = ends[by_start]
-    first = np.searchsorted(starts[by_start], np.arange(len(order) + 1))
-    stands, chosen = np.arange(len(order)), np.zeros(len(order), bool)
-    for at in order.tolist():
+    first = np.searchsorted(starts[by_start], np.arange(count + 1))
+    stands, chosen = taken.copy(), np.zeros(count, bool)
+    for place, at in enumerate(taken.tolist()):
+        if chosen[at]:
+            continue
         near = ends[first[at] : first[at + 1]]
         near = near[chosen[near]]
         if len(near):
-            stands[at] = near[0]
+            stands[place] = near[0]
         else:
             chosen[at] = True
     return stands

@@ -62,3 +62,34 @@ def test_zones_of_a_crowded_field():
     assert sum(row != at for at, row in enumerate(expected)) > 300
     for rows_a_zone in (40, 700, 1500):
         assert primary_rows(ra, dec, flags, rows_a_zone=rows_a_zone).tolist() == expected
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(-2, 2), st.integers(-2, 2), st.integers(0, 2)), min_size=1, max_size=40), st.sampled_from([1, 3, 100]))
+def test_rows_of_one_position_are_taken_one_after_the_other_too(places, rows_a_zone):
+    """On a grid of 0.6 arcsec, where most positions come several times and a nearer primary may come after the first row."""
+    east, north, flags = np.array(places).T
+    ra, dec = 10 + 0.6 * east / 3600, 0.6 * north / 3600
+    expected = one_after_the_other(ra, dec, flags)
+    found = primary_rows(ra, dec, flags, rows_a_zone=rows_a_zone)
+    assert np.array_equal(found == np.arange(len(ra)), np.array(expected) == np.arange(len(ra)))
+    assert np.allclose(distance(ra, dec, found), distance(ra, dec, expected), atol=1e-9)  # equally near ones are equally good
+
+
+def distance(ra, dec, to):
+    return np.hypot(ra - ra[to], dec - dec[to]) * 3600
+
+
+def test_a_nearer_primary_that_came_later_stands_for_later_rows_of_a_position():
+    east = np.array([0.0, 0.9, 1.3, 0.9])
+    assert primary_rows(10 + east / 3600, np.zeros(4), np.array([0, 1, 2, 3])).tolist() == [0, 0, 2, 2]
+
+
+def test_very_many_rows_of_one_position_are_no_pairs():
+    """A placeholder: 60,000 rows would be 1.8e9 pairs, 29 GB."""
+    ra, dec = np.zeros(60_002), np.zeros(60_002)
+    ra[-2:] = 0.5 / 3600, 5.0
+    flags = np.ones(60_002, np.uint8)
+    flags[7] = 0
+    primary = primary_rows(ra, dec, flags)
+    assert (primary[:-1] == 7).all() and primary[-1] == 60_001
