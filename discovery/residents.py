@@ -12,7 +12,8 @@ import torch
 
 Precision = Literal["float16", "int8"]
 HALF_ERROR = 2e-3
-"""Of a cosine in float16: rounding of the query, the embeddings' stored lengths, and of the sum, each below 2**-11, the length 1e-3."""
+"""Bound of the error of a cosine in float16: rounding the unit embedding, the unit query and the sum shifts it by at most 2**-11 each,
+1.47e-3 together (numbers below 6e-5, rounded to 3e-8, add less than 1e-5). The sum itself must run in float32, see `float32_sums`."""
 SPARE_BYTES = 4 * 2**30
 """Device memory left for the work on a chunk."""
 LARGEST_CODE = 127
@@ -41,10 +42,15 @@ class Proposals:
     error: float | None
 
     def pieces(self, allowed: np.ndarray | None) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """Yield (n,) rows and (n, q) float32 scores; a row that is not allowed scores minus infinity."""
+        """Yield (n,) rows and (n, q) float32 scores; a row that is not allowed scores minus infinity.
+
+        A score that low precision could not hold says nothing (an overflow, or NaN after one): it is plus infinity here, so that the
+        row is proposed.
+        """
         seen = 0
         for number, rows in enumerate(self.blocks.rows):
             scores = self.score(number)  # type: ignore[operator]
+            scores = torch.where(torch.isfinite(scores), scores, torch.inf)
             if allowed is not None:
                 mine = torch.from_numpy(np.ascontiguousarray(allowed[seen : seen + len(rows)])).to(scores.device)
                 scores = torch.where(mine[:, None], scores, -torch.inf)
@@ -62,6 +68,7 @@ class HalfBlocks:
     """
 
     def __init__(self, pieces: Iterable[tuple[np.ndarray, torch.Tensor]], device: torch.device) -> None:
+        float32_sums(device)
         self.rows: list[range] = []
         self._blocks: list[torch.Tensor] = []
         for rows, vectors in pieces:
@@ -89,6 +96,7 @@ class Int8Blocks:
     """
 
     def __init__(self, pieces: Iterable[tuple[np.ndarray, torch.Tensor]], device: torch.device) -> None:
+        float32_sums(device)
         self.rows: list[range] = []
         self._codes: list[torch.Tensor] = []
         self._scales: list[torch.Tensor] = []
@@ -140,6 +148,12 @@ def _product(codes: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
     count = columns.shape[1]
     padded = torch.nn.functional.pad(columns, (0, -count % LEAST_COLUMNS))
     return torch._int_mm(codes, padded)[:, :count].float()
+
+
+def float32_sums(device: torch.device) -> None:
+    """Have float16 products on a GPU add up in float32, in this process from now on: torch may add them up in float16 otherwise."""
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
 
 
 def _low_precision(module: torch.nn.Module, device: torch.device) -> torch.nn.Module:

@@ -2,12 +2,14 @@
 
 On a CPU the float16 shards are read as they lie on disk and computed with in float32: the answer is exact as it comes. A GPU, or
 ``dtype="int8"``, holds the embeddings in low precision and proposes rows, whose scores are then computed in float32 from the shards.
-That misses nothing, because more rows are proposed than asked for and their number is checked:
+More rows are proposed than asked for, and whether they were enough is checked:
 
-* A cosine by low precision differs from the true one by at most ``e``, the longest rounding error of any embedding (Cauchy and
-  Schwarz: ``|(x - y) . q| <= |x - y|`` for unit q; measured when the codes are made). If the k-th best true score lies more than
-  ``e`` above the worst proposed one, no row that was not proposed can belong to the answer.
-* For a trained scorer there is no such bound; ``e`` is twice the largest error seen among the proposed rows.
+* Cosines are proven exact. One by low precision differs from the true one by at most ``e``, the longest rounding error of any
+  embedding (Cauchy and Schwarz: ``|(x - y) . q| <= |x - y|`` for unit q; measured when int8 codes are made, for float16 see
+  `discovery.residents.HALF_ERROR`). If the k-th best true score lies more than ``e`` above the worst proposed one, no row that was
+  not proposed can belong to the answer.
+* A trained scorer in low precision is checked, not proven: ``e`` is twice the largest error seen among the proposed rows, and a row
+  that was not proposed could have a larger one. What overflows in low precision is proposed, so that float32 decides.
 
 Where that does not hold, four times as many rows are proposed, and from `MOST_CANDIDATES` on everything is computed in float32.
 """
@@ -124,7 +126,7 @@ class ExactEngine:
     def top(
         self, scorer: Scorer | torch.nn.Module, k: int, allowed: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k rows that score highest, scoring every one.
+        """Return the k rows that score highest, scoring every one; where low precision proposes rows, as exact as the module says.
 
         Parameters
         ----------
@@ -176,8 +178,10 @@ class ExactEngine:
         for at in range(0, len(mine.rows), self._step):
             rows = mine.rows[at : at + self._step]
             scores = measure(torch.from_numpy(self._shards.take(rows)).to(self.device))[:, number].cpu().numpy()
-            worst = max(worst, float(np.abs(scores - mine.scores[at : at + self._step]).max()))
-            best.offer(rows, scores)
+            proposed, known = mine.scores[at : at + self._step], scores > -np.inf
+            errors = np.abs(scores - proposed)[known & np.isfinite(proposed)]
+            worst = max(worst, float(errors.max(initial=0.0)))
+            best.offer(rows[known], scores[known])
         error = 2 * worst if propose.error is None else propose.error
         return (best.rows, best.scores) if best.floor > mine.floor + error else None
 

@@ -12,7 +12,7 @@ from discovery import scan
 from discovery.errors import ConfigError, QueryError
 from discovery.hunts.rescorer import RescorerConfig, train_rescorer
 from discovery.manifest import Shard
-from discovery.residents import HalfBlocks, Int8Blocks, quantised
+from discovery.residents import HalfBlocks, Int8Blocks, float32_sums, quantised
 from discovery.scan import ExactEngine
 from discovery.shards import EmbeddingShards
 
@@ -108,6 +108,38 @@ def test_a_module_and_a_plain_scorer_are_scored_alike(engine, whole):
         rows, scores = engine.top(scorer, 10)
         assert rows.tolist() == truth.tolist()
         assert np.allclose(scores, (whole[:, 0] - whole[:, 1])[truth], atol=1e-6)
+
+
+@pytest.mark.parametrize("lost", [np.nan, -np.inf, np.inf])
+def test_what_low_precision_cannot_hold_is_decided_in_float32(shards, whole, lost):
+    class Overflowing(torch.nn.Module):
+        """Loses the 30 best rows in float16, and some of the worst."""
+
+        def forward(self, vectors):
+            scores = vectors[:, 0].float()
+            return torch.where(scores.abs() >= limit, lost, scores) if vectors.dtype == torch.float16 else scores
+
+    limit = float(np.sort(whole[:, 0])[-30]) - 1e-3
+    engine = ExactEngine(shards, "cpu", rows_per_chunk=256)
+    engine._blocks = HalfBlocks(engine._pieces(None), engine.device)
+    engine._exactly = None  # proposals are enough
+    for allowed in (np.ones(ROWS, bool), np.arange(ROWS) % 2 == 1):
+        rows, scores = engine.top(Overflowing(), 12, allowed)
+        truth = oracle(whole[:, 0], allowed, 12)
+        assert rows.tolist() == truth.tolist()
+        assert np.allclose(scores, whole[truth, 0], atol=1e-6)
+
+
+def test_half_products_on_a_gpu_add_up_in_float32():
+    before = torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction
+    try:
+        torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = True
+        float32_sums(torch.device("cpu"))
+        assert torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction
+        float32_sums(torch.device("cuda"))
+        assert not torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction
+    finally:
+        torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = before
 
 
 def test_where_low_precision_cannot_tell_everything_is_computed(shards, whole, monkeypatch):
