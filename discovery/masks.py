@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 import numpy as np
+
+MOST_ENTRIES, LONG_KEY, ENTRY_BYTES = 1000, 500, 2000
+"""Bitmaps at most, characters from which a key is kept as its checksum, and what an entry takes beside its bitmap at most."""
 
 
 class MaskCache:
@@ -17,17 +21,18 @@ class MaskCache:
     count : int
         Number of rows N.
     max_bytes : int
-        Memory for all bitmaps together; one of 10^7 rows takes 1.25 MB.
+        Memory for all entries together; a bitmap of 10^7 rows takes 1.25 MB, its key up to 2 kB. More than `MOST_ENTRIES` are never held.
     """
 
     def __init__(self, count: int, max_bytes: int) -> None:
         self._count = count
-        self._most = max_bytes // max(1, -(-count // 8))
+        self._most = min(MOST_ENTRIES, max_bytes // (-(-count // 8) + ENTRY_BYTES))
         self._held: OrderedDict[Hashable, np.ndarray] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
         """Return a condition's mask, (N,) bool and the caller's own; ``make()`` gives it when it is not held."""
+        key = _short(key)
         with self._lock:
             packed = self._held.get(key)
             if packed is not None:
@@ -44,3 +49,10 @@ class MaskCache:
 
     def __len__(self) -> int:
         return len(self._held)
+
+
+def _short(key: Hashable) -> Hashable:
+    """A long text by its checksum."""
+    if not isinstance(key, str) or len(key) < LONG_KEY:
+        return key
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from typing import Any, Protocol
 
@@ -9,7 +10,9 @@ import numpy as np
 
 from discovery.hunts.ranking import Embeddings, Scorer, one_blas_thread
 
-MOST_KEPT = 4096
+MOST_KEPT = 4_000_000
+"""Rows that are kept in all lists together, 8 bytes each; a list counts as `LIST` more."""
+LIST = 50
 
 
 class Searchable(Embeddings, Protocol):
@@ -48,10 +51,10 @@ class Nearby:
 
     def neighbours(self, vectors: np.ndarray, k: int) -> np.ndarray:
         """Return the rows among the k nearest of any of some vectors (n, D), (m,) int64 ascending."""
-        keys = [(vector.tobytes(), k) for vector in np.ascontiguousarray(vectors, dtype=np.float32)]
+        keys = [(hashlib.sha256(vector.tobytes()).digest(), k) for vector in np.ascontiguousarray(vectors, dtype=np.float32)]
         with self._lock:
             unknown = [at for at, key in enumerate(keys) if key not in self._kept]
-            if len(self._kept) + len(unknown) > MOST_KEPT:
+            if sum(len(rows) + LIST for rows in self._kept.values()) + len(unknown) * (k + LIST) > MOST_KEPT:
                 self._kept.clear()
                 unknown = list(range(len(keys)))
             found = self.search(vectors[unknown], k, self._allowed)

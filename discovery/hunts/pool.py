@@ -155,8 +155,8 @@ class PoolSource:
 class ExactSource:
     """The best of all objects by an engine that scores every one: a GPU's scan, or a cluster's.
 
-    On a CPU the release's own engine computes in float32 throughout, and the best are the best. A GPU proposes in low precision and computes the
-    proposed scores in float32: enough are proposed by the errors seen among them, which is a check and no proof (`discovery.scan`).
+    On a CPU the release's own engine computes in float32 throughout, and the best are the best. A GPU proposes
+    in low precision and computes the proposed scores in float32: enough are proposed by the errors seen among them, which is a check and no proof (`discovery.scan`).
 
     Attributes
     ----------

@@ -249,6 +249,17 @@ def test_neighbours_are_asked_for_once(release: Any) -> None:
     assert embeddings.asked == 30 and more.tolist() == np.unique(np.argsort(-products, axis=1)[:, :5]).tolist()
 
 
+def test_neighbours_are_kept_within_bounds_of_their_rows(release: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("discovery.hunts.nearby.MOST_KEPT", 1000)
+    nearby = Nearby(release)
+    for number, k in ((0, 100), (1, 100), (2, 100), (3, 100), (4, 100), (5, 200), (6, 200), (7, 300), (8, 5)):
+        found = nearby.neighbours(release.vectors[number : number + 1], k)
+        expected = np.argsort(-(release.vectors @ release.vectors[number]), kind="stable")[:k]
+        assert len(np.intersect1d(found, expected)) >= k - 1
+        assert sum(len(rows) for rows in nearby._kept.values()) <= 1000
+    assert [k for _, k in nearby._kept] == [200, 300, 5]
+
+
 def test_seeds_are_few_and_most_of_them_stay(release: Any) -> None:
     few, more = seeds(release.vectors[:30]), seeds(release.vectors[:40])
     assert len(few) == len(more) == SEEDS and len(seeds(release.vectors[:3])) == 3

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from discovery.catalogue import Catalogue, write_catalogue
 from discovery.errors import QueryError
-from discovery.masks import MaskCache
+from discovery.masks import ENTRY_BYTES, MOST_ENTRIES, MaskCache
 from discovery.sky_ranges import cone_ranges, most_ranges
 from index.columns import healpix_pixels
 
@@ -139,7 +139,7 @@ def test_a_mask_belongs_to_who_asked(catalogues):
 @given(st.lists(st.integers(0, 6), max_size=40))
 def test_bitmaps_are_kept_within_their_memory_the_latest_first(asked):
     count, made = 77, []
-    cache = MaskCache(count, max_bytes=3 * 10)
+    cache = MaskCache(count, max_bytes=3 * (10 + ENTRY_BYTES))
 
     def make(key: int) -> np.ndarray:
         made.append(key)
@@ -152,6 +152,17 @@ def test_bitmaps_are_kept_within_their_memory_the_latest_first(asked):
         assert (len(made) == before) == (key in held)
         held = [*(one for one in held if one != key), key][-3:]
         assert len(cache) == len(held)
+
+
+def test_small_bitmaps_are_bounded_by_their_number_and_long_conditions_by_their_checksums():
+    cache = MaskCache(8, max_bytes=10**9)
+    for number in range(MOST_ENTRIES + 50):
+        cache.get(number, lambda: np.ones(8, bool))
+    assert len(cache) == MOST_ENTRIES
+    cache, made = MaskCache(8, max_bytes=10**6), []
+    for condition in ("x" * 10**6, "x" * 10**6, "x" * 10**6 + "y", "short", "\ud800" * 600):
+        cache.get(condition, lambda condition=condition: made.append(condition) or np.ones(8, bool))
+    assert len(made) == len(cache) == 4 and max(len(key) for key in cache._held) == 32
 
 
 def test_side_tables_are_for_positions_and_names_alone(tmp_path: Path):
