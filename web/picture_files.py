@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from discovery.errors import ConfigError
 
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
-SUFFIX = ".png"
+OWN_FOLDER = "galaxy-discovery-stamps"
+"""Below the folder that is given, which may hold other people's files too."""
+FOLDER_NAME = re.compile(r"[0-9a-f]{2}")
+PICTURE_NAME = re.compile(r"[0-9a-f]{64}\.png")
+PART_NAME = re.compile(r"[0-9a-f]{64}\.png\.\d+\.\d+\.part")
 KEPT_SHARE = 0.9
 """The oldest go until so much of the limit is left in use: not each new picture is to look through the folder."""
 COUNTED_SHARE = 0.02
@@ -24,12 +31,13 @@ ABANDONED_SECONDS = 3600.0
 class PictureFiles:
     """Pictures by key, the least recently used dropped first; safe to share between threads and processes.
 
-    A picture is written beside and renamed: a killed write leaves none. What is no whole PNG is no picture.
+    A picture is written beside and renamed: a killed write leaves none. What is no whole PNG is no picture. Only files
+    of an own subfolder, and of names as they are given here, are ever deleted.
 
     Parameters
     ----------
     folder : Path
-        Made when missing.
+        Made when missing; the pictures go to `OWN_FOLDER` in it.
     max_bytes : int
         For all files together; several processes may go beyond it by a fiftieth each.
 
@@ -40,13 +48,13 @@ class PictureFiles:
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
-        self._folder = folder
+        self._folder = folder / OWN_FOLDER
         self._max_bytes = max_bytes
         self._trimming = threading.Lock()
         self._unseen = self._max_bytes  # written since the folder was looked through: nobody has yet
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            tempfile.TemporaryFile(dir=folder).close()
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            tempfile.TemporaryFile(dir=self._folder).close()
         except OSError as problem:
             raise ConfigError(
                 f"the folder of rendered stamps {folder} cannot be written ({problem.strerror}): name another by stamp_cache, "
@@ -54,7 +62,7 @@ class PictureFiles:
             ) from problem
 
     def get(self, key: str) -> bytes | None:
-        """Return a picture, None where there is none or a damaged one."""
+        """Return a picture by its key of 64 hex digits, None where there is none or a damaged one."""
         path = self._path(key)
         try:
             data = path.read_bytes()
@@ -78,39 +86,54 @@ class PictureFiles:
             beside.write_bytes(data)
             beside.replace(path)
         except OSError:
-            beside.unlink(missing_ok=True)
+            _removed(beside)
             return
         self._unseen += len(data)
         if self._unseen > COUNTED_SHARE * self._max_bytes and self._trimming.acquire(blocking=False):
             try:
                 self._unseen = 0
-                self._trim()
+                with suppress(OSError):
+                    self._trim()
             finally:
                 self._trimming.release()
 
     def _path(self, key: str) -> Path:
-        return self._folder / key[:2] / f"{key}{SUFFIX}"
+        return self._folder / key[:2] / f"{key}.png"
 
     def _trim(self) -> None:
         """Drop the oldest pictures where they are too many, and what was never finished."""
-        files, now = [], time.time()
-        for folder in self._folder.iterdir():
-            for entry in os.scandir(folder) if folder.is_dir() else ():
-                status = _status(entry)
-                if status is None:
-                    continue
-                if entry.name.endswith(SUFFIX):
-                    files.append((status.st_mtime, status.st_size, entry.path))
-                elif now - status.st_mtime > ABANDONED_SECONDS:
-                    Path(entry.path).unlink(missing_ok=True)
-        total = sum(size for _, size, _ in files)
+        pictures, now = [], time.time()
+        for entry in self._entries():
+            status = _status(entry)
+            if status is None:
+                continue
+            if PICTURE_NAME.fullmatch(entry.name):
+                pictures.append((status.st_mtime, status.st_size, entry.path))
+            elif PART_NAME.fullmatch(entry.name) and now - status.st_mtime > ABANDONED_SECONDS:
+                _removed(Path(entry.path))
+        total = sum(size for _, size, _ in pictures)
         if total <= (1 - COUNTED_SHARE) * self._max_bytes:
             return
-        for _, size, path in sorted(files):
-            Path(path).unlink(missing_ok=True)
-            total -= size
+        for _, size, path in sorted(pictures):
+            total -= size if _removed(Path(path)) else 0
             if total <= KEPT_SHARE * self._max_bytes:
                 return
+
+    def _entries(self) -> Iterator[os.DirEntry[str]]:
+        """What the folders of pictures hold; one that cannot be read is passed over."""
+        with os.scandir(self._folder) as found:
+            folders = [one.path for one in found if FOLDER_NAME.fullmatch(one.name) and one.is_dir(follow_symlinks=False)]
+        for folder in folders:
+            with suppress(OSError), os.scandir(folder) as entries:
+                yield from [entry for entry in entries if entry.is_file(follow_symlinks=False)]
+
+
+def _removed(path: Path) -> bool:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def _status(entry: os.DirEntry[str]) -> os.stat_result | None:

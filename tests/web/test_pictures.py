@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discovery.errors import ConfigError
-from web.picture_files import PNG_END, PNG_START, PictureFiles
+from web.picture_files import OWN_FOLDER, PNG_END, PNG_START, PictureFiles
 from web.pictures import PictureCache, StampPicture
 
 SOON = 30.0
@@ -23,6 +24,10 @@ def picture(row: int) -> StampPicture:
 
 def png(size: int) -> bytes:
     return PNG_START + bytes(size - len(PNG_START) - len(PNG_END)) + PNG_END
+
+
+def key_of(number: int) -> str:
+    return f"{number:04x}" + 60 * "0"
 
 
 def used_bytes(folder: Path) -> int:
@@ -45,29 +50,29 @@ def test_another_picture_has_another_key(changed):
 @pytest.mark.parametrize("spoil", [b"", PNG_START, png(500)[:-1], b"\0" * 500])
 def test_a_half_written_file_is_no_picture(tmp_path, spoil):
     files = PictureFiles(tmp_path, 100_000)
-    files.put("ab12", png(500))
+    files.put(key_of(0xAB12), png(500))
     (path,) = tmp_path.rglob("*.png")
     path.write_bytes(spoil)
-    assert files.get("ab12") is None
+    assert files.get(key_of(0xAB12)) is None
     assert not path.exists()
 
 
 def test_the_oldest_pictures_go_and_what_a_killed_process_left(tmp_path):
     files = PictureFiles(tmp_path, 100_000)
     for number in range(80):
-        files.put(f"{number:04x}", png(1000))
-        path = tmp_path / f"{number:04x}"[:2] / f"{number:04x}.png"
+        files.put(key_of(number), png(1000))
+        path = tmp_path / OWN_FOLDER / key_of(number)[:2] / f"{key_of(number)}.png"
         os.utime(path, (number + 1000, number + 1000))
-    left = tmp_path / "00" / "0000.png.1.2.part"
+    left = tmp_path / OWN_FOLDER / "00" / f"{key_of(0)}.png.1.2.part"
     left.write_bytes(b"half")
     os.utime(left, (1, 1))
-    assert files.get("0000") is not None  # so it is the youngest now
+    assert files.get(key_of(0)) is not None  # so it is the youngest now
     for number in range(80, 130):
-        files.put(f"{number:04x}", png(1000))
+        files.put(key_of(number), png(1000))
         assert used_bytes(tmp_path) <= 100_000
-    assert files.get("0000") is not None
-    assert files.get("0001") is None
-    assert files.get(f"{129:04x}") is not None
+    assert files.get(key_of(0)) is not None
+    assert files.get(key_of(1)) is None
+    assert files.get(key_of(129)) is not None
     assert not left.exists()
 
 
@@ -76,14 +81,46 @@ def test_the_folder_stays_within_its_bytes(tmp_path_factory, sizes):
     folder = tmp_path_factory.mktemp("files")
     files = PictureFiles(folder, 20_000)
     for number, size in enumerate(sizes):
-        files.put(f"{number:04x}", png(size))
+        files.put(key_of(number), png(size))
         assert used_bytes(folder) <= 20_000
+
+
+def test_what_is_not_ours_in_the_folder_stays(tmp_path):
+    (tmp_path / OWN_FOLDER / "ab" / f"{key_of(3)}.png").mkdir(parents=True)  # a folder where a picture could be
+    foreign = [
+        tmp_path / "photos" / "holiday.png",
+        tmp_path / "ab" / "mine.txt",
+        tmp_path / "ab" / f"{key_of(0xAB01)}.png",
+        tmp_path / OWN_FOLDER / "ab" / "notes.txt",
+        tmp_path / OWN_FOLDER / "albums" / f"{key_of(2)}.png",
+        tmp_path / OWN_FOLDER / "ab" / "half.part",
+    ]
+    for path in foreign:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(5000))
+        os.utime(path, (1, 1))
+    files = PictureFiles(tmp_path, 20_000)
+    for number in range(200):
+        files.put(key_of(number), png(400))
+    assert all(path.is_file() for path in foreign)
+    assert files.get(key_of(0)) is None and files.get(key_of(199)) is not None
+
+
+def test_trouble_while_the_oldest_are_dropped_is_no_trouble_of_the_picture(tmp_path, monkeypatch):
+    def lost(*_):
+        raise PermissionError("gone")
+
+    files = PictureFiles(tmp_path, 20_000)
+    monkeypatch.setattr("web.picture_files.os.scandir", lost)
+    for number in range(100):
+        files.put(key_of(number), png(400))
+    assert files.get(key_of(99)) == png(400)
 
 
 def write_many(folder: Path, seed: int) -> None:
     files = PictureFiles(folder, 200_000)
     for number in range(150):
-        key = f"{(number * 7 + seed) % 97:04x}"
+        key = key_of((number * 7 + seed) % 97)
         data = files.get(key)
         assert data in (None, png(2000))
         files.put(key, png(2000))
@@ -103,7 +140,7 @@ def test_processes_share_a_folder(tmp_path):
 
 def test_a_full_or_vanished_disk_costs_time_and_nothing_else(tmp_path):
     cache = PictureCache(0, PictureFiles(tmp_path / "gone", 100_000))
-    (tmp_path / "gone").rmdir()
+    shutil.rmtree(tmp_path / "gone")
     assert cache.get(picture(1), lambda: png(100)) == png(100)
 
 
