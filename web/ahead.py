@@ -126,7 +126,7 @@ class Ahead(Generic[Made]):
             self._after(page)
         except Exception as problem:  # the same: it must not pass unnoticed
             with self._state:
-                if task.made == number:
+                if task.page is page and task.made == number:
                     task.error = problem
 
     def _forget_the_oldest(self) -> None:

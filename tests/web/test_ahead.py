@@ -124,6 +124,22 @@ def test_what_follows_a_page_does_not_hold_it_up_and_its_errors_come_out_too(wor
         failing.take("a")
 
 
+def test_what_goes_wrong_after_a_page_was_taken_is_not_said_of_the_next(work):
+    follows = Gate(None)
+
+    def fail(page):
+        follows()
+        raise ZeroDivisionError
+
+    ahead = Ahead(work, after=fail)
+    ahead.ask("a", lambda: "page")
+    assert follows.begun.wait(SOON)
+    assert ahead.take("a") == "page"
+    follows.open.set()
+    assert work.idle(SOON)
+    assert ahead.take("a") is None
+
+
 def test_finished_pages_of_long_forgotten_hunts_are_dropped(ahead, work):
     for number in range(MOST_KEPT + 5):
         ahead.ask(str(number), lambda number=number: number)
