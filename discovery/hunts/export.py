@@ -79,11 +79,13 @@ def export_hunt(
         raise HuntError(f"the least score is {min_score}; give a finite number")
     if path is not None:
         check_table_path(path)
-    ranking = hunt.ranking()
     pool = (hunt.release.primary if unfiltered else hunt.allowed).copy()
     marked = _marked(hunt)
     given = np.array(sorted(marked), dtype=np.int64)
+    if stamps is not None:
+        _check_stamps(pool, given, top if min_score is None else None, known if new_only else None)
     pool[given] = True
+    ranking = hunt.ranking()
     order = _order(ranking.order_scores, pool)
     ranks = np.zeros(len(pool), dtype=np.int64)
     ranks[order] = np.arange(1, len(order) + 1)
@@ -92,8 +94,8 @@ def export_hunt(
     if new_only and known is not None:
         labelled, pool = labelled[~known.mask[labelled]], pool & ~known.mask
     rows = np.concatenate([labelled, _rest(ranking, order[pool[order]], top, min_score)])
-    if stamps is not None and len(rows) > MAX_STAMPS:
-        raise HuntError(f"{len(rows)} stamps are too many for one folder; at most {MAX_STAMPS}: lower --top")
+    if stamps is not None:
+        _check_number(len(rows))
     table = _table(hunt, rows, marked, ranking, ranks, columns, known)
     if path is not None:
         selection = {"top": top, "min_score": min_score, "unfiltered": unfiltered, "new_only": new_only}
@@ -125,6 +127,20 @@ def _marked(hunt: Hunt) -> dict[int, dict[str, Any]]:
             "example": row in marked,
         }
     return marked
+
+
+def _check_stamps(pool: np.ndarray, given: np.ndarray, top: int | None, left_out: KnownRows | None) -> None:
+    """Refuse more stamps than can be written before the release is ranked, as far as their number does not depend on it."""
+    rest = pool.copy()
+    rest[given] = False
+    if left_out is not None:
+        given, rest = given[~left_out.mask[given]], rest & ~left_out.mask
+    _check_number(len(given) + min(top or 0, int(rest.sum())))
+
+
+def _check_number(stamps: int) -> None:
+    if stamps > MAX_STAMPS:
+        raise HuntError(f"{stamps} stamps are too many for one folder; at most {MAX_STAMPS}: lower --top")
 
 
 def _order(scores: np.ndarray, pool: np.ndarray) -> np.ndarray:
