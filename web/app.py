@@ -61,7 +61,7 @@ PAGES = [
     hunts.hunts_page, hunts.start_hunt, hunts.hunt_page, hunts.hunt_work, hunts.next_round, exports.export_hunt,
     labels.give_label, labels.undo_label, labels.write_note, labels.history_page, labels.disagreements_page,
     hunt_settings.change_rules,
-    audits.audit_page, audits.audit_brief, audits.audit_work, audits.draw,
+    audits.audit_page, audits.audit_brief, audits.audit_work, audits.draw, audits.count_again,
     login.login_page, login.sign_in, login.sign_out,
 ]  # fmt: skip
 CALLS = [

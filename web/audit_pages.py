@@ -79,6 +79,10 @@ class AuditPage:
     """In percent."""
     counted: bool
     """Whether the counts are made."""
+    overtaken: bool
+    """Whether labels came since they were made."""
+    failed: bool
+    """Whether ``progress`` is of work that went wrong."""
     report: ReportView | None
     progress: Progress | None
     """Of work on the hunt that is under way, or went wrong."""

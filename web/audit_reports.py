@@ -47,11 +47,11 @@ class HuntReports:
         with self._lock:
             return self._held.get(key)
 
-    def latest(self) -> AuditReport | None:
-        """Return the report made last with the usual wish, which labels since may have overtaken."""
+    def latest(self, wished: float = USUAL_WISH) -> AuditReport | None:
+        """Return the report made last with a wish, which labels since may have overtaken."""
         with self._lock:
-            usual = [made for (_, wished), made in self._held.items() if wished == USUAL_WISH]
-        return usual[-1] if usual else None
+            same = [made for (_, wish), made in self._held.items() if wish == wished]
+        return same[-1] if same else None
 
     def is_fresh(self, hunt: Hunt) -> bool:
         """Say whether nothing has changed since `latest`."""

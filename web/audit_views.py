@@ -8,6 +8,7 @@ from litestar import Request
 
 from discovery.hunts.audit_report import AuditReport, CutEstimate
 from discovery.hunts.estimates import Interval
+from discovery.hunts.ranking import is_large
 from web.audit_pages import AuditPage, CutRow, ReportView
 from web.audit_plot import draw_cuts
 from web.curves import Total
@@ -20,19 +21,33 @@ from web.wording import count
 
 
 def audit_view(
-    request: Request[Any, Any, Any], opened: OpenHunt, made: AuditReport | None, *, wished: float, progress: Progress | None
+    request: Request[Any, Any, Any],
+    opened: OpenHunt,
+    made: AuditReport | None,
+    *,
+    percent: float,
+    fresh: bool,
+    progress: Progress | None,
 ) -> AuditPage:
-    """Return the page of the audit, its advice for a wished completeness; without a report it is not made yet, or nothing is drawn."""
+    """Return the page of the audit, its advice for a wished completeness; without a report it is not made yet, or nothing is drawn.
+
+    Where a report is not fresh, how far the sample is judged is told from the labels.
+    """
     present = opened.present()
+    drawn, left = len(present.audited), len(present.waiting)
+    overtaken = made is not None and not fresh
+    counts = made.progress if made is not None and fresh else None
     return AuditPage(
         frame=frame_of(request, title=f"{opened.name}: audit", section="hunts", release=opened.release),
         head=hunt_tabs(opened, "audit"),
-        drawn=len(present.audited) if made is None else made.progress.drawn,
-        judged=0 if made is None else made.progress.judged,
-        skipped=0 if made is None else made.progress.skipped,
-        waiting=len(present.waiting) if made is None else made.progress.waiting,
-        wished=100 * wished,
+        drawn=drawn if counts is None else counts.drawn,
+        judged=drawn - left if counts is None else counts.judged,
+        skipped=0 if counts is None else counts.skipped,
+        waiting=left if counts is None else counts.waiting,
+        wished=percent,
         counted=made is not None,
+        overtaken=overtaken,
+        failed=progress is not None and bool(progress.problem),
         report=None if made is None or not made.progress.judged else _report_view(made),
         progress=progress,
     )
@@ -48,6 +63,7 @@ def audit_brief(opened: OpenHunt) -> AuditBrief:
         drawn=drawn,
         waiting=left,
         pending=drawn > left and not opened.reports.is_fresh(opened.hunt),
+        by_itself=not is_large(opened.hunt.release, opened.hunt.release.dimension),
         completeness=_completeness(made) if made is not None and told else None,
         lower_bound_only=made is not None and made.lower_bound_only,
         purity=share(made.curve[0].purity) if made is not None and told and made.curve else None,

@@ -14,12 +14,14 @@ from discovery.errors import HuntError
 from discovery.hunts.audit_report import AuditReport
 from discovery.hunts.records import Disagreement, HistoryLine, Note, Round, Undone, Verdict
 from web.audit_reports import USUAL_WISH
-from web.audits import ask_draw, ask_report
+from web.audits import ask_draw, ask_report, audit_key, failed_report
 from web.next_pages import NextPages
-from web.progress import PATIENT_SECONDS, Progress, progress_of, quick_result, under_way
+from web.progress import Progress, patient_result, progress_of, under_way
 from web.sessions import visitor_name
 from web.shelf import OpenHunt, Shelf
 from web.work import Work
+
+AUDIT_UNDER_WAY = {202: ResponseSpec(Progress, description="Under way; ask for the hunt's work, then for its audit")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +157,7 @@ def make_round(
     """Have the next round made; where that takes longer than half a minute, say how far it is."""
     opened = shelf.hunt(hunt)
     job = next_pages.ask(opened, visitor_name(request), new_only=data is not None and data.new_only)
-    done, made = quick_result(job, PATIENT_SECONDS)
+    done, made = patient_result(job)
     return Response(_round_summary(opened, made) if done else progress_of(work, job), status_code=201 if done else 202)
 
 
@@ -171,8 +173,9 @@ def latest_round(shelf: NamedDependency[Shelf], hunt: FromPath[str]) -> RoundSum
 
 @get("/api/hunts/{hunt:str}/work", sync_to_thread=True, tags=["hunts"])
 def read_work(shelf: NamedDependency[Shelf], work: NamedDependency[Work], hunt: FromPath[str]) -> Progress | None:
-    """Say how far the work on a hunt is that is under way, or what went wrong with it; null where there is nothing to say."""
-    return under_way(work, shelf.hunt(hunt).name)
+    """Say how far the work on a hunt's rounds and audit is, or what went wrong with it; null where there is nothing to say."""
+    name = shelf.hunt(hunt).name
+    return under_way(work, name, *work.keys(audit_key(name)))
 
 
 @post("/api/hunts/{hunt:str}/labels", sync_to_thread=True, tags=["hunts"])
@@ -237,20 +240,31 @@ def read_disagreements(shelf: NamedDependency[Shelf], hunt: FromPath[str]) -> li
     return shelf.hunt(hunt).hunt.disagreements()
 
 
-@get("/api/hunts/{hunt:str}/audit", sync_to_thread=True, tags=["hunts"])
+@get("/api/hunts/{hunt:str}/audit", sync_to_thread=True, tags=["hunts"], responses=AUDIT_UNDER_WAY)
 def read_audit(
     shelf: NamedDependency[Shelf],
     work: NamedDependency[Work],
     hunt: FromPath[str],
     completeness: FromQuery[float] = USUAL_WISH,
-) -> AuditReport:
-    """Report how complete and pure the list is, with advice for a wished completeness between 0 and 1."""
+) -> Response[AuditReport | Progress]:
+    """Report how complete and pure the list is, with advice for a wished completeness between 0 and 1.
+
+    Where that takes longer than half a minute, say how far it is. What went wrong meanwhile is told once.
+    """
     opened = shelf.hunt(hunt)
     made = opened.reports.find(opened.hunt, completeness)
-    return made or ask_report(work, opened, completeness).outcome()
+    if made is not None:
+        return Response(made)
+    job = failed_report(work, opened, completeness) or ask_report(work, opened, completeness)
+    try:
+        done, made = patient_result(job)
+    finally:
+        if job.error is not None:
+            work.forget(job.key)
+    return Response(made if done else progress_of(work, job), status_code=200 if done else 202)
 
 
-@post("/api/hunts/{hunt:str}/audit", sync_to_thread=True, tags=["hunts"])
+@post("/api/hunts/{hunt:str}/audit", sync_to_thread=True, tags=["hunts"], responses=AUDIT_UNDER_WAY)
 def draw_sample(
     request: Request[Any, Any, Any],
     shelf: NamedDependency[Shelf],
@@ -258,10 +272,13 @@ def draw_sample(
     next_pages: NamedDependency[NextPages],
     hunt: FromPath[str],
     data: JSONBody[AuditWish],
-) -> AuditDrawn:
-    """Draw a sample to be judged; its stamps come with the next rounds."""
-    drawn = ask_draw(work, next_pages, shelf.hunt(hunt), data.labels, visitor_name(request)).outcome()
-    return AuditDrawn(number=drawn.number, rows=drawn.rows.tolist(), object_ids=list(drawn.object_ids))
+) -> Response[AuditDrawn | Progress]:
+    """Draw a sample to be judged, whose stamps come with the next rounds; where that takes longer than half a minute, say how far it is."""
+    job = ask_draw(work, next_pages, shelf.hunt(hunt), data.labels, visitor_name(request))
+    done, drawn = patient_result(job)
+    if not done:
+        return Response(progress_of(work, job), status_code=202)
+    return Response(AuditDrawn(number=drawn.number, rows=drawn.rows.tolist(), object_ids=list(drawn.object_ids)), status_code=201)
 
 
 @post("/api/hunts/{hunt:str}/settings", status_code=200, sync_to_thread=True, tags=["hunts"])

@@ -179,6 +179,8 @@ class AuditBrief:
     waiting: int
     pending: bool
     """Whether labels were given since these numbers were made."""
+    by_itself: bool
+    """Whether the page has them made anew; a large release is ranked only when somebody asks for it."""
     completeness: Estimate | None
     lower_bound_only: bool
     purity: Estimate | None
@@ -220,6 +222,8 @@ class ExportPage:
     progress: Progress
     again: str
     """Address of the file."""
+    retry: str
+    """Address that has it made once more where it failed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,7 @@ class NextPages:
 
     def changed(self, opened: OpenHunt) -> None:
         """Make the hunt's next page anew in the background, since a label or a rule has changed; forget what went wrong."""
-        for key in (opened.name, f"{opened.name}/audit", f"{opened.name}/export"):
+        for key in (opened.name, f"{opened.name}/audit"):  # reports and exports know of which moment they are
             self._work.forget(key)
         quick = self._seconds.get(opened.name, 0.0) <= QUICK_SECONDS and not self._work.crowded
         if self._ahead is not None and (quick or _all_labelled(opened)):

@@ -54,9 +54,14 @@ def without_paths(message: str) -> str:
     return message
 
 
+def status_of(error: Exception) -> int:
+    """Return the status that answers an error."""
+    return next((code for kind, code in STATUS_OF_ERROR.items() if isinstance(error, kind)), 500)
+
+
 def answer_discovery_error(request: Request[Any, Any, Any], error: DiscoveryError) -> Response[Any]:
     """Answer an expected error of the library with its own message."""
-    status = next((code for kind, code in STATUS_OF_ERROR.items() if isinstance(error, kind)), 500)
+    status = status_of(error)
     if status == 500:
         log.error("%s %r: %s", request.method, request.scope["path"], error)
     return problem(request, status, without_paths(str(error)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ QUICK_SECONDS = 0.3
 """Work that is done by then is answered at once; of what takes longer the page shows the progress."""
 PATIENT_SECONDS = 30.0
 """So long a script is left to wait for its answer before it is told to ask again."""
+MOST_PATIENT = 8
+"""Scripts that wait so at once; others are told at once, since each wait holds a thread that answers requests."""
+_patient = threading.BoundedSemaphore(MOST_PATIENT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +58,11 @@ def progress_of(work: Work, job: Job) -> Progress:
     )
 
 
-def under_way(work: Work, key: str) -> Progress | None:
-    """Return how far the work of a hunt is that is not done yet, or went wrong; None where there is nothing to tell."""
-    job = work.latest(key)
-    return None if job is None or job.state == "done" else progress_of(work, job)
+def under_way(work: Work, *keys: str) -> Progress | None:
+    """Return how far the first work of these keys is that is not over yet, or else what went wrong; None where nothing is to tell."""
+    jobs = [job for job in map(work.latest, keys) if job is not None and job.state != "done"]
+    jobs.sort(key=lambda job: job.over)
+    return progress_of(work, jobs[0]) if jobs else None
 
 
 def quick_result(job: Job, seconds: float | None = None) -> tuple[bool, Any]:
@@ -72,6 +77,27 @@ def quick_result(job: Job, seconds: float | None = None) -> tuple[bool, Any]:
         return True, job.outcome(QUICK_SECONDS if seconds is None else seconds)
     except TimeoutError:
         return False, None
+
+
+def patient_result(job: Job) -> tuple[bool, Any]:
+    """Return the same as `quick_result` for a script, which is left to wait longer as long as not too many do.
+
+    Raises
+    ------
+    Exception
+        What went wrong, when it did so within that time.
+    """
+    if not _patient.acquire(blocking=False):
+        return quick_result(job)
+    try:
+        return quick_result(job, PATIENT_SECONDS)
+    finally:
+        _patient.release()
+
+
+def over_soon(job: Job) -> bool:
+    """Return whether a piece of work is over within a moment, done or failed."""
+    return job.ended.wait(QUICK_SECONDS)
 
 
 def _told(job: Job) -> str:

@@ -14,7 +14,9 @@ from discovery.errors import HuntError
 
 State = Literal["waiting", "running", "done", "failed"]
 MOST_KEPT = 64
-"""Hunts whose last piece of work is remembered."""
+"""Keys whose last piece of work is remembered."""
+KEPT_SECONDS = 600.0
+"""So long the result of a piece of work waits to be fetched."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -24,22 +26,27 @@ class Job:
     Attributes
     ----------
     key : str
-        Whose it is: the name of a hunt, and after a ``/`` of which page of it. Of one hunt only one runs at a time.
+        Whose it is: the name of a hunt, and after a ``/`` of which page of it, and what tells it from others of that
+        page. Of one hunt only one runs at a time.
     what : str
         In words, as the page shows it: "round 3".
     wish : object
         What tells two jobs of the same name apart.
+    asked : object
+        How the hunt stood when it was first asked for, where that matters.
     """
 
     key: str
     what: str
     call: Callable[[], Any]
     wish: object = None
+    asked: object = None
     state: State = "waiting"
     result: Any = None
     error: Exception | None = None
     began: float = 0.0
     seconds: float = 0.0
+    finished: float = 0.0
     ended: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -80,7 +87,8 @@ class Job:
             self.result = self.call()
         except Exception as problem:
             self.error = problem
-        self.seconds, self.state = time.monotonic() - self.began, "done" if self.error is None else "failed"
+        self.finished = time.monotonic()
+        self.seconds, self.state = self.finished - self.began, "done" if self.error is None else "failed"
         self.ended.set()
 
 
@@ -104,13 +112,13 @@ class Work:
         self._latest: OrderedDict[str, Job] = OrderedDict()
         self._closed = False
 
-    def ask(self, key: str, what: str, call: Callable[[], Any], *, wish: object = None) -> Job:
+    def ask(self, key: str, what: str, call: Callable[[], Any], *, wish: object = None, asked: object = None) -> Job:
         """Have a piece of work done in its turn; one of the same key, name and wish that is under way serves for both."""
         with self._state:
             latest = self._latest.get(key)
             if latest is not None and (latest.what, latest.wish) == (what, wish) and not latest.over:
                 return latest
-            job = Job(key=key, what=what, call=call, wish=wish)
+            job = Job(key=key, what=what, call=call, wish=wish, asked=asked)
             self._latest[key] = job
             self._latest.move_to_end(key)
             self._forget_the_oldest()
@@ -133,6 +141,11 @@ class Work:
         """Return what was asked for last, also once it is over."""
         with self._state:
             return self._latest.get(key)
+
+    def keys(self, below: str) -> list[str]:
+        """Return a key and those that begin with it and a ``/``, of what is remembered."""
+        with self._state:
+            return [key for key in self._latest if key == below or key.startswith(f"{below}/")]
 
     def forget(self, key: str) -> None:
         """Forget what was asked for last if it is over: what it said no longer holds."""
@@ -197,9 +210,11 @@ class Work:
                 self._state.notify_all()
 
     def _forget_the_oldest(self) -> None:
-        over = [key for key, job in self._latest.items() if job.over]
-        for key in over[: max(0, len(self._latest) - MOST_KEPT)]:
-            del self._latest[key]
+        over, spare = [job for job in self._latest.values() if job.over], len(self._latest) - MOST_KEPT
+        long_ago = time.monotonic() - KEPT_SECONDS
+        for place, job in enumerate(over):
+            if place < spare or (job.state == "done" and job.finished <= long_ago):
+                del self._latest[job.key]
 
 
 def _closing() -> None:

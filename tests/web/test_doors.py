@@ -103,7 +103,7 @@ def test_a_cookie_of_another_server_is_worth_nothing(guarded, server):
         assert client.get("/hunts").status_code == 401
 
 
-CHANGES = ("/hunts", "/hunts/a/labels", "/hunts/a/rounds", "/hunts/a/undo", "/hunts/a/notes", "/hunts/a/rules", "/hunts/a/audit", "/releases/demo/uploads", "/logout")
+CHANGES = ("/hunts", "/hunts/a/labels", "/hunts/a/rounds", "/hunts/a/undo", "/hunts/a/notes", "/hunts/a/rules", "/hunts/a/audit", "/hunts/a/audit/report", "/releases/demo/uploads", "/logout")
 
 
 @pytest.mark.parametrize("path", CHANGES)

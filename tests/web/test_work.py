@@ -3,12 +3,16 @@
 import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from discovery.errors import HuntError
 from discovery.hunts import Hunt
-from web.progress import quick_result, under_way
+from discovery.hunts.audit import draw_audit, report
+from web import progress
+from web.exports import Export
+from web.progress import patient_result, quick_result, under_way
 from web.work import MOST_KEPT, Work
 
 SOON = 30.0
@@ -128,6 +132,46 @@ def test_old_work_is_forgotten(work):
     assert work.latest("0") is None and work.latest(str(MOST_KEPT + 9)) is not None
 
 
+def test_results_that_nobody_fetches_are_dropped_after_a_time_and_failures_are_told(work, monkeypatch):
+    work.ask("a/export/1", "one", lambda: 1).outcome(SOON)
+    with pytest.raises(ZeroDivisionError):
+        work.ask("a/export/2", "two", lambda: 1 / 0).outcome(SOON)
+    work.ask("ab", "three", lambda: 1).outcome(SOON)
+    assert work.keys("a/export") == ["a/export/1", "a/export/2"] and work.keys("a/ex") == []
+    monkeypatch.setattr("web.work.KEPT_SECONDS", 0.0)
+    work.ask("b", "four", lambda: 1).outcome(SOON)
+    assert work.latest("a/export/1") is None
+    assert work.latest("a/export/2").state == "failed"
+
+
+def test_what_still_runs_is_told_before_what_went_wrong(work):
+    piece = Piece()
+    with pytest.raises(ZeroDivisionError):
+        work.ask("a", "one", lambda: 1 / 0).outcome(SOON)
+    job = work.ask("a/audit", "two", piece)
+    assert under_way(work, "a", "a/audit").what == "two"
+    piece.open.set()
+    job.outcome(SOON)
+    assert under_way(work, "a", "a/audit").state == "failed"
+
+
+def test_only_a_few_wait_long(work, monkeypatch):
+    monkeypatch.setattr("web.progress.MOST_PATIENT", 1)
+    monkeypatch.setattr("web.progress._patient", threading.BoundedSemaphore(1))
+    piece, outcomes = Piece("made"), []
+    job = work.ask("a", "one", piece)
+    patient = threading.Thread(target=lambda: outcomes.append(patient_result(job)))
+    patient.start()
+    deadline = time.monotonic() + SOON
+    while progress._patient._value and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert patient_result(job) == (False, None)
+    piece.open.set()
+    patient.join(SOON)
+    assert outcomes == [(True, "made")]
+    assert patient_result(job) == (True, "made")
+
+
 @pytest.fixture
 def slow_round(monkeypatch):
     """Let rounds wait until they are let through; each is a real one."""
@@ -198,9 +242,206 @@ def test_a_long_export_is_fetched_once_it_is_there(client, small_hunt, monkeypat
     deadline = time.monotonic() + SOON
     while "HX-Redirect" not in (told := client.get(address, headers={"HX-Request": "true"})).headers:
         assert time.monotonic() < deadline
-    assert told.headers["HX-Redirect"] == address
-    file = client.get(address)
+    assert told.headers["HX-Redirect"].startswith(address)
+    file = client.get(told.headers["HX-Redirect"])
     assert file.headers["content-disposition"].endswith(".csv") and len(file.text.splitlines()) == 5  # header, example and three
+
+
+def until_fetched(client, address: str, headers=None):
+    """Ask for an export until it is there, or went wrong."""
+    deadline = time.monotonic() + SOON
+    while (answer := client.get(address, headers=headers)).status_code == 202 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return answer
+
+
+@pytest.fixture
+def exports(monkeypatch):
+    """Note each export that is made; every one takes longer than a moment."""
+    made, export = [], Hunt.export
+
+    def noted(hunt, path, **options):
+        made.append(options["top"])
+        return export(hunt, path, **options)
+
+    monkeypatch.setattr(Hunt, "export", noted)
+    monkeypatch.setattr("web.progress.QUICK_SECONDS", 0.0)
+    return made
+
+
+def test_two_exports_of_one_hunt_do_not_replace_each_other(client, small_hunt, exports):
+    addresses = [f"/hunts/{small_hunt.path.stem}/export?format=csv&top={top}" for top in (2, 4)]
+    files, deadline = {}, time.monotonic() + SOON
+    while len(files) < 2 and time.monotonic() < deadline:
+        for address in addresses:  # in turn, as two pages ask
+            answer = client.get(address)
+            if answer.status_code == 200:
+                files[address] = len(answer.text.splitlines())
+        time.sleep(0.05)
+    assert list(map(files.get, addresses)) == [4, 6]  # header, example, and those asked for
+    assert sorted(exports) == [2, 4]
+
+
+def test_an_export_holds_what_was_said_before_it_was_asked_for(client, small_hunt, exports):
+    address = f"/hunts/{small_hunt.path.stem}/export?format=csv&top=2"
+    row, other = small_hunt.round().rows.tolist()[:2]
+    assert f",{row}," not in "".join(line for line in until_fetched(client, address).text.splitlines() if "kim" in line)
+    small_hunt.label(row, "positive", who="kim")  # past the server, as another process does
+    assert "kim" in until_fetched(client, address).text
+    small_hunt.note(other, "a tail", "lee")
+    small_hunt.label(other, "negative", who="kim")
+    assert "a tail" in until_fetched(client, address).text
+    assert exports == [2, 2, 2]
+
+
+def test_who_waits_for_an_export_gets_it_while_others_label(client, small_hunt, exports):
+    address = f"/hunts/{small_hunt.path.stem}/export?format=csv&top=1"
+    poll = re.search(r'hx-get="([^"]+)"', client.get(address).text)[1].replace("&amp;", "&")
+    deadline = time.monotonic() + SOON
+    while "HX-Redirect" not in (told := client.get(poll, headers={"HX-Request": "true"})).headers:
+        assert time.monotonic() < deadline
+    small_hunt.label(small_hunt.round().rows.tolist()[0], "positive", who="kim")
+    assert client.get(told.headers["HX-Redirect"]).status_code == 200
+    assert exports == [1]
+
+
+def test_a_failed_export_is_told_and_made_again_only_when_somebody_asks(client, small_hunt, monkeypatch):
+    tried = []
+
+    def fail(hunt, path, **options):
+        tried.append(1)
+        raise HuntError("the disk is full")
+
+    monkeypatch.setattr(Hunt, "export", fail)
+    monkeypatch.setattr("web.progress.QUICK_SECONDS", 0.0)
+    address = f"/hunts/{small_hunt.path.stem}/export?format=csv"
+    poll = re.search(r'hx-get="([^"]+)"', client.get(address).text)
+    told = until_fetched(client, address)
+    assert told.status_code == 409 and "The disk is full" in told.text and len(tried) == 1
+    small_hunt.label(small_hunt.round().rows.tolist()[0], "positive", who="kim")
+    if poll is not None:
+        shown = client.get(poll[1].replace("&amp;", "&"), headers={"HX-Request": "true"})
+        assert "The disk is full" in shown.text and "hx-get" not in shown.text and len(tried) == 1
+    again = re.search(r'<a href="([^"]+)">Try once more', told.text)[1].replace("&amp;", "&")
+    client.get(again)
+    assert until_fetched(client, address).status_code == 409 and len(tried) == 2
+
+
+def test_a_finished_export_leaves_no_file_behind(tmp_path):
+    (tmp_path / "x.csv").write_text("a")
+    made = Export(tmp_path / "x.csv", (1,))
+    kept = Path(made.path)
+    assert kept.read_text() == "a" and not (tmp_path / "x.csv").exists()
+    del made
+    assert not kept.parent.exists()
+
+
+def test_too_many_stamps_are_refused_before_anything_is_ranked(small_hunt, tmp_path, monkeypatch):
+    monkeypatch.setattr("discovery.hunts.export.MAX_STAMPS", 3)
+    monkeypatch.setattr(Hunt, "ranking", lambda hunt: pytest.fail("ranked"))
+    with pytest.raises(HuntError, match="4 stamps are too many"):
+        small_hunt.export(tmp_path / "x.csv", top=3, stamps=tmp_path / "stamps")  # and the example
+    monkeypatch.undo()
+    few = small_hunt.export(tmp_path / "y.csv", top=10**6, stamps=tmp_path / "stamps")  # there are not so many
+    assert len(few) <= small_hunt.release.count
+
+
+@pytest.fixture
+def audited_hunt(client, small_hunt):
+    """A hunt whose audit has four stamps, all judged."""
+    for row in draw_audit(small_hunt, 4, who="vera").rows.tolist():
+        small_hunt.label(row, "negative", who="vera")
+    return small_hunt
+
+
+@pytest.fixture
+def reports(monkeypatch):
+    """Count how often reports are made; what is in ``fail`` comes out of the next ones."""
+    made = Reports()
+
+    def noted(hunt, **options):
+        made.count += 1
+        assert made.open.wait(SOON)
+        if made.fail:
+            raise HuntError(made.fail)
+        return report(hunt, **options)
+
+    monkeypatch.setattr("web.audit_reports.report", noted)
+    yield made
+    made.open.set()
+
+
+class Reports:
+    """What became of reports."""
+
+    def __init__(self) -> None:
+        self.count, self.fail, self.open = 0, "", threading.Event()
+        self.open.set()
+
+
+def settled(client, address: str) -> str:
+    """Return a page once no work is shown on it."""
+    deadline = time.monotonic() + SOON
+    while 'id="work" role="status"' in (page := client.get(address)).text and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return page.text
+
+
+def test_the_audit_shows_its_latest_report_while_people_label_and_counts_again_when_asked(client, audited_hunt, reports):
+    address = f"/hunts/{audited_hunt.path.stem}/audit"
+    assert "Labels since then" not in settled(client, address) and reports.count == 1
+    row = next(row for row in audited_hunt.round().rows.tolist() if row not in audited_hunt.labels())
+    audited_hunt.label(row, "positive", who="kim")
+    page = settled(client, address)
+    assert 'aria-label="Report"' in page and "Labels since then are not in it" in page
+    assert reports.count == 1
+    again = client.post(f"{address}/report", data={"csrf": token(client), "completeness": "90.0"})
+    assert again.status_code == 303
+    assert "Labels since then" not in settled(client, again.headers["location"]) and reports.count == 2
+
+
+def test_a_failed_report_is_told_and_made_again_only_when_asked(client, audited_hunt, reports):
+    address, reports.fail = f"/hunts/{audited_hunt.path.stem}/audit", "the ranking is lost"
+    for _ in range(3):
+        assert "The ranking is lost" in settled(client, address)
+        brief = client.get(f"{address}/brief", headers={"HX-Request": "true"}).text
+        assert "The ranking is lost" in brief and "load" not in brief
+    assert reports.count == 1
+    reports.fail = ""
+    client.post(f"{address}/report", data={"csrf": token(client), "completeness": "90.0"})
+    page = settled(client, address)
+    assert "The ranking is lost" not in page and 'aria-label="Report"' in page and reports.count == 2
+
+
+def test_scripts_do_not_wait_for_a_long_audit_without_end(client, audited_hunt, reports, monkeypatch):
+    monkeypatch.setattr("web.progress.PATIENT_SECONDS", 0.1)
+    address = f"/api/hunts/{audited_hunt.path.stem}"
+    reports.open.clear()
+    told = client.get(f"{address}/audit", params={"completeness": 0.4})
+    assert told.status_code == 202 and told.json()["state"] == "running"
+    assert client.get(f"{address}/work").json()["what"] == "the audit's report"
+    csrf = client.get("/api/session").json()["csrf"]
+    drawn = client.post(f"{address}/audit", json={"labels": 3}, headers={"X-CSRF-Token": csrf})
+    assert drawn.status_code == 202 and drawn.json()["state"] == "waiting"
+    reports.open.set()
+    deadline = time.monotonic() + SOON
+    while client.get(f"{address}/work").json() is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    monkeypatch.undo()
+    assert client.get(f"{address}/audit", params={"completeness": 0.4}).json()["progress"]["drawn"] == 7
+
+
+def test_a_large_release_is_counted_only_on_a_click(client, audited_hunt, reports, monkeypatch):
+    address = f"/hunts/{audited_hunt.path.stem}"
+    by_itself = re.compile(r'hx-get="[^"]+/audit/brief" hx-trigger="load"')
+    assert by_itself.search(client.get(address).text)
+    monkeypatch.setattr("web.audit_views.is_large", lambda release, dimension: True)
+    page = client.get(address).text
+    assert not by_itself.search(page) and "/audit/brief?anew=1" in page
+    client.get(f"{address}/audit/brief?poll=1")
+    assert reports.count == 0
+    client.get(f"{address}/audit/brief?anew=1")
+    assert reports.count == 1
 
 
 def test_a_long_draw_and_its_report_show_their_progress(client, small_hunt, monkeypatch):
