@@ -3,7 +3,8 @@
 A mixture of probabilistic principal component analysers (Tipping & Bishop 1999, equations 7 to 9, with hard assignment by
 k-means) is fitted to a release: a mean, a share, RANK directions and a rest of equal variance for each cluster. Rows are drawn from it
 and scaled to unit length. A dimension above the release's own is reached by a random frame: means and directions keep their
-angles, the rest spreads over all dimensions with the same total. ``--check`` tells how like the release the drawn rows are.
+angles, the rest spreads over all dimensions with the same total. ``--check`` tells how like the release the drawn rows are, ``--noise 4`` makes
+a harder set.
 
     python tests/benchmarks/scale_data.py --release releases/demo --rows 1000000 --dimension 768 --out FOLDER
 """
@@ -63,6 +64,10 @@ class Structure:
             depths = rng.standard_normal((mine.stop - mine.start, self.directions.shape[1]), dtype=np.float32)
             vectors[mine] += depths @ self.directions[cluster]
         return unit(vectors[rng.permutation(rows)])
+
+    def noisier(self, factor: float) -> Structure:
+        """Return the same clusters with a larger rest: embeddings in which more dimensions matter."""
+        return Structure(shares=self.shares, means=self.means, directions=self.directions, rest=self.rest * np.float32(factor))
 
     def lifted(self, dimension: int, seed: int) -> Structure:
         """Return the same structure in more dimensions."""
@@ -152,6 +157,7 @@ def main() -> None:
     options.add_argument("--dimension", type=int, default=None, help="that of the release by default")
     options.add_argument("--clusters", type=int, default=512)
     options.add_argument("--rank", type=int, default=16)
+    options.add_argument("--noise", type=float, default=1.0, help="factor on the rest's deviation: above 1 a harder set than the release")
     options.add_argument("--seed", type=int, default=7)
     options.add_argument("--check", action="store_true", help="fit half of the release, draw as many and compare with the other half")
     options.add_argument("--out", type=Path, help="folder of the shards")
@@ -160,7 +166,7 @@ def main() -> None:
     vectors = release.take(np.random.default_rng(asked.seed).permutation(release.count)[:200_000])
     if asked.check:
         half = len(vectors) // 2
-        structure = fit(vectors[:half], asked.clusters // 2, asked.rank, asked.seed)
+        structure = fit(vectors[:half], asked.clusters // 2, asked.rank, asked.seed).noisier(asked.noise)
         made = likeness(structure.draw(half, np.random.default_rng(asked.seed)))
         lifted = likeness(structure.lifted(768, asked.seed).draw(half, np.random.default_rng(asked.seed)))
         for name, value in likeness(vectors[half : 2 * half]).items():
@@ -169,7 +175,7 @@ def main() -> None:
     if asked.out is None:
         options.error("--out FOLDER is needed to write shards")
     start = time.perf_counter()
-    structure = fit(vectors, asked.clusters, asked.rank, asked.seed)
+    structure = fit(vectors, asked.clusters, asked.rank, asked.seed).noisier(asked.noise)
     structure = structure.lifted(asked.dimension or release.dimension, asked.seed)
     shards = write_shards(structure, asked.rows, asked.out, asked.seed)
     print(f"{shards.count} rows of {shards.dimension} dimensions from {release.name} ({release.count} rows): {time.perf_counter() - start:.0f} s")
