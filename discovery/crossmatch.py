@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
-if TYPE_CHECKING:
-    from discovery.catalogue import Catalogue
 
 RADIUS_ARCSEC = 1.0
 ROWS_AT_ONCE = 2**20
 BAND_OBJECTS = 2**21
 """Objects of a tree: the sky is matched in bands of declination that hold so many, about 100 MB each."""
 NOT_FOUND, BY_ID, BY_POSITION = 0, 1, 2
+
+
+class Lines(Protocol):
+    """Rows of a release in order, as a `discovery.catalogue.Catalogue` has them."""
+
+    count: int
+
+    def parts(self, columns: Sequence[str] | None = None, rows_at_once: int = ROWS_AT_ONCE) -> Iterator[pa.Table]: ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,7 +49,7 @@ class Matches:
 
 
 def match_objects(
-    catalogue: Catalogue, names: pa.Array | pa.ChunkedArray, ra_deg: np.ndarray, dec_deg: np.ndarray, radius_arcsec: float = RADIUS_ARCSEC
+    catalogue: Lines, names: pa.Array | pa.ChunkedArray, ra_deg: np.ndarray, dec_deg: np.ndarray, radius_arcsec: float = RADIUS_ARCSEC
 ) -> Matches:
     """Find objects in a release: those of the same object_id, unless both positions are known and lie farther apart than the radius; else the nearest within it.
 
@@ -70,8 +76,12 @@ def match_objects(
     return Matches(rows=rows, by=by, separation_arcsec=separation, taken=taken)
 
 
-def rows_named(catalogue: Catalogue, names: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """Return the row of each object_id, -1 where there is none (or it is null): (n,) int64."""
+def rows_named(catalogue: Lines, names: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Return the row of each object_id, -1 where there is none (or it is null): (n,) int64.
+
+    The names may hold more than 2 GiB of text, which is where the offsets of ``pa.string()`` end.
+    """
+    names = names.cast(pa.large_string())
     wanted = pc.unique(names).drop_null()
     rows = np.full(len(wanted) + 1, -1, np.int64)  # the last for names that are null
     if len(wanted):
@@ -84,13 +94,13 @@ def rows_named(catalogue: Catalogue, names: pa.Array | pa.ChunkedArray) -> np.nd
     return rows[np.asarray(pc.fill_null(at, len(wanted)))]
 
 
-def object_ids(catalogue: Catalogue) -> pa.ChunkedArray:
-    """Return the object_id of every row: (N,) strings."""
-    parts = [part["object_id"] for part in catalogue.parts(["object_id"], ROWS_AT_ONCE)]
-    return pa.chunked_array([chunk for part in parts for chunk in part.chunks], pa.string())
+def object_ids(catalogue: Lines) -> pa.ChunkedArray:
+    """Return the object_id of every row: (N,) large strings."""
+    parts = [part["object_id"].cast(pa.large_string()) for part in catalogue.parts(["object_id"], ROWS_AT_ONCE)]
+    return pa.chunked_array([chunk for part in parts for chunk in part.chunks], pa.large_string())
 
 
-def positions(catalogue: Catalogue) -> tuple[np.ndarray, np.ndarray]:
+def positions(catalogue: Lines) -> tuple[np.ndarray, np.ndarray]:
     """Return right ascension and declination of every row in degrees, NaN where there is none: (N,) float64 each."""
     ra, dec = np.full(catalogue.count, np.nan), np.full(catalogue.count, np.nan)
     for part in catalogue.parts(["row", "ra", "dec"], ROWS_AT_ONCE):

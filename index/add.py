@@ -19,9 +19,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from discovery.crossmatch import BY_ID, Matches, match_objects
+from discovery.crossmatch import BY_ID, Matches, match_objects, rows_named
 from discovery.encoder import Encoder
-from discovery.errors import ConfigError, EncoderMismatch
+from discovery.errors import ConfigError, EncoderMismatch, SurveyError
 from discovery.manifest import MANIFEST_FILE
 from discovery.release import Release, open_release
 from discovery.stamps import Survey
@@ -38,7 +38,7 @@ from index.engine import (
     machine_told,
     planned,
 )
-from index.grown import NEW_FOLDER, build_grown
+from index.grown import NEW_FOLDER, build_grown, made_names, suffix_of
 from index.ids import check_ids
 from index.plan import RECALL
 from index.publish import clear_replaced, only_run, remove
@@ -135,7 +135,7 @@ def add_release(
     ReleaseError
         If the older release is damaged.
     SurveyError
-        If the survey cannot be read.
+        If the survey cannot be read, or an object_id would stand in the release twice.
     """
     check_options(name, memory_gib, recall, workers, shard_positions)
     if drift_sample < 0:
@@ -150,6 +150,8 @@ def add_release(
     if run.folder.exists() and not is_to_be_made(run, rebuild):
         clear_replaced(run.folder)
         return run.folder
+    if not (run.building / MANIFEST_FILE).exists():
+        _check(name, older, newcomers)
     run.building.mkdir(parents=True, exist_ok=True)
     with only_run(run.building):
         begin(run, rebuild)
@@ -160,13 +162,26 @@ def add_release(
     return run.folder
 
 
-def _make(run: Run, old: Release, newcomers: Newcomers, encoder: Encoder, workers: int, drift_sample: int) -> None:
+def _check(name: str, old: Release, newcomers: Newcomers) -> None:
+    """Check what can be checked before a folder is made: there are new objects, and no two rows will have one object_id."""
     if len(newcomers.new) == 0:
         raise ConfigError(
             f"Release {old.name} holds all {len(newcomers.survey)} objects of these files: nothing is new. To compare the stamps, "
             "index the files on their own and run 'discovery index drift'."
         )
     check_ids(newcomers.survey)
+    renamed = SelectedSurvey(newcomers.survey, newcomers.new.positions[newcomers.renamed])
+    if len(renamed):
+        made = pa.chunked_array(
+            made_names(renamed.table(at, at + READ_AT_ONCE)["object_id"], suffix_of(name)).combine_chunks()
+            for at in range(0, len(renamed), READ_AT_ONCE)
+        )
+        taken = np.flatnonzero(rows_named(old.catalogue, made) >= 0)
+        if len(taken):
+            raise SurveyError(f"Object id {made[int(taken[0])]} is in release {old.name} already: choose another --name.")
+
+
+def _make(run: Run, old: Release, newcomers: Newcomers, encoder: Encoder, workers: int, drift_sample: int) -> None:
     start = time.perf_counter()
     embedded = embed_survey(run.building / NEW_FOLDER, run.plan, run.survey, encoder, workers)
     seconds = time.perf_counter() - start
@@ -206,10 +221,10 @@ def _matched(survey: Survey, old: Release) -> Matches:
     places = [np.empty((2, 0))]
     for start in range(0, len(survey), READ_AT_ONCE):
         came = survey.table(start, min(start + READ_AT_ONCE, len(survey)))
-        names += came["object_id"].cast(pa.string()).chunks
+        names += came["object_id"].cast(pa.large_string()).chunks
         places.append(np.stack(sky_positions(came)))
     ra, dec = np.concatenate(places, axis=1)
-    return match_objects(old.catalogue, pa.chunked_array(names, pa.string()), ra, dec)
+    return match_objects(old.catalogue, pa.chunked_array(names, pa.large_string()), ra, dec)
 
 
 def _grown_run(run: Run, old: Release, newcomers: Newcomers) -> Run:

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from discovery.catalogue import Catalogue, write_catalogue
-from discovery.crossmatch import rows_named
 from discovery.encoder import Encoder
 from discovery.errors import SurveyError
 from discovery.manifest import (
@@ -94,7 +93,7 @@ def build_grown(
         raise SurveyError(f"None of the {len(survey)} new stamps of {run.plan.name} can be used.")
     build_catalogue(fresh, survey, parts)
     added = Catalogue(fresh / CATALOGUE_FILE, parts.rows)
-    suffix = f"@{run.plan.name}" if renamed.any() else ""
+    suffix = suffix_of(run.plan.name) if renamed.any() else ""
     counts = _write_catalogue(building / CATALOGUE_FILE, old, added, survey, renamed, suffix)
     put_made(building / ENCODER_FOLDER, encoder.save)
     old.verify(progress=True)
@@ -130,7 +129,7 @@ def build_grown(
                 index=index,
             ),
         ),
-        measured={**measured, **found, "git_commit": git_commit()},
+        measured={**measured, **found, "precisions": _precisions(old.manifest, measured), "git_commit": git_commit()},
         added=(
             *(_moved(record, old.path, run.folder) for record in old.manifest.added),
             msgspec.structs.replace(survey_record(run.folder, run.plan, survey), first_row=old.count, suffix=suffix),
@@ -144,6 +143,11 @@ def build_grown(
         ),
     )
     put(building / MANIFEST_FILE, manifest_bytes(manifest))
+
+
+def suffix_of(name: str) -> str:
+    """Return what a release of that name puts behind object_ids that are other objects'."""
+    return f"@{name}"
 
 
 def _write_catalogue(
@@ -173,20 +177,15 @@ def _lines(old: Release, added: Catalogue, survey: SelectedSurvey, renamed: np.n
     spelled = _spelling(old.catalogue, added)
     for part in added.parts(None, LINES_AT_ONCE):
         chosen = part["survey_position"].to_numpy()
-        names = pc.if_else(pa.array(renamed[chosen]), pc.binary_join_element_wise(part["object_id"], suffix, ""), part["object_id"])
-        _check_free(old, names, renamed[chosen])
+        names = pc.if_else(pa.array(renamed[chosen]), made_names(part["object_id"], suffix), part["object_id"])
         part = _with(part, "row", pa.array(part["row"].to_numpy() + old.count))
         part = _with(part, "survey_position", pa.array(survey.positions[chosen]))
         yield _with(part, "object_id", names).rename_columns([spelled[name] for name in part.column_names])
 
 
-def _check_free(old: Release, names: pa.ChunkedArray, renamed: np.ndarray) -> None:
-    """Names that were made must be new."""
-    if renamed.any():
-        made = names.filter(pa.array(renamed))
-        taken = np.flatnonzero(rows_named(old.catalogue, made) >= 0)
-        if len(taken):
-            raise SurveyError(f"Object id {made[int(taken[0])]} is in release {old.name} already: choose another --name.")
+def made_names(names: pa.ChunkedArray, suffix: str) -> pa.ChunkedArray:
+    """Return the object_ids of new objects whose own ones are other objects'."""
+    return pc.binary_join_element_wise(names, suffix, "")
 
 
 def _with(part: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
@@ -273,10 +272,14 @@ def _write_drift(
     building: Path, old: Release, new: Side, survey: SelectedSurvey, encoder: Encoder, sample: tuple[np.ndarray, np.ndarray]
 ) -> None:
     path = building / DRIFT_SAMPLE_FILE
-    if not path.exists():
-        write_sample(path, embed_sample(survey.survey, *sample, encoder))
+    write_sample(path, embed_sample(survey.survey, *sample, encoder))  # again in a run that goes on: the sample may be another
     report, _ = compare(whole(old), new, read_sample(path), sample=max(FEWEST, len(sample[0])))
     put(building / DRIFT_FILE, report_json(report))
+
+
+def _precisions(older: Manifest, measured: dict[str, Any]) -> list[str | None]:
+    """Return what the embeddings of each survey were computed in."""
+    return [*older.measured.get("precisions", [older.measured.get("precision")]), measured["precision"]]
 
 
 def _moved(record: SurveyRecord, before: Path, after: Path) -> SurveyRecord:

@@ -22,7 +22,7 @@ from discovery.manifest import (
 )
 from discovery.shards import EmbeddingShards
 from index.plan import RECALL
-from index.publish import only_run, put, remove
+from index.publish import LOCK_FILE, only_run, put, remove
 from index.structure import index_shards
 
 FILE_NAME = re.compile(r"index(?:-(\d+))?\.faiss")
@@ -89,18 +89,24 @@ def rebuild(release: Path | str, *, memory_gib: float = 4.0, recall: float = REC
         raise ConfigError(f"--memory is {memory_gib}; give a positive number of GiB.")
     read_manifest(folder)
     with only_run(folder):
-        manifest = read_manifest(folder)
-        space = manifest.spaces[0]
-        shards = EmbeddingShards(folder, space.shards, space.dimension)
-        shards.check_unit()
-        path = _next_file(folder)
-        start = time.perf_counter()
-        record, measured = index_shards(shards, path, memory_bytes=int(memory_gib * 2**30), recall=recall, kind=kind)
-        spaces = (msgspec.structs.replace(space, index=record), *manifest.spaces[1:])
-        told: dict[str, Any] = {**manifest.measured, **measured, "index_seconds": round(time.perf_counter() - start, 1)}
-        new = msgspec.structs.replace(manifest, version=MANIFEST_VERSION, spaces=spaces, measured=told)
-        put(folder / MANIFEST_FILE, manifest_bytes(new))
-        _remove_others(folder, {record.file, space.index.file})
+        try:
+            return _rebuilt(folder, int(memory_gib * 2**30), recall, kind)
+        finally:
+            remove(folder / LOCK_FILE)
+
+
+def _rebuilt(folder: Path, memory_bytes: int, recall: float, kind: str | None) -> Manifest:
+    manifest = read_manifest(folder)
+    space = manifest.spaces[0]
+    shards = EmbeddingShards(folder, space.shards, space.dimension)
+    shards.check_unit()
+    start = time.perf_counter()
+    record, measured = index_shards(shards, _next_file(folder), memory_bytes=memory_bytes, recall=recall, kind=kind)
+    spaces = (msgspec.structs.replace(space, index=record), *manifest.spaces[1:])
+    told: dict[str, Any] = {**manifest.measured, **measured, "index_seconds": round(time.perf_counter() - start, 1)}
+    new = msgspec.structs.replace(manifest, version=MANIFEST_VERSION, spaces=spaces, measured=told)
+    put(folder / MANIFEST_FILE, manifest_bytes(new))
+    _remove_others(folder, {record.file, space.index.file})
     return new
 
 

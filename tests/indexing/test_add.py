@@ -17,6 +17,7 @@ from discovery.readers import open_survey
 from discovery.release import open_release
 from index.add import add_release
 from index.cli import app, index_survey
+from index.drift_sample import read_sample
 from index.rebuild import rebuild
 from index.selected import SelectedSurvey
 
@@ -211,7 +212,7 @@ def test_bad_requests_are_one_clear_error(grow, surveys, older, tmp_path, small_
     known = shutil.copy(surveys[0], tmp_path / "known.h5")
     change(known, **{name: column(known, name)[:7] for name in names(known)})
     with pytest.raises(ConfigError, match=r"holds all 7 objects.*nothing is new"):
-        add_release([known], old=older, name="again", out=tmp_path / "releases", workers=0)
+        add_release([known], old=older, name="dr10", out=tmp_path / "releases", workers=0)
     with pytest.raises(ConfigError, match="choose another --name"):
         grow(name="dr9")
     with pytest.raises(ReleaseError, match="no release"):
@@ -226,6 +227,44 @@ def test_bad_requests_are_one_clear_error(grow, surveys, older, tmp_path, small_
     with pytest.raises(ConfigError, match="other inputs"):
         grow()
     assert read_manifest(grow(rebuild=True)).name == "dr10"
+
+
+def test_what_cannot_be_added_leaves_nothing_in_the_way(grow, surveys, tmp_path):
+    good, styles = column(surveys[1], "inds"), open_survey([surveys[1]]).options["ids"]  # ids as they stand there
+    bad = good.copy()
+    bad[50] = bad[51]
+    change(surveys[1], inds=bad)
+    with pytest.raises(SurveyError, match="ids must be unique"):
+        grow(options={"ids": styles})
+    assert sorted(path.name for path in (tmp_path / "releases").iterdir()) == ["dr9"]
+    change(surveys[1], inds=good)
+    assert open_release(grow()).count == 117
+
+
+def test_a_name_that_is_made_up_must_be_free(grow, write_survey, tmp_path):
+    """Object 60 of the newer files became 60@dr10; yet another object 60 cannot."""
+    third = change(write_survey(tmp_path / "dr11" / "c.h5", count=30, seed=2), inds=np.arange(60, 90), dec=np.linspace(20, 21, 30))
+    options = {"old": grow(), "workers": 0, "drift_sample": 0}
+    with pytest.raises(SurveyError, match=r"60@dr10 is in release dr10 already: choose another --name"):
+        add_release([third], name="dr10", out=tmp_path / "other", **options)
+    assert not list((tmp_path / "other").glob("*")) and not list((tmp_path / "other").glob(".*"))
+    names = open_release(add_release([third], name="dr11", out=tmp_path / "other", **options)).catalogue.rows([117], ["object_id"])
+    assert names["object_id"].to_pylist() == ["60@dr11"]
+
+
+def test_another_drift_sample_on_a_resume_is_drawn_anew(grow, surveys, tmp_path, monkeypatch):
+    from index import grown
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(grown, "_precisions", stop)  # called when all but the manifest is there
+        with pytest.raises(KeyboardInterrupt):
+            grow(drift_sample=20)
+    sample = tmp_path / "releases" / ".dr10.building" / "drift-sample.safetensors"
+    assert len(read_sample(sample).rows) == 19  # one stamp is damaged
+    assert len(read_sample(grow(drift_sample=12) / "drift-sample.safetensors").rows) == 11
 
 
 def test_a_selection_of_a_survey_is_a_survey(surveys):

@@ -1,14 +1,19 @@
 """Damaged shards of finished releases are found and made again, byte by byte."""
 
 import json
+import logging
+import os
 import shutil
 
+import h5py
 import numpy as np
 import pytest
 
+from discovery.encoder import load_encoder
 from discovery.errors import ReleaseError
 from discovery.manifest import read_manifest
 from discovery.release import open_release
+from index.add import add_release
 from index.cli import app, index_survey
 from index.repair import repair_release
 
@@ -55,3 +60,65 @@ def test_without_the_survey_nothing_can_be_made_again(release):
     shutil.move(release.parent / "a.h5", release.parent / "elsewhere.h5")
     with pytest.raises(ReleaseError, match=r"a\.h5.*missing"):
         repair_release(release)
+
+
+@pytest.fixture
+def grown(release, tmp_path, write_survey, small_encoder):
+    """Of 300 newer objects every other one is known, by id and position; in the first batch of new ones some are damaged."""
+    newer = write_survey(tmp_path / "b.h5", count=300, seed=1, damaged=(8, 9, 21, 23, 200, 281))
+    with h5py.File(release.parent / "a.h5") as before, h5py.File(newer, "r+") as after:
+        after["inds"][:] = np.where(np.arange(300) % 2, 1000 + np.arange(300), np.arange(300) // 2)
+        for name in ("ra", "dec"):
+            values = after[name][:]
+            values[::2] = before[name][:]
+            after[name][:] = values
+    return add_release([newer], old=release, name="grown", out=tmp_path, workers=0, shard_positions=100, drift_sample=0)
+
+
+def test_shards_of_a_grown_release_are_made_again_with_the_same_bytes(grown, release, caplog):
+    manifest = read_manifest(grown)
+    assert [(shard.start, shard.stop, shard.rows) for shard in manifest.spaces[0].shards[4:]] == [(1, 194, 97), (195, 300, 53)]
+    files = [grown / shard.file for shard in manifest.spaces[0].shards]
+    before = [file.read_bytes() for file in files]
+    for number in (0, 4, 5):
+        with files[number].open("r+b") as file:  # in place: an older shard is the older release's too
+            file.write(b"????")
+    with caplog.at_level(logging.WARNING):
+        assert repair_release(grown) == [manifest.spaces[0].shards[number].file for number in (0, 4, 5)]
+    assert [file.read_bytes() for file in files] == before
+    assert read_manifest(grown) == manifest
+    assert [record.getMessage().count("index repair") for record in caplog.records] == [1]
+    assert f"'discovery index repair {release}'" in caplog.text
+    assert repair_release(release) == ["embeddings/image-00000.f16"]
+    open_release(release).verify()
+
+
+def test_only_new_stamps_of_an_added_survey_are_read(grown, monkeypatch):
+    from index import repair
+
+    read = []
+    before = repair.read_batch
+    monkeypatch.setattr(repair, "read_batch", lambda *given: read.append(before(*given)) or read[-1])
+    (grown / "embeddings/image-00004.f16").unlink()
+    repair_release(grown)
+    assert [len(batch.positions) + len(batch.damaged) for batch in read] == [64, 36]
+
+
+def test_embeddings_are_made_again_in_the_precision_they_were_made_in(tmp_path, write_survey, small_encoder):
+    """Of the older survey float32, of the newer one bfloat16."""
+    old = index_survey([write_survey(tmp_path / "a.h5", count=40)], name="old", encoder=small_encoder, out=tmp_path, workers=0)
+    newer = write_survey(tmp_path / "b.h5", count=40, seed=1)
+    with h5py.File(newer, "r+") as file:
+        file["inds"][:] += 1000
+    low = load_encoder(old / "encoder")
+    low.precision = "bfloat16"
+    grown = add_release([newer], old=old, name="grown", out=tmp_path, encoder=low, workers=0)
+    manifest = read_manifest(grown)
+    assert manifest.measured["precisions"] == ["float32", "bfloat16"]
+    files = [grown / shard.file for shard in manifest.spaces[0].shards]
+    before = [file.read_bytes() for file in files]
+    for file in files:
+        os.remove(file)
+    assert len(repair_release(grown)) == 2
+    assert [file.read_bytes() for file in files] == before
+    assert read_manifest(grown) == manifest

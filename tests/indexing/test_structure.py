@@ -122,6 +122,7 @@ def test_a_release_gets_another_structure_beside_its_readers(own_release):
             assert late.nearest(vector, 20)[0].tolist() == before.tolist()  # opens the old file only now
     assert reader.nearest(vector, 20)[0].tolist() == before.tolist()
     assert sorted(file.name for file in own_release.glob("index*")) == ["index-2.faiss", "index-3.faiss"]
+    assert not list(own_release.glob("*.lock"))
     assert manifest == read_manifest(own_release)
     assert manifest.plan == was.plan
     assert manifest.spaces[0].shards == was.spaces[0].shards

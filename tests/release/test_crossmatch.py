@@ -16,6 +16,7 @@ from discovery.crossmatch import (
     NOT_FOUND,
     match_objects,
     nearest_on_sky,
+    object_ids,
     positions,
     rows_named,
 )
@@ -81,6 +82,13 @@ def test_rows_by_name_and_positions(catalogue, monkeypatch):
     assert rows_named(catalogue, pa.array([None], pa.string())).tolist() == [-1]
     ra, dec = positions(catalogue)
     assert np.array_equal(ra, [10, 20, 30, 40, np.nan], equal_nan=True) and np.isnan(dec[4])
+
+
+def test_ids_of_more_text_than_32_bits_address(catalogue):
+    """`pa.string()` ends at 2 GiB."""
+    assert object_ids(catalogue).type == pa.large_string()
+    assert object_ids(catalogue).to_pylist() == ["a", "b", "c", "d", "e"]
+    assert rows_named(catalogue, object_ids(catalogue)).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_an_object_is_found_by_id_then_by_position(catalogue):
