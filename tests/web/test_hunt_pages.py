@@ -144,7 +144,8 @@ def test_an_audits_stamp_never_shows_its_score(client, call, small_hunt):
         assert ('class="reason audit"' in card) == (row in drawn)
 
 
-def test_exports_flag_known_objects_and_say_what_they_are_made_of(client, small_hunt):
+def test_exports_flag_known_objects_and_say_what_they_are_made_of(client, small_hunt, monkeypatch):
+    monkeypatch.setattr("web.progress.QUICK_SECONDS", 60.0)  # the file itself, however slow the machine
     for row in rows_of(small_hunt):
         small_hunt.label(row, "positive", who="vera")
     address = f"/hunts/{small_hunt.path.stem}/export"
