@@ -343,7 +343,8 @@ def test_every_fitted_model_repeats_itself_and_scores_a_subset(vectors: np.ndarr
 
 
 def blas_threads() -> set[int]:
-    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+    """Of libraries with one limit for the whole process, such as numpy's; an OpenMP one has a limit for each thread."""
+    return {one["num_threads"] for one in threadpool_info() if one.get("threading_layer") == "pthreads"}
 
 
 def set_blas_threads(count: int) -> None:
