@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ MOST_FLAT_CELLS = 16384
 GROWTH = 1.5
 """FAISS' lists double their room as they grow: this many times their size on average."""
 ROWS_PER_CHUNK = 65_536
+PROCESS_BYTES = 512 * 2**20
+"""The interpreter with its libraries (0.4 GiB measured) and the working memory of FAISS and BLAS."""
 SEED = 20240
 
 
@@ -48,7 +51,7 @@ class StructurePlan:
     code_bytes : int
         A row, its id not counted.
     building_bytes : int
-        Anonymous memory at most while it is trained and filled.
+        Anonymous memory of the whole process at most while the structure is trained, filled and tuned.
     searching_bytes : int
         Anonymous memory of a search: centroids, the cell of every row and one filter. Codes and embeddings are memory-mapped,
         so that what is used of them is the page cache's.
@@ -84,8 +87,8 @@ def index_shards(
         As of `index.tuning.tune`.
     """
     if kind is None:
-        quick = shards.count * shards.dimension * 4 <= min(QUICK_BYTES, memory_bytes)
-        reduced = None if quick else dimensions_kept(shards)
+        flat = plan_kind("Flat", shards.count, shards.dimension, recall)
+        reduced = None if _is_quick(flat, shards.count, memory_bytes, QUICK_BYTES) else dimensions_kept(shards)
         plan = plan_structure(
             shards.count, shards.dimension, memory_bytes, recall, reduced=reduced, quick_bytes=QUICK_BYTES
         )
@@ -122,8 +125,9 @@ def plan_structure(
     """
     if not 0 < recall <= 1:
         raise ConfigError(f"A recall of {recall} cannot be asked for; give a share above 0 and at most 1.")
-    if rows * dimension * 4 <= min(quick_bytes, memory_bytes):
-        return plan_kind("Flat", rows, dimension, recall)
+    flat = plan_kind("Flat", rows, dimension, recall)
+    if _is_quick(flat, rows, memory_bytes, quick_bytes):
+        return flat
     kept = reduced or min(dimension, 128 if recall <= 0.99 else 256)
     plans = (plan_kind(kind, rows, dimension, recall) for kind in _kinds(rows, dimension, kept))
     least = 0
@@ -131,7 +135,14 @@ def plan_structure(
         if plan.building_bytes <= memory_bytes:
             return plan
         least = plan.building_bytes
-    raise ConfigError(f"Building an index of {rows} rows needs at least {least / 2**30:.2f} GiB; allow more with --memory.")
+    if flat.building_bytes < least and rows * flat.code_bytes <= quick_bytes:
+        least = flat.building_bytes
+    needed = math.ceil(100 * least / 2**30) / 100
+    raise ConfigError(f"Building an index of {rows} rows needs at least {needed:.2f} GiB; allow more with --memory.")
+
+
+def _is_quick(flat: StructurePlan, rows: int, memory_bytes: int, quick_bytes: int) -> bool:
+    return rows * flat.code_bytes <= quick_bytes and flat.building_bytes <= memory_bytes
 
 
 def plan_kind(kind: str, rows: int, dimension: int, recall: float = 0.95) -> StructurePlan:
@@ -144,22 +155,23 @@ def plan_kind(kind: str, rows: int, dimension: int, recall: float = 0.95) -> Str
     """
     structure = _empty(kind, dimension)
     ivf = _inverted(structure)
+    at_once = min(rows, ROWS_PER_CHUNK)
     if ivf is None:
-        size = rows * dimension * 4
-        building = size + ROWS_PER_CHUNK * dimension * 4
+        building = PROCESS_BYTES + 2 * 4 * dimension * (rows + at_once)  # an array that grows is there twice while it is moved
         return StructurePlan(
             kind=kind, cells=None, code_bytes=4 * dimension, building_bytes=building, searching_bytes=2 * rows, recall=recall
         )
     centroids = ivf.nlist * ivf.d * 4
-    chunk = ROWS_PER_CHUNK * (dimension + ivf.d) * 4
-    training = ivf.nlist * ROWS_A_CELL * ivf.d * 4 + chunk
-    filling = int(GROWTH * rows * (ivf.code_size + 8)) + chunk
+    chunks = 2 * at_once * (dimension + ivf.d) * 4  # the next one is read while the one before is there
+    training = 2 * min(rows, ivf.nlist * ROWS_A_CELL) * ivf.d * 4  # put together from its parts
+    filling = int(GROWTH * rows * (ivf.code_size + 8))
+    searching = 2 * centroids + rows * (2 if ivf.nlist <= 2**16 else 4) + 2 * rows
     return StructurePlan(
         kind=kind,
         cells=ivf.nlist,
         code_bytes=ivf.code_size,
-        building_bytes=max(training, filling) + centroids,
-        searching_bytes=2 * centroids + rows * (2 if ivf.nlist <= 2**16 else 4) + 2 * rows,
+        building_bytes=PROCESS_BYTES + chunks + centroids + max(training, filling, searching),
+        searching_bytes=searching,
         recall=recall,
     )
 

@@ -41,6 +41,8 @@ def test_the_plan_follows_from_rows_and_memory():
     assert plan_structure(1, 1, 4 * GIB).kind == "Flat"
     plan = plan_structure(10_000_000, 768, 4 * GIB, reduced=64)
     assert (plan.kind, plan.cells, plan.code_bytes) == ("PCA64,IVF8192,SQ8", 8192, 64)
+    assert 1.9 * GIB < plan.building_bytes < 2.1 * GIB  # measured: 1.9 GiB of anonymous memory of the process that built and tuned it
+    assert plan_structure(10**6, 768, GIB + GIB // 20, reduced=64).kind == "PCA64,IVF2048,SQ8"  # measured: 0.99 GiB
     plans = [plan_structure(76_000_000, 768, memory * GIB) for memory in (24, 10, 6, 4)]
     assert [plan.code_bytes for plan in plans] == [128, 64, 32, 16]
     assert plans[0].kind == "PCA128,IVF16384,SQ8"
@@ -60,6 +62,14 @@ def test_a_higher_recall_keeps_more_dimensions():
     kinds = [plan_structure(10**7, 768, 16 * GIB, recall=recall).kind for recall in (0.95, 0.999)]
     assert [kind.split(",")[0] for kind in kinds] == ["PCA128", "PCA256"]
     assert plan_structure(10**7, 64, 16 * GIB).kind == "IVF8192,SQ8"
+
+
+def test_the_process_itself_counts():
+    small = plan_structure(1000, 384, GIB)
+    assert small.kind == "Flat" and structure.PROCESS_BYTES < small.building_bytes < 0.6 * GIB
+    with pytest.raises(ConfigError, match=r"needs at least 0\.51 GiB"):
+        plan_structure(1000, 384, GIB // 4)
+    assert plan_structure(1000, 384, int(0.51 * GIB)).kind == "Flat"
 
 
 @pytest.mark.parametrize("kind", ["", "rubbish", "HNSW32", "PQ8", "L2norm,PCA8,IVF16,SQ8", "IVF16,PQ4x4fs", "IVF16,PQ5"])
