@@ -92,7 +92,7 @@ def build_release(building: Path, folder: Path, plan: Plan, survey: Survey, enco
                 index=record,
             ),
         ),
-        measured={**measured, **stage_rates(total(part.work for part in parts)), **found, "git_commit": git_commit()},
+        measured={**measured, **parts.told, **stage_rates(total(part.work for part in parts)), **found, "git_commit": git_commit()},
     )
     put(building / MANIFEST_FILE, manifest_bytes(manifest))
     return manifest

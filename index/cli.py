@@ -95,7 +95,8 @@ def index(
     recall
         Recall@10 and recall@100 that a search shall have, against comparing with every object.
     workers
-        Processes that read stamps; by default two fewer than there are cores. 0 reads in a thread of this one.
+        Processes that read stamps; by default two fewer than there are cores, at most 8. 0 reads in a
+        thread of this one.
         On Ray: processes that embed; by default one a GPU, or one for every four CPUs.
     rebuild
         Start over: drop what is half built of that name, and replace a finished release of other inputs.
@@ -111,7 +112,8 @@ def index(
         I/N, I from 0 to N - 1: embed this share of the survey's shards alone, beside other such jobs that share the
         --out folder; 'discovery index merge' finishes.
     precision
-        What the encoder computes in: by default bfloat16 on a GPU, else float32.
+        What the encoder computes in: by default bfloat16 on a GPU, else float32. A release has one: finished shards of
+        another one are made again where this is said, and an error where not.
     compile
         Compile the encoder (torch.compile): for long runs on a GPU.
     json
@@ -129,14 +131,14 @@ def index(
         "workers": workers,
     }
     if shard is not None:
-        _print_share(surveys, Share.parse(shard), settings, json)
+        _print_share(surveys, Share.parse(shard), {**settings, "precision": precision}, json)
         return
     if add is not None:
         from index.add import add_release
 
         folder = add_release(surveys, old=add, rebuild=rebuild, drift_sample=drift_sample, **settings)
     else:
-        folder = index_survey(surveys, rebuild=rebuild, engine=engine, address=address, **settings)
+        folder = index_survey(surveys, rebuild=rebuild, engine=engine, address=address, precision=precision, **settings)
     manifest, report = read_manifest(folder), msgspec.json.decode((folder / REPORT_FILE).read_bytes())
     if json:
         report["damaged"] = report.pop("damaged_count")

@@ -24,8 +24,9 @@ from discovery.encoder import Encoder, Precision, load_encoder
 from discovery.errors import ConfigError
 from discovery.manifest import ENCODER_FOLDER
 from discovery.stamps import Survey
-from index.embed import embed_shard, shard_bar, unfinished
+from index.embed import computed_by, embed_shard, shard_bar, unfinished
 from index.ingest import Batch, BatchReader, InputForm, batch_reader, input_form, read_batch
+from index.parts import Computed, check_one_precision, precisions_of
 from index.plan import Plan
 from index.rates import Work, rates_text
 
@@ -72,7 +73,15 @@ def staffing(cpus: int, gpus: int, workers: int | None = None) -> Staffing:
     return Staffing(workers=workers, cpus=max(1, min(CPUS_A_WORKER, cpus // workers)), gpus=0, readers=0)
 
 
-def embed_on_cluster(building: Path, plan: Plan, survey: Survey, encoder: Encoder, address: str | None, workers: int | None) -> int:
+def embed_on_cluster(
+    building: Path,
+    plan: Plan,
+    survey: Survey,
+    encoder: Encoder,
+    address: str | None,
+    workers: int | None,
+    precision: Precision | None = None,
+) -> int:
     """Make the shards that are not there yet, as `index.embed.embed_survey` does; the encoder is in the building folder.
 
     Parameters
@@ -81,6 +90,8 @@ def embed_on_cluster(building: Path, plan: Plan, survey: Survey, encoder: Encode
         Of the cluster; None uses the one this process is connected to, or starts one of this machine alone.
     workers : int or None
         Processes with an encoder; see `staffing`.
+    precision : {"float32", "bfloat16"}, optional
+        What was asked for; else each worker computes in what suits its device, which must be the same for all.
 
     Returns
     -------
@@ -91,16 +102,19 @@ def embed_on_cluster(building: Path, plan: Plan, survey: Survey, encoder: Encode
     ------
     ConfigError
         If Ray is missing, the cluster cannot be reached, gives no worker, or loses worker after worker; or if it does not
-        see the building folder.
+        see the building folder; or if shards would be of two precisions.
     """
-    missing = unfinished(building, plan, range(plan.shard_count))
+    missing = unfinished(building, plan, range(plan.shard_count), precision)
+    found = precisions_of(building, plan, sorted(set(range(plan.shard_count)) - set(missing)))
+    check_one_precision(plan, found)
     if not missing:
         return 0
     with ray_cluster(address) as ray, shard_bar(plan, list(range(plan.shard_count)), missing) as bar:
-        found = ray.cluster_resources()
-        staff = staffing(int(found.get("CPU", 1)), int(found.get("GPU", 0)), workers)
+        has = ray.cluster_resources()
+        staff = staffing(int(has.get("CPU", 1)), int(has.get("GPU", 0)), workers)
         log.info("%s", staff)
-        return _Foreman(ray, building, plan, survey, encoder, staff).make(missing, bar)
+        told = (building, plan, survey, precision, encoder.compiled, staff, [ray.put(survey)])
+        return _Foreman(ray, plan, staff, told, found).make(missing, bar)
 
 
 @contextlib.contextmanager
@@ -141,7 +155,7 @@ class ShardWorker:
     """The process on the cluster that makes shards, one after another."""
 
     def __init__(
-        self, building: Path, plan: Plan, survey: Survey, precision: Precision, compiled: bool, staff: Staffing, ref: list[Any]
+        self, building: Path, plan: Plan, survey: Survey, precision: Precision | None, compiled: bool, staff: Staffing, ref: list[Any]
     ) -> None:
         import cv2
         import torch
@@ -151,14 +165,14 @@ class ShardWorker:
         if not building.exists():
             raise ConfigError(f"{building} is not there on {os.uname().nodename}: --out must be on a file system that all machines share.")
         self._encoder = load_encoder(building / ENCODER_FOLDER)
-        if staff.gpus == 0 or self._encoder.device.type == "cuda":
+        if precision is not None:
             self._encoder.precision = precision
         self._encoder.compiled = compiled
         self._building, self._plan, self._survey, self._staff, self._ref = building, plan, survey, staff, ref
 
-    def ready(self) -> bool:
+    def ready(self) -> Computed:
         """Answer once the encoder is loaded."""
-        return True
+        return computed_by(self._encoder)
 
     def make(self, number: int) -> tuple[int, Work]:
         """Make a shard; return its rows and what it took."""
@@ -186,15 +200,13 @@ class ShardWorker:
 class _Foreman:
     """Gives shards to workers until all are made."""
 
-    def __init__(self, ray: Any, building: Path, plan: Plan, survey: Survey, encoder: Encoder, staff: Staffing) -> None:
-        self._ray, self._staff = ray, staff
+    def __init__(self, ray: Any, plan: Plan, staff: Staffing, told: tuple[Any, ...], precisions: dict[Precision, list[int]]) -> None:
+        self._ray, self._plan, self._staff, self._told, self._precisions = ray, plan, staff, told, precisions
         self._hiring = ray.remote(num_cpus=staff.cpus, num_gpus=staff.gpus, max_restarts=0)(ShardWorker)
-        self._told = (building, plan, survey, encoder.precision, encoder.compiled, staff, [ray.put(survey)])
         self._idle: list[Any] = []
         self._starting: dict[Any, Any] = {}
         self._working: dict[Any, tuple[Any, int]] = {}
         self._lost: Counter[int | None] = Counter()
-        self._plan = plan
 
     def make(self, missing: list[int], bar: tqdm) -> int:
         """Have the shards made; return the number of good stamps in them."""
@@ -237,11 +249,14 @@ class _Foreman:
 
     def _welcome(self, ref: Any) -> None:
         worker = self._starting.pop(ref)
-        if self._outcome(ref, None) is None:
+        computed = self._outcome(ref, None)
+        if computed is None:
             self._hire()
-        else:
-            self._lost[None] = 0
-            self._idle.append(worker)
+            return
+        self._precisions.setdefault(computed.precision, [])
+        check_one_precision(self._plan, self._precisions)
+        self._lost[None] = 0
+        self._idle.append(worker)
 
     def _outcome(self, ref: Any, number: int | None) -> Any:
         """Return what a worker answered, or None where it was lost."""

@@ -16,12 +16,22 @@ from pathlib import Path
 import pyarrow as pa
 from tqdm import tqdm
 
-from discovery.encoder import Encoder
+from discovery.encoder import Encoder, Precision
 from discovery.manifest import Shard
 from discovery.shards import STORED_DTYPE
 from discovery.stamps import Damaged, Survey
 from index.ingest import Batch, batch_reader, input_form
-from index.parts import Parts, measures_of, part_path, problem_of, shard_file, write_part
+from index.parts import (
+    Computed,
+    Parts,
+    check_one_precision,
+    measures_of,
+    part_path,
+    precisions_of,
+    problem_of,
+    shard_file,
+    write_part,
+)
 from index.plan import Plan
 from index.publish import written
 from index.rates import Work, rates_text
@@ -30,11 +40,32 @@ log = logging.getLogger(__name__)
 
 
 def embed_survey(
-    building: Path, plan: Plan, survey: Survey, encoder: Encoder, workers: int, numbers: Iterable[int] | None = None
+    building: Path,
+    plan: Plan,
+    survey: Survey,
+    encoder: Encoder,
+    workers: int,
+    numbers: Iterable[int] | None = None,
+    precision: Precision | None = None,
 ) -> int:
-    """Make the shards that are not there yet, all or some numbers of them; return how many stamps were embedded now."""
+    """Make the shards that are not there yet, all or some numbers of them; return how many stamps were embedded now.
+
+    Parameters
+    ----------
+    precision : {"float32", "bfloat16"}, optional
+        What was asked for, and the encoder has: shards of another one are made again. Where nobody said, they are an error.
+
+    Raises
+    ------
+    ConfigError
+        If the shards would be of two precisions.
+    """
     wanted = list(range(plan.shard_count) if numbers is None else numbers)
-    missing = unfinished(building, plan, wanted)
+    missing = unfinished(building, plan, wanted, precision)
+    found = precisions_of(building, plan, sorted(set(wanted) - set(missing)))
+    if missing:
+        found.setdefault(encoder.precision, [])
+    check_one_precision(plan, found)
     if not missing:
         return 0
     embedded, work = 0, Work()
@@ -49,11 +80,11 @@ def embed_survey(
     return embedded
 
 
-def unfinished(building: Path, plan: Plan, numbers: Iterable[int]) -> list[int]:
-    """Return the shards of those numbers that have to be made: missing ones, and damaged ones, with a warning."""
+def unfinished(building: Path, plan: Plan, numbers: Iterable[int], precision: Precision | None = None) -> list[int]:
+    """Return the shards of those numbers that have to be made: missing ones, and, with a warning, what `problem_of` finds."""
     missing = []
     for number in numbers:
-        problem = problem_of(building, plan, number)
+        problem = problem_of(building, plan, number, precision)
         if problem is not None:
             missing.append(number)
             if part_path(building, number).exists():
@@ -119,9 +150,14 @@ def embed_shard(
             os.fsync(out.fileno())
     shard = Shard(file=file, start=start, stop=stop, rows=rows, sha256=digest.hexdigest())
     work.passed(time.perf_counter() - began, readers)
-    write_part(building, number, shard, measures, damaged, work)
+    write_part(building, number, shard, measures, damaged, work, computed_by(encoder))
     so_far.add(work)
     return shard
+
+
+def computed_by(encoder: Encoder) -> Computed:
+    """Return what an encoder computes on and in."""
+    return Computed(device=encoder.device.type, precision=encoder.precision)
 
 
 def _embedded(encoder: Encoder, batch: Batch, work: Work) -> bytes:

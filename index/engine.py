@@ -7,6 +7,7 @@ with their parts. Any number of processes, on any number of machines that share 
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import re
@@ -18,7 +19,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from discovery.encoder import Encoder
+from discovery.encoder import Encoder, Precision
 from discovery.errors import ConfigError, SurveyError
 from discovery.manifest import ENCODER_FOLDER, MANIFEST_FILE, read_manifest
 from discovery.readers import open_survey
@@ -95,6 +96,7 @@ def index_survey(
     shard_positions: int | None = None,
     engine: Engine = "local",
     address: str | None = None,
+    precision: Precision | None = None,
 ) -> Path:
     """Make (or go on making) the release OUT/NAME; return its folder.
 
@@ -114,6 +116,9 @@ def index_survey(
         Where shards are embedded: in this process, or on a Ray cluster.
     address : str, optional
         Of the cluster; without it Ray starts one of this machine alone.
+    precision : {"float32", "bfloat16"}, optional
+        What to compute in: finished shards of another one are made again. By default the encoder's own, on Ray that of
+        the workers, and shards of another one are an error.
 
     Raises
     ------
@@ -123,6 +128,7 @@ def index_survey(
         If the survey cannot be read or holds no usable stamp.
     """
     check_options(name, memory_gib, recall, workers, shard_positions, engine, address)
+    encoder = in_precision(encoder, precision)
     run = planned(surveys, name, Path(out), options, encoder, memory_gib, recall, shard_positions, rebuild)
     if run.folder.exists() and not is_to_be_made(run, rebuild):
         clear_replaced(run.folder)
@@ -132,7 +138,7 @@ def index_survey(
         begin(run, rebuild)
         if not (run.building / MANIFEST_FILE).exists():
             check_ids(run.survey)
-            measured = _embed(run, encoder, workers, engine, address)
+            measured = _embed(run, encoder, workers, engine, address, precision)
             build_release(run.building, run.folder, run.plan, run.survey, encoder, measured)
         finish(run)
     return run.folder
@@ -150,6 +156,7 @@ def embed_share(
     recall: float = RECALL,
     workers: int | None = None,
     shard_positions: int | None = None,
+    precision: Precision | None = None,
 ) -> tuple[int, int]:
     """Make a share of the shards of the release OUT/NAME, beside other processes; `index.merge` finishes it.
 
@@ -166,17 +173,20 @@ def embed_share(
         As `index_survey`, or if a run of the whole survey is working there.
     """
     check_options(name, memory_gib, recall, workers, shard_positions)
+    encoder = in_precision(encoder, precision)
     run = planned(surveys, name, Path(out), options, encoder, memory_gib, recall, shard_positions)
     numbers = range(share.number, run.plan.shard_count, share.of)
     if run.folder.exists() and not is_to_be_made(run, rebuild=False):
         return len(numbers), 0
     run.building.mkdir(parents=True, exist_ok=True)
     with only_run(run.building, shared=True):
+        if _is_built(run):
+            return len(numbers), 0
         put_first(run.building / PLAN_FILE, lambda beside: beside.write_bytes(msgspec.json.encode(run.plan)))
         _is_same_plan(run, rebuild=False)
         put_first(run.building / ENCODER_FOLDER, encoder.save)
         workers = default_workers() if workers is None else workers
-        return len(numbers), embed_survey(run.building, run.plan, run.survey, encoder, workers, numbers)
+        return len(numbers), embed_survey(run.building, run.plan, run.survey, encoder, workers, numbers, precision)
 
 
 def planned(
@@ -221,10 +231,24 @@ def building_folder(out: Path, name: str) -> Path:
 
 def finish(run: Run) -> None:
     """Put a built release in its place; the caller holds the building folder."""
-    clear_unfinished(run.building)
+    put_in_place(run.building, run.folder)
+
+
+def put_in_place(building: Path, folder: Path) -> None:
+    """As `finish`, by the two folders alone: after a kill the plan and the parts may be gone."""
+    clear_unfinished(building)
     for leftover in (PARTS_FOLDER, PLAN_FILE, LOCK_FILE):
-        remove(run.building / leftover)
-    publish(run.building, run.folder)
+        remove(building / leftover)
+    publish(building, folder)
+
+
+def in_precision(encoder: Encoder, precision: Precision | None) -> Encoder:
+    """Return the encoder that computes in a precision (the same network); as it is where nobody says one."""
+    if precision is None:
+        return encoder
+    encoder = copy.copy(encoder)
+    encoder.precision = precision
+    return encoder
 
 
 def machine_told(encoder: Encoder) -> dict[str, Any]:
@@ -237,16 +261,18 @@ def machine_told(encoder: Encoder) -> dict[str, Any]:
     }
 
 
-def _embed(run: Run, encoder: Encoder, workers: int | None, engine: Engine, address: str | None) -> dict[str, Any]:
+def _embed(
+    run: Run, encoder: Encoder, workers: int | None, engine: Engine, address: str | None, precision: Precision | None
+) -> dict[str, Any]:
     start = time.perf_counter()
     if engine == "ray":
         from index.cluster import embed_on_cluster
 
         put_first(run.building / ENCODER_FOLDER, encoder.save)
-        embedded = embed_on_cluster(run.building, run.plan, run.survey, encoder, address, workers)
+        embedded = embed_on_cluster(run.building, run.plan, run.survey, encoder, address, workers, precision)
     else:
         workers = default_workers() if workers is None else workers
-        embedded = embed_survey(run.building, run.plan, run.survey, encoder, workers)
+        embedded = embed_survey(run.building, run.plan, run.survey, encoder, workers, precision=precision)
     seconds = time.perf_counter() - start
     return {
         "embedded_in_last_run": embedded,
@@ -287,6 +313,18 @@ def begin(run: Run, rebuild: bool) -> None:
         if old.name != LOCK_FILE:
             remove(old)
     put_first(run.building / PLAN_FILE, lambda beside: beside.write_bytes(msgspec.json.encode(run.plan)))
+
+
+def _is_built(run: Run) -> bool:
+    """Return whether all but putting the release in place is done, as after a merge that was killed."""
+    if not (run.building / MANIFEST_FILE).exists():
+        return False
+    if read_manifest(run.building).plan != run.plan.fingerprint:
+        raise ConfigError(
+            f"{run.building} holds a release of other inputs that is all but in place: 'discovery index merge' puts it there. "
+            "Choose another --name for this one."
+        )
+    return True
 
 
 def _is_same_plan(run: Run, rebuild: bool) -> bool:

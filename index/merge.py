@@ -10,18 +10,16 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
-from discovery.encoder import load_encoder
+from discovery.encoder import Precision, load_encoder
 from discovery.errors import ConfigError, ReleaseError
 from discovery.manifest import ENCODER_FOLDER, MANIFEST_FILE, read_manifest
 from index.build import build_release
-from index.engine import PLAN_FILE, Run, building_folder, finish, machine_told, planned
+from index.engine import PLAN_FILE, Run, building_folder, machine_told, planned, put_in_place
 from index.ids import check_ids
-from index.parts import problem_of
+from index.parts import NAMED, precisions_of, problem_of
 from index.plan import Plan, explain_difference, read_plan
 from index.publish import only_run
 
-NAMED = 5
-"""Shards that an error names."""
 FLAGS = {
     "pixel_scale_arcsec": "--pixel-scale",
     "survey": "--style",
@@ -64,22 +62,25 @@ def merge_shares(name: str, out: Path | str = Path("releases")) -> Path:
     ConfigError
         If there is nothing to merge, the survey has changed since, or jobs are still working.
     ReleaseError
-        If shards are missing or damaged: the message names them and the command that makes them.
+        If shards are missing, damaged or of another precision than most: the message names them and the command that
+        makes them.
     SurveyError
         If ids of the survey are not unique.
     """
     folder, building = Path(out).absolute() / name, building_folder(Path(out), name)
-    if not (building / PLAN_FILE).exists():
+    if not any((building / file).exists() for file in (PLAN_FILE, MANIFEST_FILE)):
         if (folder / MANIFEST_FILE).exists() and not building.exists():
             return folder
         raise ConfigError(f"There is nothing to merge in {building}: embed the survey first, with 'discovery index ... --shard I/N'.")
     with only_run(building):
-        run, encoder = _begun(building, name, Path(out))
-        if not (building / MANIFEST_FILE).exists():
+        if (building / MANIFEST_FILE).exists():
+            _check_not_grown(building)
+        else:
+            run, encoder = _begun(building, name, Path(out))
             _check_shards(run)
             check_ids(run.survey)
             build_release(building, folder, run.plan, run.survey, encoder, {"engine": "shards", **machine_told(encoder)})
-        finish(run)
+        put_in_place(building, folder)
     return folder
 
 
@@ -99,26 +100,38 @@ def _begun(building: Path, name: str, out: Path) -> tuple[Run, Any]:
     return run, encoder
 
 
+def _check_not_grown(building: Path) -> None:
+    if read_manifest(building).grown_from is not None:
+        raise ConfigError(f"{building} is a release that grows: run the command with --add again, which goes on with it.")
+
+
 def _check_shards(run: Run) -> None:
     problems = {number: problem_of(run.building, run.plan, number) for number in range(run.plan.shard_count)}
+    found = precisions_of(run.building, run.plan, [number for number, problem in problems.items() if problem is None])
+    usual = max(found, key=lambda precision: len(found[precision]), default=None)
+    for number in [number for precision in found if precision != usual for number in found[precision]]:
+        problems[number] = problem_of(run.building, run.plan, number, usual)
     wrong = {number: problem for number, problem in problems.items() if problem is not None}
     if not wrong:
         return
-    told = [f"{problem} Make it with: {shard_command(run, number)}" for number, problem in list(wrong.items())[:NAMED]]
+    told = [f"{problem} Make it with: {shard_command(run, number, usual)}" for number, problem in list(wrong.items())[:NAMED]]
+    which = "missing or damaged" if len(found) < 2 else "missing, damaged or of another precision"
     raise ReleaseError(
-        f"{len(wrong)} of {run.plan.shard_count} shards of {run.plan.name} are missing or damaged, so nothing was merged. "
+        f"{len(wrong)} of {run.plan.shard_count} shards of {run.plan.name} are {which}, so nothing was merged. "
         + " ".join(told)
         + (f" And {len(wrong) - NAMED} more." if len(wrong) > NAMED else "")
-        + " Or run the whole array of jobs again: it makes only these."
+        + f" Or run the whole array of jobs again{'' if usual is None else f' with --precision {usual}'}: it makes only these."
     )
 
 
-def shard_command(run: Run, number: int) -> str:
+def shard_command(run: Run, number: int, precision: Precision | None) -> str:
     """Return the command that makes one shard of a run."""
     plan = run.plan
     parts = ["discovery", "index", *plan.paths, "--name", plan.name, "--out", str(run.folder.parent)]
-    parts += ["--encoder", str(run.building / ENCODER_FOLDER), "--memory", f"{plan.memory_bytes / 2**30:g}"]
-    parts += ["--recall", f"{plan.recall:g}", *_survey_flags(plan), "--shard", f"{number}/{plan.shard_count}"]
+    parts += ["--encoder", str(run.building / ENCODER_FOLDER), "--memory", repr(plan.memory_bytes / 2**30)]
+    parts += ["--recall", repr(plan.recall), *_survey_flags(plan)]
+    parts += [] if precision is None else ["--precision", precision]
+    parts += ["--shard", f"{number}/{plan.shard_count}"]
     return shlex.join(parts)
 
 

@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from discovery.errors import ReleaseError
+from discovery.encoder import Precision
+from discovery.errors import ConfigError, ReleaseError
 from discovery.manifest import EMBEDDINGS_FOLDER, Shard, file_sha256
 from discovery.stamps import Damaged
 from index.ingest import Batch
@@ -34,7 +35,16 @@ SCHEMA = pa.schema(
         "flag_artefact": pa.bool_(),
     }
 )
+NAMED = 5
+"""Shards that an error names."""
 DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+class Computed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What embeddings were computed on (the kind of device, such as cpu or cuda) and in."""
+
+    device: str
+    precision: Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +59,15 @@ class Part:
         The others of its survey positions.
     work : Work
         What it took to make.
+    computed : Computed
+        Where and how its embeddings were.
     """
 
     shard: Shard
     measures: pa.Table
     damaged: list[Damaged]
     work: Work
+    computed: Computed
 
 
 class Parts(Sequence[Part]):
@@ -62,7 +75,9 @@ class Parts(Sequence[Part]):
 
     def __init__(self, building: Path, plan: Plan, numbers: Iterable[int]) -> None:
         self._building, self._plan, self._numbers = building, plan, list(numbers)
-        self.shards: tuple[Shard, ...] = tuple(part.shard for part in self)
+        told = [(part.shard, part.computed) for part in self]
+        self.shards: tuple[Shard, ...] = tuple(shard for shard, _ in told)
+        self.computed: frozenset[Computed] = frozenset(computed for _, computed in told)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -84,13 +99,28 @@ class Parts(Sequence[Part]):
         """Number of good stamps."""
         return sum(shard.rows for shard in self.shards)
 
+    @property
+    def told(self) -> dict[str, str]:
+        """What a manifest says of how they were computed: kinds of device, and precision."""
+        fields = Computed.__struct_fields__
+        return {field: ", ".join(sorted({getattr(computed, field) for computed in self.computed})) for field in fields}
 
-def write_part(building: Path, number: int, shard: Shard, batches: Sequence[pa.RecordBatch], damaged: list[Damaged], work: Work) -> None:
+
+def write_part(
+    building: Path,
+    number: int,
+    shard: Shard,
+    batches: Sequence[pa.RecordBatch],
+    damaged: list[Damaged],
+    work: Work,
+    computed: Computed,
+) -> None:
     """Write the part of a shard whose embeddings are in place: an Arrow file with its SHA-256 after it."""
     told = {
         "shard": msgspec.json.encode(shard),
         "damaged": msgspec.json.encode([asdict(stamp) for stamp in damaged]),
         "work": msgspec.json.encode(work),
+        "computed": msgspec.json.encode(computed),
     }
     table = pa.Table.from_batches(batches, SCHEMA).combine_chunks().replace_schema_metadata(told)
     sink = pa.BufferOutputStream()
@@ -131,28 +161,56 @@ def read_part(building: Path, plan: Plan, number: int) -> Part:
     with pa.ipc.open_file(pa.BufferReader(data)) as reader:
         table = reader.read_all()
     told = table.schema.metadata
+    if b"computed" not in told:
+        raise ReleaseError(f"Shard {number} does not say what it was computed in: an older version of discovery made it.")
     part = Part(
         shard=msgspec.json.decode(told[b"shard"], type=Shard),
         measures=table.replace_schema_metadata(None),
         damaged=[Damaged(**stamp) for stamp in msgspec.json.decode(told[b"damaged"])],
         work=msgspec.json.decode(told[b"work"], type=Work),
+        computed=msgspec.json.decode(told[b"computed"], type=Computed),
     )
     _check_positions(part, plan, number)
     return part
 
 
-def problem_of(building: Path, plan: Plan, number: int) -> str | None:
-    """Return why a shard has to be made (again): it is missing or damaged. None when it is whole, bytes included."""
+def problem_of(building: Path, plan: Plan, number: int, precision: Precision | None = None) -> str | None:
+    """Return why a shard has to be made (again): it is missing, damaged or, where one is asked for, of another precision.
+
+    None when it is whole, bytes included.
+    """
     try:
-        shard = read_part(building, plan, number).shard
+        part = read_part(building, plan, number)
     except ReleaseError as problem:
         return str(problem)
+    shard, found = part.shard, part.computed.precision
+    if precision is not None and found != precision:
+        return f"Shard {number} was computed in {found}, not in {precision}."
     file = building / shard.file
     if not file.exists():
         return f"Shard {number} is missing: there is no {shard.file}."
     if file_sha256(file) != shard.sha256:
         return f"Shard {number} is damaged: {shard.file} does not have its checksum."
     return None
+
+
+def precisions_of(building: Path, plan: Plan, numbers: Iterable[int]) -> dict[Precision, list[int]]:
+    """Return which finished shards were computed in which precision."""
+    found: dict[Precision, list[int]] = {}
+    for number in numbers:
+        found.setdefault(read_part(building, plan, number).computed.precision, []).append(number)
+    return found
+
+
+def check_one_precision(plan: Plan, found: dict[Precision, list[int]]) -> None:
+    """Raise ConfigError where there is more than one; a precision without shards is that of those to be made now."""
+    if len(found) < 2:
+        return
+    told = [f"in {precision}: {_numbers_text(numbers)}" for precision, numbers in sorted(found.items())]
+    raise ConfigError(
+        f"A release has one precision, and the shards of {plan.name} would be a mixture ({'; '.join(told)}). "
+        f"Add --precision {' or --precision '.join(sorted(found))}: then shards of the other one are made again."
+    )
 
 
 def part_path(building: Path, number: int) -> Path:
@@ -163,6 +221,13 @@ def part_path(building: Path, number: int) -> Path:
 def shard_file(number: int) -> str:
     """Return the name of a shard's file in a release."""
     return f"{EMBEDDINGS_FOLDER}/{SPACE}-{number:05d}.f16"
+
+
+def _numbers_text(numbers: list[int]) -> str:
+    if not numbers:
+        return "those that this run makes"
+    more = f" and {len(numbers) - NAMED} more" if len(numbers) > NAMED else ""
+    return f"shards {', '.join(str(number) for number in numbers[:NAMED])}{more}"
 
 
 def _check_positions(part: Part, plan: Plan, number: int) -> None:

@@ -1,5 +1,7 @@
 """A Ray cluster makes the release of a local run, also when workers are killed in the middle."""
 
+import copy
+import json
 import os
 import signal
 import threading
@@ -9,20 +11,22 @@ from pathlib import Path
 import pytest
 
 from discovery.errors import ConfigError
-from index.cluster import ray_cluster, staffing
+from discovery.readers import open_survey
+from index.cluster import ShardWorker, ray_cluster, staffing
 from index.engine import index_survey
+from index.parts import Computed, precisions_of, shard_file
+from index.plan import make_plan
 
 COUNT, SHARD = 400, 16
 
 
-@pytest.fixture(params=[0, 2], ids=["cpus", "gpus"])
-def cluster(request):
-    """A cluster of this machine for two workers; with two GPUs (in name: none is touched), stamps are read by tasks."""
+@pytest.fixture(scope="module")
+def cluster():
+    """A cluster of this machine for two workers with two GPUs (in name: none is touched): stamps are read by tasks."""
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "180"}
     import ray
 
-    cpus = 4 if request.param else 2
-    ray.init("local", num_cpus=cpus, num_gpus=request.param, include_dashboard=False, log_to_driver=False, object_store_memory=2**28)
+    ray.init("local", num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=2**28)
     yield ray
     ray.shutdown()
 
@@ -41,13 +45,32 @@ def test_a_cluster_whose_worker_is_killed_makes_the_release_of_a_local_run(clust
     killed = []
     killer = threading.Thread(target=kill_one, args=(tmp_path / ".r.building" / "parts", killed))
     killer.start()
-    made = index_survey([survey], **options(small_encoder, tmp_path), engine="ray", workers=2)
+    driver = copy.copy(small_encoder)
+    driver.precision = "bfloat16"  # as where this process has a GPU and the workers have none, and nobody said a precision
+    made = index_survey([survey], **options(driver, tmp_path), engine="ray", workers=2)
     killer.join()
     assert len(killed) == 1
     assert "A worker of the Ray cluster was lost" in caplog.text
     assert cluster.is_initialized()
     same_release(local, made)
+    assert json.loads((made / "manifest.json").read_text())["measured"]["precision"] == "float32"
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
+
+
+@pytest.mark.parametrize(("asked", "wanted"), [(None, "float32"), ("bfloat16", "bfloat16")])
+def test_a_worker_computes_in_what_suits_its_device_unless_told(tmp_path, survey, small_encoder, local, asked, wanted):
+    """Without readers, as where there are no GPUs; the worker is a plain object here."""
+    building = tmp_path / "building"
+    small_encoder.save(building / "encoder")
+    opened = open_survey([survey])
+    plan = make_plan(opened, [survey], name="r", encoder=small_encoder, memory_bytes=2**32, shard_positions=SHARD)
+    worker = ShardWorker(building, plan, opened, asked, False, staffing(1, 0), [])
+    assert worker.ready() == Computed(device="cpu", precision=wanted)
+    rows, _ = worker.make(0)
+    assert rows == SHARD - 1
+    assert precisions_of(building, plan, [0]) == {wanted: [0]}
+    same = (building / shard_file(0)).read_bytes() == (local / shard_file(0)).read_bytes()
+    assert same == (wanted == "float32")
 
 
 @pytest.mark.parametrize(
