@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from discovery.errors import ConfigError
 from discovery.readers import open_survey
-from index.cluster import ShardWorker, ray_cluster, staffing
+from index.cluster import ShardWorker, staffing
 from index.engine import index_survey
 from index.parts import Computed, precisions_of, shard_file
 from index.plan import make_plan
@@ -26,7 +25,10 @@ def cluster():
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "180"}
     import ray
 
-    ray.init("local", num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=2**28)
+    try:
+        ray.init("local", num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=2**28)
+    except (RuntimeError, OSError, SystemExit) as problem:
+        pytest.skip(f"Ray does not start on this machine: {problem}")
     yield ray
     ray.shutdown()
 
@@ -88,11 +90,6 @@ def test_a_worker_computes_in_what_suits_its_device_unless_told(tmp_path, survey
 def test_staffing(cpus, gpus, workers, wanted):
     found = staffing(cpus, gpus, workers)
     assert (found.workers, found.cpus, found.gpus, found.readers) == wanted
-
-
-def test_a_cluster_that_is_not_there_is_one_error():
-    with pytest.raises(ConfigError, match="cannot be reached"), ray_cluster("127.0.0.1:1"):
-        pass
 
 
 def options(encoder, out):

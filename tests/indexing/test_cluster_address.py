@@ -1,0 +1,15 @@
+"""Reaching a Ray cluster; in a file of its own, since other tests of this process may be connected to one."""
+
+import pytest
+
+from discovery.errors import ConfigError
+from index.cluster import ray_cluster
+
+
+def test_a_cluster_that_is_not_there_is_one_error():
+    import ray
+
+    ray.shutdown()
+    with pytest.raises(ConfigError, match="cannot be reached"), ray_cluster("127.0.0.1:1"):
+        pass
+    assert not ray.is_initialized()
