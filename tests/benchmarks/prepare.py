@@ -1,7 +1,7 @@
 """Preparing and measuring stamps, before and after: the time of each, and how often boxes, inputs or flags differ.
 
-Run ``git worktree add /tmp/before COMMIT`` and then
-``python tests/benchmarks/prepare.py SURVEY... --before /tmp/before --stamps 2000``. Each survey is a file or folder of stamps.
+Run ``git worktree add ../before COMMIT`` and then
+``python tests/benchmarks/prepare.py SURVEY... --before ../before --stamps 2000``. Each survey is a file or folder of stamps.
 Times are of one thread's CPU, the median of blocks of 200 stamps.
 """
 
