@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from discovery.crossmatch import BY_ID, Matches, match_objects, rows_named
-from discovery.encoder import Encoder
+from discovery.encoder import Encoder, Precision
 from discovery.errors import ConfigError, EncoderMismatch, SurveyError
 from discovery.manifest import MANIFEST_FILE
 from discovery.release import Release, open_release
@@ -106,6 +106,7 @@ def add_release(
     rebuild: bool = False,
     shard_positions: int | None = None,
     drift_sample: int = SAMPLE,
+    precision: Precision | None = None,
 ) -> Path:
     """Make (or go on making) the release OUT/NAME: all rows of an older release, and behind them what is new; return its folder.
 
@@ -125,6 +126,8 @@ def add_release(
         As in `index.engine.index_survey`.
     drift_sample : int
         How many known objects are embedded again for the drift report; 0 for none.
+    precision : str, optional
+        Shards of a half-built release that were computed in another one are made again; by default that is an error.
 
     Raises
     ------
@@ -156,7 +159,8 @@ def add_release(
     with only_run(run.building):
         begin(run, rebuild)
         if not (run.building / MANIFEST_FILE).exists():
-            _make(run, older, newcomers, encoder, default_workers() if workers is None else workers, drift_sample)
+            workers = default_workers() if workers is None else workers
+            _make(run, older, newcomers, encoder, workers, drift_sample, precision)
         remove(run.building / NEW_FOLDER)
         finish(run)
     return run.folder
@@ -181,9 +185,11 @@ def _check(name: str, old: Release, newcomers: Newcomers) -> None:
             raise SurveyError(f"Object id {made[int(taken[0])]} is in release {old.name} already: choose another --name.")
 
 
-def _make(run: Run, old: Release, newcomers: Newcomers, encoder: Encoder, workers: int, drift_sample: int) -> None:
+def _make(
+    run: Run, old: Release, newcomers: Newcomers, encoder: Encoder, workers: int, drift_sample: int, precision: Precision | None
+) -> None:
     start = time.perf_counter()
-    embedded = embed_survey(run.building / NEW_FOLDER, run.plan, run.survey, encoder, workers)
+    embedded = embed_survey(run.building / NEW_FOLDER, run.plan, run.survey, encoder, workers, precision=precision)
     seconds = time.perf_counter() - start
     measured = {
         "embedded_in_last_run": embedded,

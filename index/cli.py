@@ -136,7 +136,7 @@ def index(
     if add is not None:
         from index.add import add_release
 
-        folder = add_release(surveys, old=add, rebuild=rebuild, drift_sample=drift_sample, **settings)
+        folder = add_release(surveys, old=add, rebuild=rebuild, drift_sample=drift_sample, precision=precision, **settings)
     else:
         folder = index_survey(surveys, rebuild=rebuild, engine=engine, address=address, precision=precision, **settings)
     manifest, report = read_manifest(folder), msgspec.json.decode((folder / REPORT_FILE).read_bytes())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -160,12 +161,12 @@ class FittedRanker:
         return np.empty((0, 0), dtype=np.float32) if found is None else np.asarray(found, dtype=np.float32)
 
 
-class ScoringModel:
+class ScoringModel(ABC):
     """A ranking model whose scores follow from a `FittedRanker`: it can score some objects as well as all."""
 
+    @abstractmethod
     def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
         """Fit the labels; ``embeddings`` tell what is ordinary."""
-        raise NotImplementedError
 
     def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
         """Fit the labels and score every object."""
