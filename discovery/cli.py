@@ -13,16 +13,16 @@ from discovery import __version__
 from discovery.errors import DiscoveryError
 
 VERBS = {
-    "demo": ("discovery.commands.demo:demo", "Simulate a small survey, index it and serve it."),
-    "simulate-survey": ("discovery.commands.simulate_survey:simulate_survey", "Write a simulated survey with known classes."),
+    "demo": ("discovery.demo:demo", "Simulate a small survey, index it and serve it."),
+    "simulate-survey": ("discovery.simulation.command:simulate_survey", "Write a simulated survey with known classes."),
     "index": ("index.cli:app", "Make a release from survey files: embed, index, catalogue."),
-    "search": ("discovery.commands.search:search", "Find objects like some examples."),
-    "catalogue": ("discovery.commands.catalogue:catalogue", "List catalogue rows of a release."),
-    "hunt": ("discovery.commands.hunt:app", "Hunt for rare objects, round by round."),
+    "search": ("discovery.search.search_command:search", "Find objects like some examples."),
+    "catalogue": ("discovery.search.catalogue_command:catalogue", "List catalogue rows of a release."),
+    "hunt": ("discovery.hunts.commands.hunt:app", "Hunt for rare objects, round by round."),
     "serve": ("web.cli:serve", "Serve releases and hunts to a browser."),
-    "restore": ("discovery.commands.restore:restore", "Sharpen and denoise a FITS image."),
-    "reconstruct": ("discovery.commands.restore:reconstruct", "Mend masked parts of a FITS image."),
-    "outliers": ("discovery.commands.outliers:outliers", "Rank a release by how unusual its galaxies are."),
+    "restore": ("discovery.restoration.commands:restore", "Sharpen and denoise a FITS image."),
+    "reconstruct": ("discovery.restoration.commands:reconstruct", "Mend masked parts of a FITS image."),
+    "outliers": ("discovery.search.outliers_command:outliers", "Rank a release by how unusual its galaxies are."),
     "train": ("training.cli:app", "Make an encoder: pretrain, finetune, evaluate, export."),
 }
 

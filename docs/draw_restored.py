@@ -13,13 +13,13 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from discovery.image_heads import load_multitask
-from discovery.preprocess import CropConfig, prepare
+from discovery.encoders.image_heads import load_multitask
 from discovery.simulation import SurveyPlan
 from discovery.simulation.draw import draw_target
 from discovery.simulation.targets import Target, draw_targets
-from discovery.stamps import Stamp
-from training.degrade import Degradation, degraded, masks
+from discovery.stamps.preprocess import CropConfig, prepare
+from discovery.stamps.stamp import Stamp
+from training.data.degrade import Degradation, degraded, masks
 
 PLAN = SurveyPlan(galaxies=1200, seed=7, mergers=0.06, rings=0.06, lenses=0.06)
 SHOWN = ("spiral", "edge_on", "barred", "elliptical", "merger", "ring")

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from discovery.render import to_rgb_picture
 from discovery.simulation import CLASSES, SurveyPlan
 from discovery.simulation.draw import draw_target
 from discovery.simulation.targets import Target, draw_targets
-from discovery.stamps import Stamp
+from discovery.stamps.render import to_rgb_picture
+from discovery.stamps.stamp import Stamp
 
 PER_CLASS = 10
 SIDE_PIXELS = 86

@@ -18,10 +18,10 @@ from pathlib import Path
 from PIL import Image, ImageOps
 from playwright.sync_api import Page, expect, sync_playwright
 
-from discovery.release import Release, open_release
+from discovery.release.release import Release, open_release
 from web.app import create_app
 from web.cli import make_server, open_socket
-from web.config import WebConfig
+from web.settings import WebConfig
 
 HERE = Path(__file__).parent
 SHOWN = 14

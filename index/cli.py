@@ -10,17 +10,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 from cyclopts import App, Parameter
 
-from discovery.encoder import Encoder, Precision, load_encoder
+from discovery.encoders.encoder import Encoder, Precision, load_encoder
 from discovery.errors import ConfigError
-from discovery.manifest import DRIFT_FILE, ENCODER_FOLDER, REPORT_FILE, Manifest, read_manifest
-from discovery.preprocess import CropConfig
-from index.engine import Share, embed_share, index_survey
+from discovery.release.manifest import DRIFT_FILE, ENCODER_FOLDER, REPORT_FILE, Manifest, read_manifest
+from discovery.stamps.preprocess import CropConfig
+from index.run.engine import Share, embed_share, index_survey
 
 VERBS = {
-    "build": ("index.rebuild:build", "Make the search structure of a release again, with other settings."),
-    "merge": ("index.merge:merge", "Finish a release whose shards were embedded by several jobs."),
-    "repair": ("index.repair:repair", "Make damaged shards of a finished release again."),
-    "drift": ("index.drift:drift", "Compare a release with an older one of the same survey."),
+    "build": ("index.structure.rebuild:build", "Make the search structure of a release again, with other settings."),
+    "merge": ("index.run.merge:merge", "Finish a release whose shards were embedded by several jobs."),
+    "repair": ("index.grow.repair:repair", "Make damaged shards of a finished release again."),
+    "drift": ("index.drift.drift:drift", "Compare a release with an older one of the same survey."),
 }
 
 app = App(name="index", help="Make a release from survey files: embed, index, catalogue.")
@@ -134,7 +134,7 @@ def index(
         _print_share(surveys, Share.parse(shard), {**settings, "precision": precision}, json)
         return
     if add is not None:
-        from index.add import add_release
+        from index.grow.add import add_release
 
         folder = add_release(surveys, old=add, rebuild=rebuild, drift_sample=drift_sample, precision=precision, **settings)
     else:

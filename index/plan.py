@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from discovery.encoder import Encoder
-from discovery.provenance import contents_fingerprint, times_fingerprint
-from discovery.stamps import Survey
+from discovery.encoders.encoder import Encoder
+from discovery.stamps.stamp import Survey
+from discovery.storage.provenance import contents_fingerprint, times_fingerprint
 
 PLAN_VERSION = 1
 RECALL = 0.95

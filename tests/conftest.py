@@ -35,7 +35,7 @@ def _shared(name: str) -> Path:
 @pytest.fixture(scope="session")
 def demo_folder(tmp_path_factory) -> Path:
     """The folder of a demo of 300 simulated galaxies, made by the real pipeline; read it, do not change it."""
-    from discovery.commands.demo import demo
+    from discovery.demo import demo
 
     folder = tmp_path_factory.mktemp("demo") / "demo"
     demo(dir=folder, galaxies=300, serve=False)

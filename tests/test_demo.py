@@ -6,7 +6,7 @@ import time
 import pytest
 
 from discovery.cli import main
-from discovery.commands.demo import demo
+from discovery.demo import demo
 from discovery.errors import ConfigError
 
 

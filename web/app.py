@@ -22,33 +22,30 @@ from litestar_htmx import HTMXPlugin
 from markupsafe import Markup
 
 from discovery.errors import DiscoveryError
-from web import (
-    api,
-    audits,
-    exports,
-    hunt_api,
-    hunt_settings,
-    hunts,
-    labels,
-    login,
-    objects,
-    search,
-    stamps,
-    uploads,
-)
-from web.asked import provide_asked
-from web.config import LOCAL_HOST, WebConfig
-from web.gate import CSRF_FIELD, Gate, check_csrf
+from web.access import login
+from web.access.gate import CSRF_FIELD, Gate, check_csrf
+from web.access.sessions import Sessions
+from web.hunts import api as hunt_api
+from web.hunts import hunts
+from web.hunts import settings as hunt_settings
+from web.hunts.audits import audits
+from web.hunts.exports import exports
+from web.hunts.labelling import labels
+from web.hunts.next_pages import NextPages
+from web.jobs.jobs import Work
 from web.known_objects import KnownShelf
-from web.next_pages import NextPages
-from web.picture_files import PictureFiles
-from web.pictures import PictureCache
-from web.problems import answer_discovery_error, answer_http_error, answer_unexpected
-from web.sessions import Sessions
-from web.shelf import Shelf
-from web.uploads import Uploads
-from web.wording import count, plural
-from web.work import Work
+from web.layout.problems import answer_discovery_error, answer_http_error, answer_unexpected
+from web.layout.wording import count, plural
+from web.objects import objects
+from web.search import api, uploads
+from web.search import pages as search
+from web.search.form import provide_asked
+from web.search.uploads import Uploads
+from web.settings import LOCAL_HOST, WebConfig
+from web.stamps import stamps
+from web.stamps.picture_files import PictureFiles
+from web.stamps.pictures import PictureCache
+from web.workspace import Shelf
 
 HERE = Path(__file__).parent
 MEGABYTE = 1_000_000
@@ -118,7 +115,7 @@ def create_app(config: WebConfig) -> Litestar:
         logging_config=None,
         debug=False,
     )
-    refused = environment.get_template("refused.html")
+    refused = environment.get_template("access/refused.html")
     app.asgi_handler = Gate(  # outermost, so that unknown addresses and failures pass it too
         app.asgi_handler,
         sessions=sessions,
@@ -152,7 +149,7 @@ def known_hosts(config: WebConfig) -> tuple[str, ...]:
 def template_environment() -> Environment:
     """Return the templates: everything escaped, an unknown name an error."""
     environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
+        loader=FileSystemLoader(HERE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

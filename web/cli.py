@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from discovery.errors import ConfigError
-from web.config import WebConfig, load_config
+from web.settings import WebConfig, load_config
 
 if TYPE_CHECKING:
     import uvicorn

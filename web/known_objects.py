@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from discovery.errors import ConfigError, QueryError
-from discovery.known import KnownRows, check_radius, find_known, read_known
+from discovery.search.known_objects import KnownRows, check_radius, find_known, read_known
 
 if TYPE_CHECKING:
-    from discovery.release import Release
+    from discovery.release.release import Release
 
 
 class KnownShelf:

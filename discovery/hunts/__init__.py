@@ -1,10 +1,8 @@
 """Hunts: a person labels, round by round, until enough galaxies of a kind are found."""
 
-from discovery.hunts.choices import chosen_strategy
 from discovery.hunts.hunt import Hunt
-from discovery.hunts.labels import Example, LabelRequest
-from discovery.hunts.move import move_hunt
-from discovery.hunts.records import (
+from discovery.hunts.log.folder import list_hunts, peek_hunt, remembered_release
+from discovery.hunts.log.records import (
     VERDICTS,
     Counts,
     Disagreement,
@@ -19,9 +17,11 @@ from discovery.hunts.records import (
     Undone,
     Verdict,
 )
-from discovery.hunts.shelf import list_hunts, peek_hunt, remembered_release
-from discovery.hunts.standing import Prepared
+from discovery.hunts.rounds.labels import Example, LabelRequest
+from discovery.hunts.rounds.standing import Prepared
+from discovery.hunts.settings import chosen_strategy
 from discovery.hunts.start import new_hunt, open_hunt
+from discovery.hunts.transfer.move import move_hunt
 
 __all__ = [
     "VERDICTS",

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from discovery.errors import HuntError
-from discovery.hunts.ranking import Embeddings, Ranking, TrainingSet, one_blas_thread
-from discovery.hunts.rounds import choose, propose
+from discovery.hunts.models.ranking import Embeddings, Ranking, TrainingSet, one_blas_thread
+from discovery.hunts.rounds.choice import choose, propose
 
 if TYPE_CHECKING:
-    from discovery.hunts.nearby import Engine, Nearby
+    from discovery.hunts.candidates.nearby import Engine, Nearby
 
 LIKELY, UNLIKELY, UNCERTAIN, DIVERSE, RANDOM = "likely", "unlikely", "uncertain", "diverse", "random"
 
@@ -33,7 +33,7 @@ class Turn:
     nearby : Nearby or None
         Neighbours that are known from earlier rounds, for a candidate pool.
     engine : Engine or None
-        Scores every object exactly, for `discovery.hunts.pool.ExactSource`.
+        Scores every object exactly, for `discovery.hunts.candidates.pool.ExactSource`.
     """
 
     embeddings: Embeddings
@@ -89,7 +89,7 @@ class Chooser(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class AlphaChooser:
-    """The published rule exactly, by `discovery.hunts.rounds.propose`."""
+    """The published rule exactly, by `discovery.hunts.rounds.choice.propose`."""
 
     name: ClassVar[str] = "alpha"
     subset: ClassVar[bool] = True

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 
 from discovery.errors import HuntError
-from discovery.hunts.records import Disagreement, LabelEvent, LabelState, Verdict
+from discovery.hunts.log.records import Disagreement, LabelEvent, LabelState, Verdict
 
 LATEST, MAJORITY, ARBITER = "latest", "majority", "arbiter:"
 _STATE = tuple(field.name for field in fields(LabelState))

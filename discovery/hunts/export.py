@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from discovery.errors import HuntError
+from discovery.hunts.models.ranking import Ranking
 from discovery.hunts.provenance import provenance
-from discovery.hunts.ranking import Ranking
-from discovery.tables import check_table_path, write_table
+from discovery.tables.writer import check_table_path, write_table
 
 if TYPE_CHECKING:
     from discovery.hunts.hunt import Hunt
-    from discovery.hunts.records import Round
-    from discovery.known import KnownRows
+    from discovery.hunts.log.records import Round
+    from discovery.search.known_objects import KnownRows
 
 MAX_STAMPS = 2000
 
@@ -51,7 +51,7 @@ def export_hunt(
     unfiltered : bool
         Rank objects that the hunt's own filter leaves out as well.
     known : KnownRows, optional
-        Known objects (`discovery.known.find_known`) to flag, in the columns known_as, known_sep_arcsec and known_file
+        Known objects (`discovery.search.known_objects.find_known`) to flag, in the columns known_as, known_sep_arcsec and known_file
         and on the contact sheet.
     new_only : bool
         Leave known objects out, labelled ones too.
@@ -101,7 +101,7 @@ def export_hunt(
         selection = {"top": top, "min_score": min_score, "unfiltered": unfiltered, "new_only": new_only}
         write_table(table, path, provenance(hunt, ranking, selection=selection, known=known))
     if stamps is not None:
-        from discovery.stamp_folder import write_stamp_folder
+        from discovery.release.stamp_folder import write_stamp_folder
 
         names = table["object_id"].to_pylist()
         titles = [f"{rank}  {name}" for rank, name in zip(ranks[rows].tolist(), names, strict=False)]

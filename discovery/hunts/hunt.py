@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from discovery.errors import HuntError
-from discovery.hunts.audit_log import audited
-from discovery.hunts.basis import with_changes
-from discovery.hunts.binding import Places, check_release
-from discovery.hunts.checks import HuntSettings, changed_settings, checked_person
-from discovery.hunts.choices import checked_choices
+from discovery.hunts.audits.log import audited
+from discovery.hunts.candidates.default_source import default_source, gpu_engine
+from discovery.hunts.candidates.nearby import Engine, Nearby, searchable
 from discovery.hunts.label_book import LabelBook
-from discovery.hunts.labels import Example, training_set
-from discovery.hunts.nearby import Engine, Nearby, searchable
-from discovery.hunts.play import play, play_published
-from discovery.hunts.ranking import Ranking, TrainingSet, is_large, round_seed
-from discovery.hunts.records import HuntInfo, Round
-from discovery.hunts.scale import default_source, gpu_engine
-from discovery.hunts.shelf import describe
-from discovery.hunts.standing import (
+from discovery.hunts.log.binding import Places, check_release
+from discovery.hunts.log.folder import describe
+from discovery.hunts.log.records import HuntInfo, Round
+from discovery.hunts.log.store import HuntStore, Snapshot, now
+from discovery.hunts.log.validation import HuntSettings, changed_settings, checked_person
+from discovery.hunts.models.ranking import Ranking, TrainingSet, is_large, round_seed
+from discovery.hunts.rounds.labels import Example, training_set
+from discovery.hunts.rounds.play import play, play_published
+from discovery.hunts.rounds.replay_basis import with_changes
+from discovery.hunts.rounds.standing import (
     Ground,
     LeftOut,
     Prepared,
@@ -33,15 +33,15 @@ from discovery.hunts.standing import (
     recorded_parts,
     recorded_start,
 )
-from discovery.hunts.store import HuntStore, Snapshot, now
+from discovery.hunts.settings import checked_choices
 from discovery.hunts.strategies import parse_strategy
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from discovery.hunts.widget import HuntWidget
-    from discovery.known import KnownRows
-    from discovery.release import Release
+    from discovery.hunts.notebook.widget import HuntWidget
+    from discovery.release.release import Release
+    from discovery.search.known_objects import KnownRows
 
 
 class Hunt(LabelBook):
@@ -186,7 +186,7 @@ class Hunt(LabelBook):
         """Compute a round again from the log as it stood; it equals the recorded one on the same kind of machine.
 
         A candidate pool comes from the release's index, or from an engine. Where that is another one than the round's, the pool may be
-        another too, and the round that is returned says so in its parts (``changed`` of the source, see `discovery.hunts.basis`).
+        another too, and the round that is returned says so in its parts (``changed`` of the source, see `discovery.hunts.rounds.replay_basis`).
 
         Raises
         ------
@@ -236,7 +236,7 @@ class Hunt(LabelBook):
         self, who: str | None = None, *, known: KnownRows | None = None, new_only: bool = False
     ) -> HuntWidget:
         """Return the hunt's page for a notebook; ``who`` is your login by default."""
-        from discovery.hunts.widget import HuntWidget
+        from discovery.hunts.notebook.widget import HuntWidget
 
         return HuntWidget(self, getpass.getuser() if who is None else who, known=known, new_only=new_only)
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from discovery.errors import HuntError
-from discovery.hunts.binding import object_lines
 from discovery.hunts.consensus import disagreements
-from discovery.hunts.labels import Example, LabelRequest, history_lines
-from discovery.hunts.measures import found_curve
-from discovery.hunts.records import (
+from discovery.hunts.log.binding import object_lines
+from discovery.hunts.log.folder import count_classes, count_verdicts
+from discovery.hunts.log.records import (
     Counts,
     Disagreement,
     HistoryLine,
@@ -23,11 +22,12 @@ from discovery.hunts.records import (
     Undone,
     Verdict,
 )
-from discovery.hunts.shelf import count_classes, count_verdicts
-from discovery.hunts.store import HuntStore
+from discovery.hunts.log.store import HuntStore
+from discovery.hunts.rounds.labels import Example, LabelRequest, history_lines
+from discovery.hunts.simulation.measures import found_curve
 
 if TYPE_CHECKING:
-    from discovery.release import Release
+    from discovery.release.release import Release
 
 
 class LabelBook:

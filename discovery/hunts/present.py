@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from discovery.hunts.audit_log import audit_lines, audited
+from discovery.hunts.audits.log import audit_lines, audited
 from discovery.hunts.consensus import agreed, disagreements
-from discovery.hunts.lines import Mark, read_latest_round, read_log, read_mark, read_settings
-from discovery.hunts.measures import found_curve
-from discovery.hunts.records import Counts, Disagreement, LabelEvent, LabelState, Round
-from discovery.hunts.shelf import count_verdicts
+from discovery.hunts.log.folder import count_verdicts
+from discovery.hunts.log.records import Counts, Disagreement, LabelEvent, LabelState, Round
+from discovery.hunts.log.table_rows import Mark, read_latest_round, read_log, read_mark, read_settings
+from discovery.hunts.simulation.measures import found_curve
 
 if TYPE_CHECKING:
-    from discovery.hunts.checks import HuntSettings
-    from discovery.hunts.store import HuntStore
+    from discovery.hunts.log.store import HuntStore
+    from discovery.hunts.log.validation import HuntSettings
 
 
 @dataclass(frozen=True, kw_only=True)

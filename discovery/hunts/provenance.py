@@ -9,16 +9,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from discovery import __version__
-from discovery.hunts.audit_log import audit_lines
-from discovery.hunts.play import present_versions
-from discovery.hunts.ranking import Ranking
-from discovery.hunts.store import now
-from discovery.provenance import git_commit
-from discovery.tables import Fact
+from discovery.hunts.audits.log import audit_lines
+from discovery.hunts.log.store import now
+from discovery.hunts.models.ranking import Ranking
+from discovery.hunts.rounds.play import present_versions
+from discovery.storage.provenance import git_commit
+from discovery.tables.writer import Fact
 
 if TYPE_CHECKING:
     from discovery.hunts.hunt import Hunt
-    from discovery.known import KnownRows
+    from discovery.search.known_objects import KnownRows
 
 
 def provenance(
@@ -109,7 +109,7 @@ def _audit(hunt: Hunt, ranking: Ranking) -> list[Fact]:
     """What the audits say of the list, with 95 % intervals; nothing without an audit."""
     if not audit_lines(hunt.store):
         return []
-    from discovery.hunts.audit import report
+    from discovery.hunts.audits.audit import report
 
     made = report(hunt, ranking=ranking)
     curve = [asdict(cut) for cut in made.curve]

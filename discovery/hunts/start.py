@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from discovery.errors import HuntError
-from discovery.hunts.binding import example_lines, release_line
-from discovery.hunts.checks import checked_person, checked_settings
-from discovery.hunts.choices import ALPHA, NEVER, checked_choices, chosen_strategy
 from discovery.hunts.consensus import LATEST
 from discovery.hunts.hunt import Hunt
-from discovery.hunts.store import HuntStore, now
+from discovery.hunts.log.binding import example_lines, release_line
+from discovery.hunts.log.store import HuntStore, now
+from discovery.hunts.log.validation import checked_person, checked_settings
+from discovery.hunts.settings import ALPHA, NEVER, checked_choices, chosen_strategy
 
 if TYPE_CHECKING:
-    from discovery.hunts.nearby import Engine
-    from discovery.prompts import Prompt
-    from discovery.release import Release
+    from discovery.hunts.candidates.nearby import Engine
+    from discovery.release.release import Release
+    from discovery.search.prompts import Prompt
 
 
 def new_hunt(

@@ -1,11 +1,11 @@
 """What a round is made of: a source of candidates, a ranking model that scores, and a chooser of what is shown.
 
 Parts are small pure values that a hunt, real or simulated, combines by name; the fourth part, the stopper, stands in
-`discovery.hunts.stopping`. A strategy is written ``auto``, ``alpha:0.5``, ``top`` (see `STRATEGIES`), or as MODEL+CHOOSER from
+`discovery.hunts.stoppers`. A strategy is written ``auto``, ``alpha:0.5``, ``top`` (see `STRATEGIES`), or as MODEL+CHOOSER from
 `MODELS` and `CHOOSERS`, such as ``linear+alpha:0.9`` or ``gp+thompson``. Behind it may stand where candidates come from:
-``@all`` ranks every object, ``@pool:2000`` a candidate pool of about 2000 from the release's index (`discovery.hunts.pool`), ``@exact``
+``@all`` ranks every object, ``@pool:2000`` a candidate pool of about 2000 from the release's index (`discovery.hunts.candidates.pool`), ``@exact``
 every object by an engine that scans them, ``@near:5000`` shows only the 5000 candidates nearest to a positive. Without
-it a hunt takes `all` in a small release and `pool` or `exact` in a large one (`discovery.hunts.scale`).
+it a hunt takes `all` in a small release and `pool` or `exact` in a large one (`discovery.hunts.candidates.default_source`).
 
 A part is ``subset`` when it can work on a subset of the objects, because an object's score depends on that object and on
 the labels alone; a part that is not needs every object at once.
@@ -20,6 +20,15 @@ from functools import cache
 from typing import Any
 
 from discovery.errors import HuntError
+from discovery.hunts.candidates.pool import (
+    GUIDE,
+    SECOND_STAGE,
+    ExactSource,
+    PoolSource,
+    Subset,
+    best_by_guide,
+)
+from discovery.hunts.candidates.sources import AllSource, MaskSource, NearSource
 from discovery.hunts.choosers import (
     AlphaChooser,
     Chooser,
@@ -33,7 +42,14 @@ from discovery.hunts.choosers import (
     Turn,
     UncertainChooser,
 )
-from discovery.hunts.models import (
+from discovery.hunts.models.blend import BlendModel, GuardedModel
+from discovery.hunts.models.ensemble import EnsembleModel
+from discovery.hunts.models.fits import settings_of
+from discovery.hunts.models.gaussian_process import GaussianProcessModel
+from discovery.hunts.models.metric import AdaptedModel
+from discovery.hunts.models.positive_unlabelled import PositiveUnlabelledModel
+from discovery.hunts.models.ranking import Embeddings, Ranking, ScoringModel, TrainingSet
+from discovery.hunts.models.registry import (
     ChanceModel,
     LinearModel,
     MeanModel,
@@ -42,18 +58,9 @@ from discovery.hunts.models import (
     RankingModel,
     SimilarityModel,
 )
-from discovery.hunts.pool import GUIDE, SECOND_STAGE, ExactSource, PoolSource, Subset, best_by_guide
-from discovery.hunts.rankers.blend import BlendModel, GuardedModel
-from discovery.hunts.rankers.ensemble import EnsembleModel
-from discovery.hunts.rankers.fitting import settings_of
-from discovery.hunts.rankers.gaussian_process import GaussianProcessModel
-from discovery.hunts.rankers.metric import AdaptedModel
-from discovery.hunts.rankers.positive_unlabelled import PositiveUnlabelledModel
-from discovery.hunts.rankers.spreading import LabelSpreadingModel
-from discovery.hunts.ranking import Embeddings, Ranking, ScoringModel, TrainingSet
-from discovery.hunts.rescorer import RescorerConfig
-from discovery.hunts.rounds import check_alpha
-from discovery.hunts.sources import AllSource, MaskSource, NearSource
+from discovery.hunts.models.rescorer import RescorerConfig
+from discovery.hunts.models.spreading import LabelSpreadingModel
+from discovery.hunts.rounds.choice import check_alpha
 
 __all__ = ["CHOOSERS", "MODELS", "STRATEGIES", "HuntStrategy", "Page", "Turn", "parse_strategy"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from discovery.errors import StampError
-from discovery.readers.checking import check_side
+from discovery.readers.pixel_checks import check_side
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")

@@ -14,13 +14,13 @@ from tqdm import tqdm
 from discovery import __version__
 from discovery.errors import ConfigError, StampError
 from discovery.restoration.flux import conserve_flux
+from discovery.restoration.inpaint import fill, mend
 from discovery.restoration.masks import Selection, selected
-from discovery.restoration.mending import fill, mend
 from discovery.restoration.mosaic import Mosaic, Written, check_out, open_mosaic, write_like
 from discovery.restoration.network import ImageNetwork
 from discovery.restoration.stretch import stretch, unstretch
 from discovery.restoration.tiles import apply_tiles, cover
-from discovery.surveys import SURVEYS, SurveyStyle
+from discovery.stamps.imaging_surveys import SURVEYS, SurveyStyle
 
 FIELD_PIXELS = 1024
 """Images are worked on in fields of this side, so that memory does not grow with the image."""
@@ -79,7 +79,7 @@ def restore_image(
     out : Path
         Written with the input's header and number type; extension RESIDUAL holds output minus input.
     survey : str
-        Key of `discovery.surveys.SURVEYS`: whose stretch is used.
+        Key of `discovery.stamps.imaging_surveys.SURVEYS`: whose stretch is used.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def restored_change(flux: np.ndarray, missing: np.ndarray, network: ImageNetwork
 def mended(flux: np.ndarray, missing: np.ndarray, network: ImageNetwork, style: SurveyStyle) -> np.ndarray:
     """Return the fluxes (3, H, W) that belong at missing pixels; of no meaning elsewhere.
 
-    See `discovery.restoration.mending.mend`. What lies deeper in a hole than a quarter of the network's side is mended
+    See `discovery.restoration.inpaint.mend`. What lies deeper in a hole than a quarter of the network's side is mended
     first, in the image at half the resolution (and so on), where the hole is small enough to be seen whole.
     """
     if missing.all():

@@ -13,9 +13,9 @@ import numpy as np
 from astropy.io import fits
 
 from discovery.errors import StampError
-from discovery.readers.checking import check_coverage
-from discovery.readers.cutouts import GZIP_MAGIC, choose_planes, stated_bands
-from discovery.readers.fits_blocks import check_complete
+from discovery.files.fits_blocks import check_complete
+from discovery.readers.fits_cutouts import GZIP_MAGIC, choose_planes, stated_bands
+from discovery.readers.pixel_checks import check_coverage
 
 ROWS_A_PART = 256
 UNITS = re.compile(r"(nano-?magg(y|ies)|nmgy)(\s*/\s*pix(el)?)?", re.IGNORECASE)

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from discovery.image_heads import MultitaskModel, load_multitask, read_multitask_card
+from discovery.encoders.image_heads import MultitaskModel, load_multitask, read_multitask_card
 
 
 class ImageNetwork(Protocol):

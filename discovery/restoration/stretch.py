@@ -1,6 +1,6 @@
 """The invertible stretch between fluxes and what the image heads see.
 
-It is the Legacy viewer's asinh stretch (`discovery.preprocess.dr2_rgb`, Lupton et al. 2004), in which the network was
+It is the Legacy viewer's asinh stretch (`discovery.stamps.preprocess.dr2_rgb`, Lupton et al. 2004), in which the network was
 trained, without its last step, the clipping to 0..1: that step alone loses anything. With the scales s_b, the
 offset m and the softening Q of a survey's style::
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from discovery.surveys import SurveyStyle
+from discovery.stamps.imaging_surveys import SurveyStyle
 
 FAINTEST = 1e-9
 """Below this intensity V / I is sqrt(Q) to double precision."""

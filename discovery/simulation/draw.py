@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from discovery.simulation.artefacts import ALLMASK, MEDIUM, add_artefact, add_star
 from discovery.simulation.config import PIXEL_SCALE_ARCSEC, STAMP_PIXELS
-from discovery.simulation.disks import (
+from discovery.simulation.scenes.artefacts import ALLMASK, MEDIUM, add_artefact, add_star
+from discovery.simulation.scenes.disks import (
     Body,
     Shape,
     add_barred,
@@ -17,13 +17,13 @@ from discovery.simulation.disks import (
     add_ring,
     add_spiral,
 )
-from discovery.simulation.ellipticals import add_elliptical
-from discovery.simulation.exposure import Exposure, add_noise, draw_exposure
-from discovery.simulation.lenses import add_lens
-from discovery.simulation.light import Scene
-from discovery.simulation.mergers import add_merger
-from discovery.simulation.neighbours import add_neighbours
-from discovery.simulation.photometry import flux_from_mag
+from discovery.simulation.scenes.ellipticals import add_elliptical
+from discovery.simulation.scenes.exposure import Exposure, add_noise, draw_exposure
+from discovery.simulation.scenes.lenses import add_lens
+from discovery.simulation.scenes.light import Scene
+from discovery.simulation.scenes.mergers import add_merger
+from discovery.simulation.scenes.neighbours import add_neighbours
+from discovery.simulation.scenes.photometry import flux_from_mag
 from discovery.simulation.targets import Target
 
 EXTINCTION = np.array([3.214, 2.165, 1.211])

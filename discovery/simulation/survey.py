@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Literal
 from tqdm import tqdm
 
 from discovery.errors import ConfigError
-from discovery.simulation.bricks import BrickTask, plan_bricks
 from discovery.simulation.config import SurveyPlan
-from discovery.simulation.hdf5 import StampFiles
+from discovery.simulation.files.bricks import BrickTask, plan_bricks
+from discovery.simulation.files.hdf5 import StampFiles
 from discovery.simulation.targets import Target, draw_targets
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _draw(seed: int, target: Target) -> Drawn:
 
 
 def _write_brick(task: BrickTask) -> Path:
-    from discovery.simulation.bricks import write_brick
+    from discovery.simulation.files.bricks import write_brick
 
     return write_brick(task)
 

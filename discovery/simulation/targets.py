@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from discovery.simulation.bricks_on_sky import (
+from discovery.simulation.config import PIXEL_SCALE_ARCSEC, STAMP_PIXELS, SurveyPlan, Visit
+from discovery.simulation.files.brick_grid import (
     BRICK_PIXELS,
     ROWS,
     Brick,
     brick_at,
     columns_of_row,
 )
-from discovery.simulation.config import PIXEL_SCALE_ARCSEC, STAMP_PIXELS, SurveyPlan, Visit
-from discovery.simulation.photometry import flux_from_mag
+from discovery.simulation.scenes.photometry import flux_from_mag
 
 MAG_Z_RANGE = {
     "elliptical": (14.8, 18.6),

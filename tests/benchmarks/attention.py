@@ -6,7 +6,7 @@ Run ``python tests/benchmarks/attention.py --windows 64 256 --encoder tiny``; on
 Each way takes queries, keys and values (W, heads, t, d) as the model makes them, W = B n windows of t = 64 tokens, the bias
 (heads, t, t) that is learned and the mask (n, t, t) of shifted windows. All are compared with float64 before they are timed.
 
-* ``model``      what `discovery.lvm` does now;
+* ``model``      what `discovery.encoders.lvm` does now;
 * ``repeat``     scaled_dot_product_attention, bias + mask repeated for each stamp;
 * ``grouped``    scaled_dot_product_attention on (B, n heads, t, d), so that bias + mask broadcast over stamps;
 * ``explicit``   two matrix products and a softmax, bias + mask broadcast;
@@ -32,8 +32,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from discovery.lvm import LVM, LVMConfig, WindowAttention, _shift_mask
-from training.recipes import TINY
+from discovery.encoders.lvm import LVM, LVMConfig, WindowAttention, _shift_mask
+from training.pretraining.recipes import TINY
 
 Core = Callable[[Tensor, Tensor, Tensor, Tensor, "Tensor | None", float], Tensor]
 HEADS, SIDE, WINDOW = 8, 16, 8

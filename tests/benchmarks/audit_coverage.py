@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binomtest
 
-from discovery.hunts.audit_design import design_audit, draw_strata, sample_of, strata_bounds
-from discovery.hunts.audit_report import AuditReport, Progress, make_report
-from discovery.hunts.estimates import Evidence, Interval, plain_interval
-from discovery.hunts.hunt_sets import HuntSet, resampled, set_of_release
-from discovery.hunts.simulate import ArrayEmbeddings, play_hunt
-from discovery.release import open_release
+from discovery.hunts.audits.design import design_audit, draw_strata, sample_of, strata_bounds
+from discovery.hunts.audits.estimates import Evidence, Interval, plain_interval
+from discovery.hunts.audits.report import AuditReport, Progress, make_report
+from discovery.hunts.simulation.sets import HuntSet, resampled, set_of_release
+from discovery.hunts.simulation.simulate import ArrayEmbeddings, play_hunt
+from discovery.release.release import open_release
 
 RANKINGS = ("hunt", "noisy", "shuffled", "reversed", "hidden")
 COLUMNS = (

@@ -27,8 +27,8 @@ import httpx
 import numpy as np
 import pyarrow as pa
 
-from discovery.catalogue import Catalogue, write_catalogue
-from discovery.manifest import (
+from discovery.release.catalogue import Catalogue, write_catalogue
+from discovery.release.manifest import (
     CATALOGUE_FILE,
     MANIFEST_FILE,
     MANIFEST_VERSION,
@@ -41,11 +41,11 @@ from discovery.manifest import (
     SurveyRecord,
     manifest_bytes,
 )
-from index.columns import healpix_pixels
-from index.duplicates import primary_rows
+from index.catalogue.columns import healpix_pixels
+from index.catalogue.duplicates import primary_rows
 from web.app import create_app
 from web.cli import make_server, open_socket
-from web.config import WebConfig
+from web.settings import WebConfig
 
 BRICK_DEG = 0.25
 A_BRICK = 900

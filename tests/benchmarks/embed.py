@@ -18,11 +18,11 @@ import h5py
 import numpy as np
 import torch
 
-from discovery.encoder import Encoder, load_encoder
+from discovery.encoders.encoder import Encoder, load_encoder
 from discovery.readers import open_survey
-from discovery.stamps import Survey
-from index.embed import embed_survey
-from index.ingest import InputForm, read_batch
+from discovery.stamps.stamp import Survey
+from index.embed.ingest import InputForm, read_batch
+from index.embed.shards import embed_survey
 from index.plan import make_plan
 
 

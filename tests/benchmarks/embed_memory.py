@@ -54,10 +54,10 @@ def parse() -> argparse.Namespace:
 def run(path: Path, shard: int, workers: int) -> dict[str, tuple[int, int, float]]:
     """Return peak and growth of anonymous memory (bytes) and seconds of each step, in this process."""
     from discovery.readers import open_survey
-    from index.build import build_catalogue
-    from index.embed import embed_survey, load_parts
-    from index.ids import check_ids
+    from index.catalogue.ids import check_ids
+    from index.embed.shards import embed_survey, load_parts
     from index.plan import make_plan
+    from index.run.build import build_catalogue
 
     survey, encoder, building = open_survey([path]), tiny_encoder(), path.parent / "building"
     plan = make_plan(survey, [path], name="made", encoder=encoder, memory_bytes=2**30, shard_positions=shard)
@@ -97,9 +97,9 @@ def anonymous_bytes() -> int:
 
 def tiny_encoder() -> Any:
     """Return an untrained LVM of a few thousand parameters."""
-    from discovery.encoder import make_encoder
-    from discovery.lvm import LVM, LVMConfig
-    from discovery.preprocess import CropConfig
+    from discovery.encoders.encoder import make_encoder
+    from discovery.encoders.lvm import LVM, LVMConfig
+    from discovery.stamps.preprocess import CropConfig
 
     config = {"embed_dim": 4, "depths": (1, 1), "heads": (2, 2), "window": 4, "image_size": 32, "attention_scale": None}
     parts = {"name": "tiny", "architecture": "lvm", "config": config, "convention": "dr2_rgb", "crop": CropConfig(), "input_size": 32}

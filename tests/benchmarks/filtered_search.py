@@ -25,10 +25,10 @@ import msgspec
 import numpy as np
 from scale_data import QUERIES_FILE, open_shards
 
-from discovery.manifest import IndexRecord
-from discovery.neighbours import NeighbourIndex, read_index
-from discovery.shards import EmbeddingShards
-from index.structure import index_shards
+from discovery.release.manifest import IndexRecord
+from discovery.release.neighbours.index import NeighbourIndex, read_index
+from discovery.release.shards import EmbeddingShards
+from index.structure.structure import index_shards
 
 K = 100
 DIRECTIONS = ("random", "towards", "away", "least")

@@ -3,7 +3,7 @@
 Run ``python tests/benchmarks/hunt_ceilings.py docs/hunts.toml --out docs/hunts/ceilings.json``. Each object is scored by a model
 that saw the labels of the other four fifths: ridge logistic regression (the best of three penalties by AUPR) and the MLP of
 the rescorer (hidden 2048, without weak negatives). The share of the ideal after 200 labels is that of taking the highest
-200 scores, as `discovery.hunts.measures.share_of_ideal`. A hunt starts from five labels and ends with some two hundred: what it
+200 scores, as `discovery.hunts.simulation.measures.share_of_ideal`. A hunt starts from five labels and ends with some two hundred: what it
 lacks to the ceiling the strategy may still gain, what the ceiling lacks to 1 only another encoder.
 """
 
@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from discovery.hunts.bench import open_set, read_bench
-from discovery.hunts.hunt_sets import HuntSet
-from discovery.hunts.measures import area_under_roc, average_precision, share_of_ideal
-from discovery.hunts.rankers.logistic import fit_logistic
-from discovery.hunts.rescorer import RescorerConfig, standardisation, train_rescorer
+from discovery.hunts.models.logistic import fit_logistic
+from discovery.hunts.models.rescorer import RescorerConfig, standardisation, train_rescorer
+from discovery.hunts.simulation.bench import open_set, read_bench
+from discovery.hunts.simulation.measures import area_under_roc, average_precision, share_of_ideal
+from discovery.hunts.simulation.sets import HuntSet
 
 PENALTIES = (300.0, 30.0, 3.0)
 MLP = RescorerConfig(steps=150, batch=256, unlabelled=1, unlabelled_share=0.0)

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from discovery.hunts.hunt_sets import HuntSet, read_set, resampled, set_of_release, write_set
-from discovery.hunts.simulator import SimulationConfig, simulate
-from discovery.release import open_release
+from discovery.hunts.simulation.sets import HuntSet, read_set, resampled, set_of_release, write_set
+from discovery.hunts.simulation.simulator import SimulationConfig, simulate
+from discovery.release.release import open_release
 
 STORED = Path(__file__).resolve().parents[1] / "hunts" / "stored"
 TARGETS = {"merger": 0.03, "barred": 0.05}
@@ -53,7 +53,7 @@ def stored_sets() -> list[HuntSet]:
 
 
 def losses(config: SimulationConfig) -> dict[str, dict[str, Any]]:
-    """Return the losses of every seed (`discovery.hunts.measures.area_loss`) by set and strategy."""
+    """Return the losses of every seed (`discovery.hunts.simulation.measures.area_loss`) by set and strategy."""
     found: dict[str, dict[str, Any]] = {}
     for hunt_set in stored_sets():
         results = simulate(hunt_set, config, jobs=1).results

@@ -24,7 +24,7 @@ python tests/benchmarks/hunt_pool_table.py runs/candidates/bench.json runs/candi
 ```
 
 The index is a FAISS inverted file with 4 sqrt(N) cells, of which a question visits as many as find 95 % of an object's 100 nearest, and the
-question along the model's direction eight times as many, as in a release (`discovery.hunts.pool.WIDE`). Its misses count. The sets are small,
+question along the model's direction eight times as many, as in a release (`discovery.hunts.candidates.pool.WIDE`). Its misses count. The sets are small,
 so that eight times the usual cells are a sixth of all here; in a large survey they are some per cent: `tests/benchmarks/hunt_scale.py` measures
 there which share of the exact page a round still shows ([hunts.md](hunts.md#large-releases)).
 

@@ -22,17 +22,17 @@ from typing import Any
 import numpy as np
 
 from discovery.hunts import LabelRequest, new_hunt
-from discovery.hunts import audit as audits
-from discovery.hunts import play as playing
-from discovery.hunts.binding import Places
+from discovery.hunts.audits import audit as audits
+from discovery.hunts.candidates.pool import ExactSource, PoolSource
 from discovery.hunts.choosers import HighestChooser
 from discovery.hunts.hunt import Hunt
-from discovery.hunts.pool import ExactSource, PoolSource
-from discovery.hunts.rankers.blend import BlendModel
-from discovery.hunts.ranking import FittedRanker
-from discovery.hunts.store import HuntStore
-from discovery.prompts import prompt_from_row
-from discovery.release import Release, open_release
+from discovery.hunts.log.binding import Places
+from discovery.hunts.log.store import HuntStore
+from discovery.hunts.models.blend import BlendModel
+from discovery.hunts.models.ranking import FittedRanker
+from discovery.hunts.rounds import play as playing
+from discovery.release.release import Release, open_release
+from discovery.search.prompts import prompt_from_row
 
 EXAMPLES, BLOCK, SAMPLE = 5, 256, 2**18
 

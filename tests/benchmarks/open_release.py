@@ -22,10 +22,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from discovery.catalogue import write_catalogue
-from discovery.crossmatch import match_objects
-from discovery.known import KnownObjects
-from discovery.manifest import (
+from discovery.release.catalogue import write_catalogue
+from discovery.release.manifest import (
     EncoderRecord,
     IndexRecord,
     Manifest,
@@ -34,7 +32,9 @@ from discovery.manifest import (
     SurveyRecord,
     manifest_bytes,
 )
-from discovery.release import Release, open_release
+from discovery.release.release import Release, open_release
+from discovery.search.known_objects import KnownObjects
+from discovery.sky.crossmatch import match_objects
 
 FLAGS = ("flag_star", "flag_masked", "flag_partial", "flag_artefact")
 LINES = 2**18

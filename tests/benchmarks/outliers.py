@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from discovery.outliers import find_outliers
-from discovery.release import Release, open_release
+from discovery.release.release import Release, open_release
+from discovery.search.outliers import find_outliers
 
 RARE = ("ring", "merger", "lens", "artefact")
 ODD = "these four"

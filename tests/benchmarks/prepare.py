@@ -22,12 +22,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from discovery import preprocess
 from discovery.errors import StampError
-from discovery.preprocess import CropConfig
 from discovery.readers import open_survey
-from discovery.stamps import Stamp
-from index import quality
+from discovery.stamps import preprocess
+from discovery.stamps.preprocess import CropConfig
+from discovery.stamps.stamp import Stamp
+from index.catalogue import quality
 
 BLOCK = 200
 SIZE = 128
@@ -62,7 +62,7 @@ def parse() -> argparse.Namespace:
 
 def loaded(folder: Path) -> SimpleNamespace:
     """Return the two modules of another version."""
-    old = SimpleNamespace(preprocess=module(folder / "discovery/preprocess.py"), quality=module(folder / "index/quality.py"))
+    old = SimpleNamespace(preprocess=module(folder / "discovery/stamps/preprocess.py"), quality=module(folder / "index/catalogue/quality.py"))
     old.quality.dr2_rgb = old.preprocess.dr2_rgb
     return old
 

@@ -25,7 +25,7 @@ from astropy.wcs import WCS
 from PIL import Image
 
 from discovery.readers import open_survey
-from discovery.stamps import Damaged
+from discovery.stamps.stamp import Damaged
 
 
 @dataclass(frozen=True, kw_only=True)

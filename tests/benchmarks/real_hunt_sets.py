@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from real_hunts import SETS, EmbeddedSet, embed, embedded, is_held_out
 
-from discovery.encoder import Encoder, load_encoder
-from discovery.hunts.hunt_sets import HuntSet, write_set
+from discovery.encoders.encoder import Encoder, load_encoder
+from discovery.hunts.simulation.sets import HuntSet, write_set
 
 EFIGI = {
     "bars": "Bar_Length",

@@ -26,12 +26,12 @@ import numpy as np
 from sklearn.decomposition import PCA
 from tqdm import tqdm
 
-from discovery.encoder import Encoder, load_encoder
-from discovery.hunts.measures import average_precision
-from discovery.hunts.rescorer import RescorerConfig
-from discovery.hunts.simulate import ArrayEmbeddings, play_hunt
+from discovery.encoders.encoder import Encoder, load_encoder
+from discovery.hunts.models.rescorer import RescorerConfig
+from discovery.hunts.simulation.measures import average_precision
+from discovery.hunts.simulation.simulate import ArrayEmbeddings, play_hunt
 from discovery.readers import open_survey
-from discovery.stamps import Damaged
+from discovery.stamps.stamp import Damaged
 
 SETS = {"efigi": "labels.csv", "sdss_pool": "index.csv", "lens_candidates": "labels.csv"}
 PCA_SIDE, PCA_COMPONENTS = 32, 64
@@ -169,7 +169,7 @@ def task(
 
 
 def is_held_out(object_id: str) -> bool:
-    """Whether no encoder was trained on a stamp, by the rule of `training.data.is_training`."""
+    """Whether no encoder was trained on a stamp, by the rule of `training.data.stamps.is_training`."""
     return max(hashlib.sha1(object_id.encode()).digest()[:2]) >= 205
 
 

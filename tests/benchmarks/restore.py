@@ -24,12 +24,12 @@ from scipy import fft
 
 from discovery.restoration import ImageNetwork, load_network, restore_image
 from discovery.restoration.images import mended, restored_change
-from discovery.restoration.mending import fill
+from discovery.restoration.inpaint import fill
 from discovery.restoration.stretch import stretch
 from discovery.simulation.config import SurveyPlan
 from discovery.simulation.draw import draw_target
 from discovery.simulation.targets import draw_targets
-from discovery.surveys import SURVEYS
+from discovery.stamps.imaging_surveys import SURVEYS
 
 STYLE = SURVEYS["legacy"]
 RADII = (5, 8, 12, 20, 40)

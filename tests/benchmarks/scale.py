@@ -26,7 +26,7 @@ import numpy as np
 from scale_data import open_shards
 from scale_methods import METHODS, K, Ours
 
-from discovery.shards import EmbeddingShards
+from discovery.release.shards import EmbeddingShards
 
 QUERIES, ROUNDS = 200, 3
 

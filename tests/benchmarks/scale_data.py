@@ -21,9 +21,9 @@ import faiss
 import msgspec
 import numpy as np
 
-from discovery.manifest import Shard
-from discovery.release import open_release
-from discovery.shards import STORED_DTYPE, EmbeddingShards, unit
+from discovery.release.manifest import Shard
+from discovery.release.release import open_release
+from discovery.release.shards import STORED_DTYPE, EmbeddingShards, unit
 
 ROWS_A_SHARD = 65536
 QUERIES = 2000

@@ -23,10 +23,10 @@ import torch
 from scale import Memory
 from scale_data import ROWS_A_SHARD, open_shards
 
-from discovery.hunts.rescorer import Rescorer, RescorerConfig, train_rescorer
-from discovery.manifest import Shard
-from discovery.scan import ExactEngine
-from discovery.shards import EmbeddingShards, unit
+from discovery.hunts.models.rescorer import Rescorer, RescorerConfig, train_rescorer
+from discovery.release.manifest import Shard
+from discovery.release.neighbours.exact import ExactEngine
+from discovery.release.shards import EmbeddingShards, unit
 
 K = 100
 

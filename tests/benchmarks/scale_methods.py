@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from discovery.shards import EmbeddingShards
+from discovery.release.shards import EmbeddingShards
 
 K = 100
 FLOAT32_LIMIT = 3_000_000
@@ -48,7 +48,7 @@ class Ours:
         """Plan, build, tune."""
         import msgspec
 
-        from index.structure import build_structure, dimensions_kept, plan_structure, tune
+        from index.structure.structure import build_structure, dimensions_kept, plan_structure, tune
 
         kept = dimensions_kept(shards)
         plan = plan_structure(shards.count, shards.dimension, self._memory, recall=self._recall, reduced=kept)
@@ -61,8 +61,8 @@ class Ours:
         """Open as a release does."""
         import msgspec
 
-        from discovery.manifest import IndexRecord
-        from discovery.neighbours import read_index
+        from discovery.release.manifest import IndexRecord
+        from discovery.release.neighbours.index import read_index
 
         record = msgspec.json.decode((folder / "record.json").read_bytes(), type=IndexRecord)
         self._index = read_index(folder / "index.faiss", shards, record)

@@ -18,8 +18,8 @@ import numpy as np
 from catalogue import parts, positions
 from scale_data import open_shards
 
-from discovery.catalogue import write_catalogue
-from discovery.manifest import (
+from discovery.release.catalogue import write_catalogue
+from discovery.release.manifest import (
     CATALOGUE_FILE,
     MANIFEST_FILE,
     MANIFEST_VERSION,
@@ -30,7 +30,7 @@ from discovery.manifest import (
     SurveyRecord,
     manifest_bytes,
 )
-from index.duplicates import primary_rows
+from index.catalogue.duplicates import primary_rows
 
 
 def main() -> None:

@@ -20,10 +20,10 @@ from typing import Any
 import faiss
 import numpy as np
 
-from discovery.manifest import Shard
-from discovery.neighbours import NeighbourIndex
-from discovery.shards import EmbeddingShards
-from index.structure import build_structure, plan_structure, tune
+from discovery.release.manifest import Shard
+from discovery.release.neighbours.index import NeighbourIndex
+from discovery.release.shards import EmbeddingShards
+from index.structure.structure import build_structure, plan_structure, tune
 
 SHARD_ROWS = 65536
 

@@ -31,14 +31,14 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from discovery.lvm import LVM, PATCH, LVMConfig
-from training.data import Stamps, load_stamps
-from training.loop import LoopConfig, _autocast, make_optimizer
-from training.packing import pack
-from training.pretrain import Pretraining, pretrain, views
-from training.processes import Place
-from training.recipes import PretrainConfig, read_config
-from training.stream import batches
+from discovery.encoders.lvm import LVM, PATCH, LVMConfig
+from training.data.packing import pack
+from training.data.stamps import Stamps, load_stamps
+from training.data.stream import batches
+from training.loop.loop import LoopConfig, _autocast, make_optimizer
+from training.loop.processes import Place
+from training.pretraining.pretrain import Pretraining, pretrain, views
+from training.pretraining.recipes import PretrainConfig, read_config
 
 DATASHEET_TFLOPS = {"A100": 312.0, "H100": 989.4, "H200": 989.4, "V100": 125.0, "A10": 125.0, "L4": 121.0, "RTX 4090": 165.2}
 """Dense bfloat16 (V100: float16) peak with tensor cores, from the makers' datasheets."""
@@ -238,7 +238,7 @@ class Measured:
         return flops, config.batch / timed(update, self.device, self.options.seconds)
 
     def pretrain_shards(self) -> dict[str, float]:
-        """Return stamps a second of `training.pretrain` from shards on disk, and the share of time that it waits for them."""
+        """Return stamps a second of `training.pretraining.pretrain` from shards on disk, and the share of time that it waits for them."""
         with tempfile.TemporaryDirectory(dir=self.options.dir) as run:
             pretrain(self.config, [self.stamps], Path(run), place=Place(device=self.device))
             lines = [json.loads(line) for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]

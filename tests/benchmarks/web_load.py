@@ -28,8 +28,8 @@ import numpy as np
 from web_next_page import make_release
 
 from discovery.hunts import new_hunt, open_hunt
-from discovery.prompts import prompt_from_row
-from discovery.release import Release, open_release
+from discovery.release.release import Release, open_release
+from discovery.search.prompts import prompt_from_row
 
 
 def main() -> None:

@@ -25,14 +25,14 @@ import h5py
 import httpx
 import numpy as np
 
-from discovery.encoder import Encoder, load_encoder
+from discovery.encoders.encoder import Encoder, load_encoder
 from discovery.hunts import new_hunt
-from discovery.prompts import prompt_from_row
-from discovery.release import open_release
+from discovery.release.release import open_release
+from discovery.search.prompts import prompt_from_row
 from index.cli import index_survey
 from web.app import create_app
 from web.cli import make_server, open_socket
-from web.config import WebConfig
+from web.settings import WebConfig
 
 SIDE = 32
 HUNT = "timed"

@@ -27,7 +27,7 @@ import h5py
 import httpx
 import numpy as np
 
-from discovery.encoder import Encoder, load_encoder
+from discovery.encoders.encoder import Encoder, load_encoder
 from index.cli import index_survey
 
 SIDE = 152

@@ -10,11 +10,11 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from discovery.encoder import load_encoder, lvm_encoder, make_encoder, read_card, timm_encoder
+from discovery.encoders.encoder import load_encoder, lvm_encoder, make_encoder, read_card, timm_encoder
+from discovery.encoders.lvm import LVM, LVMConfig
 from discovery.errors import EncoderError, StampError
-from discovery.lvm import LVM, LVMConfig
-from discovery.preprocess import CropConfig, to_colours
-from discovery.stamps import Stamp
+from discovery.stamps.preprocess import CropConfig, to_colours
+from discovery.stamps.stamp import Stamp
 
 TINY = LVMConfig(embed_dim=16, depths=(1, 1, 1, 1), heads=(2, 2, 2, 2), image_size=64)
 

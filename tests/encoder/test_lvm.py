@@ -8,8 +8,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from discovery.encoders.lvm import LVM, LVMConfig
 from discovery.errors import EncoderError
-from discovery.lvm import LVM, LVMConfig
 
 TINY = LVMConfig(embed_dim=16, depths=(2, 2, 2, 2), heads=(2, 2, 2, 2), attention_scale=8.0)
 

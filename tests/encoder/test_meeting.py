@@ -6,10 +6,10 @@ import io
 import numpy as np
 from PIL import Image
 
-from discovery.encoder import load_encoder
-from discovery.preprocess import to_colours
+from discovery.encoders.encoder import load_encoder
 from discovery.readers import open_survey, read_stamp_bytes
-from discovery.release import open_release
+from discovery.release.release import open_release
+from discovery.stamps.preprocess import to_colours
 
 
 def as_jpeg(stamp):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from discovery.encoder import load_encoder
-from discovery.stamps import Stamp
+from discovery.encoders.encoder import load_encoder
+from discovery.stamps.stamp import Stamp
 
 ENOUGH = 0.999
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU with CUDA")

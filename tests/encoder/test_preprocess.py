@@ -10,9 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discovery.errors import EncoderError, StampError
-from discovery.preprocess import CropConfig, adaptive_crop_box, arcsinh, cut_and_resize, dr2_rgb, prepare
-from discovery.stamps import Stamp
-from discovery.surveys import SURVEYS
+from discovery.stamps.imaging_surveys import SURVEYS
+from discovery.stamps.preprocess import (
+    CropConfig,
+    adaptive_crop_box,
+    arcsinh,
+    cut_and_resize,
+    dr2_rgb,
+    prepare,
+)
+from discovery.stamps.stamp import Stamp
 
 LEGACY = SURVEYS["legacy"]
 

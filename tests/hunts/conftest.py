@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from discovery.catalogue import Catalogue, write_catalogue
-from discovery.prompts import Prompt, prompt_from_row
-from discovery.stamps import Stamp
+from discovery.release.catalogue import Catalogue, write_catalogue
+from discovery.search.prompts import Prompt, prompt_from_row
+from discovery.stamps.stamp import Stamp
 
 COUNT, DIMENSION, TARGETS = 400, 24, 40
 

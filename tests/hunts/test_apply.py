@@ -14,11 +14,11 @@ import pytest
 from discovery.cli import main
 from discovery.errors import EncoderMismatch, HuntError
 from discovery.hunts import Hunt, LabelRequest, move_hunt, new_hunt
-from discovery.hunts.apply import apply_hunt
-from discovery.hunts.audit import draw_audit, report
-from discovery.hunts.ranking import TrainingSet, round_seed
-from discovery.hunts.replay import replay_hunt
+from discovery.hunts.audits.audit import draw_audit, report
+from discovery.hunts.models.ranking import TrainingSet, round_seed
+from discovery.hunts.rounds.replay import replay_hunt
 from discovery.hunts.strategies import parse_strategy
+from discovery.hunts.transfer.apply import apply_hunt
 
 TARGETS = 80
 SKY = 1000
@@ -54,7 +54,7 @@ def releases(
 @pytest.fixture
 def hunt(tmp_path: Path, releases: tuple[Any, Any], sky: tuple[np.ndarray, np.ndarray], prompts: Callable) -> Hunt:
     """Three rounds in last year's release, labelled with the truth, a ring among the negatives."""
-    from discovery.prompts import prompt_from_row
+    from discovery.search.prompts import prompt_from_row
 
     first = releases[0]
     targets, others = np.flatnonzero(sky[1][FIRST]), np.flatnonzero(~sky[1][FIRST])
@@ -195,7 +195,7 @@ def test_the_command_writes_a_ranked_table(
     by_name = {one.path.name: one for one in releases}
     for one in releases:
         (one.path / "manifest.json").write_text("{}")
-    monkeypatch.setattr("discovery.release.open_release", lambda path: by_name[path.name])
+    monkeypatch.setattr("discovery.release.release.open_release", lambda path: by_name[path.name])
     (tmp_path / "known.csv").write_text("ra,dec,name\n19.99,4.995,LAST\n")
     words = ["hunt", "apply", str(hunt.path), str(releases[1].path), "--top", "500", "--out", str(tmp_path / "t.parquet")]
     assert main([*words, "--known", str(tmp_path / "known.csv"), "--who", "cy", "--json"]) == 0

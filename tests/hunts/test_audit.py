@@ -21,8 +21,8 @@ from scipy.stats import binom, binomtest, hypergeom
 from discovery.cli import main
 from discovery.errors import HuntError
 from discovery.hunts import Hunt, LabelRequest, move_hunt, new_hunt
-from discovery.hunts.audit import draw_audit, plot_report, report
-from discovery.hunts.audit_design import (
+from discovery.hunts.audits.audit import draw_audit, plot_report, report
+from discovery.hunts.audits.design import (
     OUTSIDE,
     AuditDesign,
     allocated,
@@ -33,10 +33,16 @@ from discovery.hunts.audit_design import (
     strata_bounds,
     strata_of,
 )
-from discovery.hunts.audit_log import audit_lines, audited, waiting
-from discovery.hunts.audit_report import Progress, make_report, text_lines
-from discovery.hunts.estimates import AuditSample, Evidence, count_interval, plain_interval, targets_among
-from discovery.hunts.simulate import ArrayEmbeddings, play_hunt
+from discovery.hunts.audits.estimates import (
+    AuditSample,
+    Evidence,
+    count_interval,
+    plain_interval,
+    targets_among,
+)
+from discovery.hunts.audits.log import audit_lines, audited, waiting
+from discovery.hunts.audits.report import Progress, make_report, text_lines
+from discovery.hunts.simulation.simulate import ArrayEmbeddings, play_hunt
 
 MANY = 10**6
 
@@ -441,7 +447,7 @@ def test_the_verb_draws_reports_and_draws_a_picture(
     hunt: Hunt, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path, release: Any
 ) -> None:
     (release.path / "manifest.json").write_text("{}")
-    monkeypatch.setattr("discovery.release.open_release", lambda path, survey_roots=None: release)
+    monkeypatch.setattr("discovery.release.release.open_release", lambda path, survey_roots=None: release)
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str, status: int = 0) -> str:

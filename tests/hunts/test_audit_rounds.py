@@ -12,10 +12,10 @@ import pytest
 
 from discovery.errors import HuntError
 from discovery.hunts import Hunt, LabelRequest, move_hunt, new_hunt, open_hunt
-from discovery.hunts.audit_log import add_audit, audited, waiting
-from discovery.hunts.binding import object_lines
-from discovery.hunts.store import now
-from discovery.prompts import prompt_from_row
+from discovery.hunts.audits.log import add_audit, audited, waiting
+from discovery.hunts.log.binding import object_lines
+from discovery.hunts.log.store import now
+from discovery.search.prompts import prompt_from_row
 
 PAGE = 10
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discovery.errors import HuntError
-from discovery.hunts.stopping import Dry, History, Hypergeometric, Never, Quantile, parse_stopper
+from discovery.hunts.stoppers import Dry, History, Hypergeometric, Never, Quantile, parse_stopper
 
 
 def history(*pages: list[int], objects: int = 1000, control: tuple[bool, ...] = ()) -> History:

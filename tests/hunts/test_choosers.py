@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discovery.errors import HuntError
+from discovery.hunts.candidates.sources import NearSource
 from discovery.hunts.choosers import (
     DiverseChooser,
     ImprovementChooser,
@@ -18,9 +19,8 @@ from discovery.hunts.choosers import (
     Turn,
     UncertainChooser,
 )
-from discovery.hunts.ranking import Ranking, TrainingSet
-from discovery.hunts.simulate import ArrayEmbeddings, play_hunt
-from discovery.hunts.sources import NearSource
+from discovery.hunts.models.ranking import Ranking, TrainingSet
+from discovery.hunts.simulation.simulate import ArrayEmbeddings, play_hunt
 from discovery.hunts.strategies import CHOOSERS, MODELS, parse_strategy
 
 COUNT = 300

@@ -18,7 +18,7 @@ def run(
 ) -> Callable[..., Any]:
     """Run a verb of hunt on the small release; returns its JSON document, or its text without --json."""
     (release.path / "manifest.json").write_text("{}")
-    monkeypatch.setattr("discovery.release.open_release", lambda path, survey_roots=None: release)
+    monkeypatch.setattr("discovery.release.release.open_release", lambda path, survey_roots=None: release)
     monkeypatch.chdir(tmp_path)
 
     def called(*words: str, status: int = 0) -> Any:

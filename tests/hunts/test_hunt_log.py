@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from discovery.errors import HuntError
 from discovery.hunts import Hunt, LabelRequest, move_hunt, new_hunt, open_hunt, peek_hunt
-from discovery.prompts import prompt_from_row
+from discovery.search.prompts import prompt_from_row
 
 STEPS = st.lists(
     st.tuples(

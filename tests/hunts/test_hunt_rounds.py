@@ -16,8 +16,8 @@ import pytest
 from discovery.errors import HuntError
 from discovery.hunts import Hunt, LabelRequest, chosen_strategy, new_hunt, open_hunt, strategies
 from discovery.hunts.choosers import Turn
-from discovery.hunts.ranking import Embeddings, Ranking, TrainingSet, fitted_ranker, rank, round_seed
-from discovery.hunts.rounds import propose
+from discovery.hunts.models.ranking import Embeddings, Ranking, TrainingSet, fitted_ranker, rank, round_seed
+from discovery.hunts.rounds.choice import propose
 from discovery.hunts.strategies import STRATEGIES, parse_strategy
 
 WORDS = {"likely", "uncertain", "diverse", "random", "unlikely"}

@@ -15,8 +15,8 @@ import pytest
 
 from discovery.errors import HuntError
 from discovery.hunts import list_hunts, new_hunt, open_hunt, peek_hunt
-from discovery.hunts.ranking import TrainingSet, rank, round_seed
-from discovery.hunts.rounds import alpha_rule
+from discovery.hunts.models.ranking import TrainingSet, rank, round_seed
+from discovery.hunts.rounds.choice import alpha_rule
 
 VERSION_1 = """
 CREATE TABLE settings (
@@ -241,7 +241,7 @@ def test_the_tables_of_version_2_under_the_number_1_are_refused(
 def test_an_old_file_that_may_not_be_written_says_so(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     genuine = sqlite3.connect  # root may write any file, so that SQLite is told not to
     monkeypatch.setattr(
-        "discovery.hunts.hunt_file.sqlite3.connect",
+        "discovery.hunts.log.file.sqlite3.connect",
         lambda address, **options: genuine(address.replace("mode=rw", "mode=ro"), **options),
     )
     with pytest.raises(HuntError, match="may not be written"):

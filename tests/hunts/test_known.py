@@ -12,9 +12,9 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
-from discovery.commands.known_options import matched_known
 from discovery.errors import QueryError
-from discovery.known import find_known, read_known
+from discovery.search.known_objects import find_known, read_known
+from discovery.search.known_options import matched_known
 
 COUNT = 400
 

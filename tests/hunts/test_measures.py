@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
-from discovery.hunts.measures import (
+from discovery.hunts.simulation.measures import (
     area_loss,
     area_under_roc,
     average_precision,

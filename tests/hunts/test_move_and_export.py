@@ -16,7 +16,7 @@ from astropy.table import Table
 
 from discovery.errors import HuntError, QueryError
 from discovery.hunts import Counts, Hunt, LabelRequest, move_hunt, new_hunt, open_hunt
-from discovery.prompts import prompt_from_row
+from discovery.search.prompts import prompt_from_row
 
 COUNT = 400
 

@@ -11,19 +11,20 @@ import numpy as np
 import pytest
 
 from discovery.errors import HuntError
-from discovery.hunts import LabelRequest, new_hunt, open_hunt, ranking
+from discovery.hunts import LabelRequest, new_hunt, open_hunt
+from discovery.hunts.candidates.nearby import Nearby
+from discovery.hunts.candidates.pool import COMPARED, POOL, SEEDS, Subset, best_by_guide, drawn, seeds
 from discovery.hunts.hunt import Hunt
-from discovery.hunts.indexed import IndexedEmbeddings
-from discovery.hunts.nearby import Nearby
-from discovery.hunts.pool import COMPARED, POOL, SEEDS, Subset, best_by_guide, drawn, seeds
+from discovery.hunts.models import ranking
+from discovery.hunts.models.blend import BlendModel
+from discovery.hunts.models.logistic import fit_by_products, fit_logistic, left_out_by_products
+from discovery.hunts.models.ranking import Scorer, TrainingSet
 from discovery.hunts.provenance import provenance
-from discovery.hunts.rankers.blend import BlendModel
-from discovery.hunts.rankers.logistic import fit_by_products, fit_logistic, left_out_by_products
-from discovery.hunts.ranking import Scorer, TrainingSet
-from discovery.hunts.simulate import ArrayEmbeddings, play_hunt
-from discovery.hunts.standing import packed_rows, unpacked_rows
+from discovery.hunts.rounds.standing import packed_rows, unpacked_rows
+from discovery.hunts.simulation.indexed import IndexedEmbeddings
+from discovery.hunts.simulation.simulate import ArrayEmbeddings, play_hunt
 from discovery.hunts.strategies import Turn, parse_strategy
-from discovery.prompts import prompt_from_row
+from discovery.search.prompts import prompt_from_row
 
 
 @pytest.fixture
@@ -197,10 +198,10 @@ def test_labelled_objects_take_no_place_in_the_second_stage(release: Any, signs:
 def test_the_releases_own_engine_plays_a_hunt(
     tmp_path: Path, build_release: Callable, build_vectors: Callable
 ) -> None:
-    """With `discovery.scan.ExactEngine` on shards of float16, as a release holds them."""
-    from discovery.manifest import Shard
-    from discovery.scan import ExactEngine
-    from discovery.shards import EmbeddingShards
+    """With `discovery.release.neighbours.exact.ExactEngine` on shards of float16, as a release holds them."""
+    from discovery.release.manifest import Shard
+    from discovery.release.neighbours.exact import ExactEngine
+    from discovery.release.shards import EmbeddingShards
 
     stored = build_vectors().astype("<f2")
     (tmp_path / "one.f16").write_bytes(stored.tobytes())
@@ -221,7 +222,7 @@ def test_the_releases_own_engine_plays_a_hunt(
 def test_an_engine_runs_a_scorer_as_the_module_that_it_is(release: Any, rule: str) -> None:
     import torch
 
-    from discovery.hunts.pool import reversed_scorer
+    from discovery.hunts.candidates.pool import reversed_scorer
 
     training = TrainingSet(positives=release.vectors[:5], negatives=release.vectors[100:105])
     scorer = parse_strategy(rule).model.learn(release, training, 0).scorer
@@ -250,7 +251,7 @@ def test_neighbours_are_asked_for_once(release: Any) -> None:
 
 
 def test_neighbours_are_kept_within_bounds_of_their_rows(release: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("discovery.hunts.nearby.MOST_KEPT", 1000)
+    monkeypatch.setattr("discovery.hunts.candidates.nearby.MOST_KEPT", 1000)
     nearby = Nearby(release)
     for number, k in ((0, 100), (1, 100), (2, 100), (3, 100), (4, 100), (5, 200), (6, 200), (7, 300), (8, 5)):
         found = nearby.neighbours(release.vectors[number : number + 1], k)
@@ -294,7 +295,7 @@ def test_a_fit_by_products_is_the_fit(monkeypatch: pytest.MonkeyPatch, release: 
     training = TrainingSet(positives=release.vectors[:12], negatives=release.vectors[100:130])
     slow = BlendModel().learn(release, training, 1)
     monkeypatch.setattr(ranking, "LARGE", 100)
-    monkeypatch.setattr("discovery.hunts.rankers.positive_unlabelled.DUAL_UPTO", 100.0)
+    monkeypatch.setattr("discovery.hunts.models.positive_unlabelled.DUAL_UPTO", 100.0)
     quick = BlendModel().learn(release, training, 1)
     np.testing.assert_allclose(slow.scorer.scores(release.vectors), quick.scorer.scores(release.vectors), atol=1e-4)
     assert quick.calibration == pytest.approx(slow.calibration, rel=1e-3)

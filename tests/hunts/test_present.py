@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from discovery.hunts import new_hunt, open_hunt
-from discovery.hunts.audit import draw_audit
-from discovery.hunts.audit_log import audited, waiting
+from discovery.hunts.audits.audit import draw_audit
+from discovery.hunts.audits.log import audited, waiting
 from discovery.hunts.present import Watch
-from discovery.prompts import prompt_from_row
+from discovery.search.prompts import prompt_from_row
 
 SETTINGS = settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 PEOPLE = ("ann", "bob")

@@ -17,9 +17,9 @@ from astropy.table import Table
 
 from discovery.errors import HuntError
 from discovery.hunts import Hunt, LabelRequest, new_hunt
-from discovery.hunts.audit import draw_audit, report
-from discovery.hunts.audit_log import waiting
-from discovery.known import KnownRows, find_known, read_known
+from discovery.hunts.audits.audit import draw_audit, report
+from discovery.hunts.audits.log import waiting
+from discovery.search.known_objects import KnownRows, find_known, read_known
 
 TOP = 30
 

@@ -18,18 +18,18 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from discovery.errors import HuntError
-from discovery.hunts.models import MeanModel, NearestModel
-from discovery.hunts.rankers.blend import BlendModel, GuardedModel, fit_similarity
-from discovery.hunts.rankers.calibration import platt
-from discovery.hunts.rankers.ensemble import EnsembleModel
-from discovery.hunts.rankers.fitting import make_task
-from discovery.hunts.rankers.gaussian_process import GaussianProcessModel
-from discovery.hunts.rankers.logistic import fit_logistic
-from discovery.hunts.rankers.metric import AdaptedModel
-from discovery.hunts.rankers.positive_unlabelled import PositiveUnlabelledModel, beats_all
-from discovery.hunts.rankers.spreading import LabelSpreadingModel
-from discovery.hunts.ranking import TrainingSet, one_blas_thread
-from discovery.hunts.simulate import ArrayEmbeddings
+from discovery.hunts.models.blend import BlendModel, GuardedModel, fit_similarity
+from discovery.hunts.models.calibration import platt
+from discovery.hunts.models.ensemble import EnsembleModel
+from discovery.hunts.models.fits import make_task
+from discovery.hunts.models.gaussian_process import GaussianProcessModel
+from discovery.hunts.models.logistic import fit_logistic
+from discovery.hunts.models.metric import AdaptedModel
+from discovery.hunts.models.positive_unlabelled import PositiveUnlabelledModel, beats_all
+from discovery.hunts.models.ranking import TrainingSet, one_blas_thread
+from discovery.hunts.models.registry import MeanModel, NearestModel
+from discovery.hunts.models.spreading import LabelSpreadingModel
+from discovery.hunts.simulation.simulate import ArrayEmbeddings
 
 DIMENSION = 12
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from discovery.encoder import load_encoder
-from discovery.hunts.simulate import ArrayEmbeddings, play_hunt
+from discovery.encoders.encoder import load_encoder
+from discovery.hunts.simulation.simulate import ArrayEmbeddings, play_hunt
 
 POOL = 3000
 SEEDS, EXAMPLES, ROUNDS, PAGE = 5, 5, 5, 20

@@ -16,8 +16,8 @@ import pytest
 
 from discovery.cli import main
 from discovery.hunts import Hunt, LabelRequest, new_hunt, open_hunt
-from discovery.hunts.replay import replay_hunt
-from discovery.known import find_known, read_known
+from discovery.hunts.rounds.replay import replay_hunt
+from discovery.search.known_objects import find_known, read_known
 
 STRATEGIES = ("linear", "auto", "alpha")
 
@@ -102,7 +102,7 @@ def test_the_command_says_it_line_by_line(
     hunt: Hunt, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     (hunt.release.path / "manifest.json").write_text("{}")
-    monkeypatch.setattr("discovery.release.open_release", lambda path: hunt.release)
+    monkeypatch.setattr("discovery.release.release.open_release", lambda path: hunt.release)
     assert main(["hunt", "replay", str(hunt.path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4 and lines[3] == "3 of 3 rounds come out as recorded"
@@ -153,7 +153,7 @@ def test_a_rebuilt_index_is_said(
     assert (same.outcome, same.notes, same.differences) == ("same", (statement,), ())
     assert (other.outcome, other.notes) == ("differs", (statement,)) and other.differences[0].startswith("candidates: ")
     (release.path / "manifest.json").write_text("{}")
-    monkeypatch.setattr("discovery.release.open_release", lambda path: worse.release)
+    monkeypatch.setattr("discovery.release.release.open_release", lambda path: worse.release)
     assert main(["hunt", "replay", str(pooled.path)]) == 1
     assert statement in capsys.readouterr().out
 

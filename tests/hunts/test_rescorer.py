@@ -10,9 +10,9 @@ from sklearn.metrics import average_precision_score
 from threadpoolctl import threadpool_limits
 
 from discovery.errors import HuntError
-from discovery.hunts.ranking import TrainingSet, rank
-from discovery.hunts.rescorer import RescorerConfig, _AdamW, _gradients, train_rescorer
-from discovery.hunts.simulate import ArrayEmbeddings
+from discovery.hunts.models.ranking import TrainingSet, rank
+from discovery.hunts.models.rescorer import RescorerConfig, _AdamW, _gradients, train_rescorer
+from discovery.hunts.simulation.simulate import ArrayEmbeddings
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from discovery.errors import HuntError
 from discovery.hunts import LabelRequest, new_hunt
-from discovery.hunts.rescorer import RescorerConfig
-from discovery.hunts.simulate import ArrayEmbeddings, play_hunt
-from discovery.prompts import prompt_from_row
+from discovery.hunts.models.rescorer import RescorerConfig
+from discovery.hunts.simulation.simulate import ArrayEmbeddings, play_hunt
+from discovery.search.prompts import prompt_from_row
 
 QUICK = RescorerConfig(hidden=64, steps=30)
 

@@ -16,7 +16,9 @@ from sklearn.linear_model import LogisticRegression
 
 from discovery.cli import main
 from discovery.errors import HuntError, QueryError
-from discovery.hunts.hunt_sets import (
+from discovery.hunts.models.ranking import TrainingSet, rank
+from discovery.hunts.models.rescorer import RescorerConfig
+from discovery.hunts.simulation.sets import (
     HuntSet,
     read_set,
     resampled,
@@ -24,10 +26,8 @@ from discovery.hunts.hunt_sets import (
     truth_condition,
     write_set,
 )
-from discovery.hunts.ranking import TrainingSet, rank
-from discovery.hunts.rescorer import RescorerConfig
-from discovery.hunts.simulate import ArrayEmbeddings, play_hunt
-from discovery.hunts.simulator import SimulationConfig, simulate
+from discovery.hunts.simulation.simulate import ArrayEmbeddings, play_hunt
+from discovery.hunts.simulation.simulator import SimulationConfig, simulate
 from discovery.hunts.strategies import STRATEGIES, parse_strategy
 
 QUICK = RescorerConfig(hidden=32, steps=10)
@@ -228,7 +228,7 @@ def test_processes_give_what_one_gives(made: HuntSet) -> None:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, release: Any, capsys: pytest.CaptureFixture, tmp_path: Path) -> Callable[..., str]:
     """Run ``discovery hunt simulate`` on the small release; returns what it printed."""
-    monkeypatch.setattr("discovery.release.open_release", lambda path, survey_roots=None: release)
+    monkeypatch.setattr("discovery.release.release.open_release", lambda path, survey_roots=None: release)
     monkeypatch.chdir(tmp_path)
 
     def called(*words: str, status: int = 0) -> str:

@@ -16,7 +16,7 @@ import pytest
 
 from discovery.errors import HuntError
 from discovery.hunts import Hunt, list_hunts, new_hunt, open_hunt, peek_hunt
-from discovery.hunts.store import HuntStore
+from discovery.hunts.log.store import HuntStore
 
 KILLS = 30
 
@@ -40,7 +40,7 @@ def sql(path: Path, *statements: str) -> None:
 LABELLER = """
     import os, signal, sys
     from pathlib import Path
-    from discovery.hunts.store import HuntStore
+    from discovery.hunts.log.store import HuntStore
     store = HuntStore(Path(sys.argv[1]))
 
     def label(number):
@@ -202,7 +202,7 @@ def test_a_folder_lists_its_hunts_only(hunt: Hunt, tmp_path: Path) -> None:
 
 
 def test_a_busy_file_is_one_clear_error(hunt: Hunt, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("discovery.hunts.hunt_file.BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("discovery.hunts.log.file.BUSY_TIMEOUT_S", 0.1)
     connection = sqlite3.connect(hunt.path, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
     with pytest.raises(HuntError, match="in use"):

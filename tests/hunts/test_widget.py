@@ -14,10 +14,10 @@ from PIL import Image
 
 from discovery.errors import HuntError
 from discovery.hunts import Hunt, new_hunt
-from discovery.hunts.audit import report
-from discovery.hunts.audit_log import waiting
-from discovery.hunts.audit_report import text_lines
-from discovery.known import find_known, read_known
+from discovery.hunts.audits.audit import report
+from discovery.hunts.audits.log import waiting
+from discovery.hunts.audits.report import text_lines
+from discovery.search.known_objects import find_known, read_known
 
 pytest.importorskip("anywidget", reason="the notebook extra is absent")
 
@@ -145,7 +145,7 @@ def test_errors_are_answers(hunt: Hunt, tmp_path: Path) -> None:
 
 def test_a_missing_extra_is_named(hunt: Hunt, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "anywidget", None)
-    monkeypatch.delitem(sys.modules, "discovery.hunts.widget", raising=False)
+    monkeypatch.delitem(sys.modules, "discovery.hunts.notebook.widget", raising=False)
     with pytest.raises(HuntError, match=r"galaxy-discovery\[notebook\]"):
         hunt.widget("vera")
 

@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
-from discovery.encoder import Encoder, make_encoder
-from discovery.lvm import LVM, LVMConfig
-from discovery.preprocess import CropConfig
+from discovery.encoders.encoder import Encoder, make_encoder
+from discovery.encoders.lvm import LVM, LVMConfig
+from discovery.stamps.preprocess import CropConfig
 
 SIDE = 48
 

@@ -7,19 +7,19 @@ import h5py
 import numpy as np
 import pytest
 
-from discovery.encoder import load_encoder
+from discovery.encoders.encoder import load_encoder
 from discovery.errors import ConfigError, EncoderMismatch, ReleaseError, SurveyError
 from discovery.hunts import move_hunt, new_hunt
-from discovery.manifest import read_manifest
-from discovery.preprocess import CropConfig
-from discovery.prompts import prompt_from_row
 from discovery.readers import open_survey
-from discovery.release import open_release
-from index.add import add_release
+from discovery.release.manifest import read_manifest
+from discovery.release.release import open_release
+from discovery.search.prompts import prompt_from_row
+from discovery.stamps.preprocess import CropConfig
 from index.cli import app, index_survey
-from index.drift_sample import read_sample
-from index.rebuild import rebuild
-from index.selected import SelectedSurvey
+from index.drift.sample import read_sample
+from index.embed.selected_positions import SelectedSurvey
+from index.grow.add import add_release
+from index.structure.rebuild import rebuild
 
 SECOND = 1 / 3600
 
@@ -253,7 +253,7 @@ def test_a_name_that_is_made_up_must_be_free(grow, write_survey, tmp_path):
 
 
 def test_another_drift_sample_on_a_resume_is_drawn_anew(grow, surveys, tmp_path, monkeypatch):
-    from index import grown
+    from index.grow import release as grown
 
     def stop(*_):
         raise KeyboardInterrupt

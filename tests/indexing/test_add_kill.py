@@ -8,9 +8,9 @@ import time
 import h5py
 import numpy as np
 
-from discovery.release import open_release
-from index.add import add_release
+from discovery.release.release import open_release
 from index.cli import index_survey
+from index.grow.add import add_release
 
 
 def test_killed_runs_resume_to_the_same_bytes(tmp_path, write_survey, small_encoder):
@@ -22,7 +22,7 @@ def test_killed_runs_resume_to_the_same_bytes(tmp_path, write_survey, small_enco
     older = index_survey([old], name="old", encoder=small_encoder, out=tmp_path / "releases", workers=0)
     whole = add_release([new], old=older, name="whole", out=tmp_path / "releases", workers=0, shard_positions=16)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "torch", "index.add", "astropy_healpix", "scipy.spatial", "discovery.readers.ssl_legacysurvey"])
+    context.set_forkserver_preload(["pytest", "torch", "index.grow.add", "astropy_healpix", "scipy.spatial", "discovery.readers.hdf5.ssl_legacysurvey"])
     options = {"old": older, "name": "killed", "out": tmp_path / "releases", "workers": 0, "shard_positions": 16}
     building = tmp_path / "releases" / ".killed.building"
 

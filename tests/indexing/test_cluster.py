@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from discovery.readers import open_survey
-from index.cluster import ShardWorker, staffing
-from index.engine import index_survey
-from index.parts import Computed, precisions_of, shard_file
+from index.embed.cluster import ShardWorker, staffing
+from index.embed.parts import Computed, precisions_of, shard_file
 from index.plan import make_plan
+from index.run.engine import index_survey
 
 COUNT, SHARD = 400, 16
 

@@ -3,7 +3,7 @@
 import pytest
 
 from discovery.errors import ConfigError
-from index.cluster import ray_cluster
+from index.embed.cluster import ray_cluster
 
 
 def test_a_cluster_that_is_not_there_is_one_error():

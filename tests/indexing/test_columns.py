@@ -5,7 +5,7 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy_healpix import HEALPix
 
-from index.columns import (
+from index.catalogue.columns import (
     band_fluxes,
     catalogue_part,
     dereddened_fluxes,

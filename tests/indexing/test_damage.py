@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from index.engine import Share, embed_share, index_survey
+from index.run.engine import Share, embed_share, index_survey
 
 
 @pytest.mark.parametrize(

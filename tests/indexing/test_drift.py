@@ -11,17 +11,17 @@ import scipy.linalg
 import scipy.stats
 from sklearn.linear_model import LinearRegression
 
-from discovery.encoder import load_encoder
+from discovery.encoders.encoder import load_encoder
 from discovery.errors import ConfigError, EncoderMismatch
-from discovery.preprocess import CropConfig
-from discovery.release import open_release
+from discovery.release.release import open_release
 from discovery.simulation import SurveyPlan, Visit, write_survey
-from index.add import add_release
+from discovery.stamps.preprocess import CropConfig
 from index.cli import app, index_survey
-from index.drift import compare_releases
-from index.drift_advice import advice_on
-from index.drift_measures import PairMeasures, Shift, found_ranks, halves_shift, measure_pairs, pairs_shift
-from index.observing import change_dependence, condition_columns, conditions_of, dependence
+from index.drift.advice import advice_on
+from index.drift.drift import compare_releases
+from index.drift.measures import PairMeasures, Shift, found_ranks, halves_shift, measure_pairs, pairs_shift
+from index.drift.observing import change_dependence, condition_columns, conditions_of, dependence
+from index.grow.add import add_release
 
 GALAXIES = 104
 

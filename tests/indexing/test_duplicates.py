@@ -3,7 +3,7 @@ from astropy.coordinates import SkyCoord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.duplicates import primary_rows
+from index.catalogue.duplicates import primary_rows
 
 OFFSETS = st.lists(st.tuples(st.floats(-2, 2), st.floats(-2, 2), st.integers(0, 2)), min_size=1, max_size=25)
 

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from discovery.errors import SurveyError
-from index.ids import check_ids
+from index.catalogue.ids import check_ids
 
 
 class Named:

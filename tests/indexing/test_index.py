@@ -7,14 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from discovery.encoder import load_encoder
+from discovery.encoders.encoder import load_encoder
 from discovery.errors import ConfigError, SurveyError
-from discovery.manifest import MANIFEST_FILE, read_manifest
-from discovery.preprocess import CropConfig
 from discovery.readers import open_survey
-from discovery.release import open_release
+from discovery.release.manifest import MANIFEST_FILE, read_manifest
+from discovery.release.release import open_release
+from discovery.stamps.preprocess import CropConfig
 from index.cli import index, index_survey
-from index.embed import embed_survey, load_parts
+from index.embed.shards import embed_survey, load_parts
 from index.plan import make_plan
 
 

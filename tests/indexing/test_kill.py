@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from index.engine import index_survey
+from index.run.engine import index_survey
 
 KILLS, SEED = 12, 1
 
@@ -16,7 +16,7 @@ KILLS, SEED = 12, 1
 @pytest.fixture(scope="module")
 def fork_server():
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "index.engine", "astropy_healpix", "discovery.readers.ssl_legacysurvey", "scipy.spatial"])
+    context.set_forkserver_preload(["pytest", "index.run.engine", "astropy_healpix", "discovery.readers.hdf5.ssl_legacysurvey", "scipy.spatial"])
     return context
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from discovery.stamps import Stamp
-from index.quality import looks_like_artefact
+from discovery.stamps.stamp import Stamp
+from index.catalogue.quality import looks_like_artefact
 
 SIDE = 96
 

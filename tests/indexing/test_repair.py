@@ -9,13 +9,13 @@ import h5py
 import numpy as np
 import pytest
 
-from discovery.encoder import load_encoder
+from discovery.encoders.encoder import load_encoder
 from discovery.errors import ReleaseError
-from discovery.manifest import read_manifest
-from discovery.release import open_release
-from index.add import add_release
+from discovery.release.manifest import read_manifest
+from discovery.release.release import open_release
 from index.cli import app, index_survey
-from index.repair import repair_release
+from index.grow.add import add_release
+from index.grow.repair import repair_release
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_shards_of_a_grown_release_are_made_again_with_the_same_bytes(grown, rel
 
 
 def test_only_new_stamps_of_an_added_survey_are_read(grown, monkeypatch):
-    from index import repair
+    from index.grow import repair
 
     read = []
     before = repair.read_batch

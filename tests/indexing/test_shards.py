@@ -11,10 +11,10 @@ import pytest
 
 from discovery.cli import main
 from discovery.errors import ConfigError, ReleaseError
-from discovery.manifest import read_manifest
-from index.engine import Share, embed_share, index_survey
-from index.merge import merge_shares
-from index.parts import part_path
+from discovery.release.manifest import read_manifest
+from index.embed.parts import part_path
+from index.run.engine import Share, embed_share, index_survey
+from index.run.merge import merge_shares
 
 COUNT, JOBS = 150, 3
 
@@ -39,7 +39,7 @@ def whole(tmp_path, survey, small_encoder):
 
 def test_merged_jobs_are_one_run(tmp_path, job, whole, same_release):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "index.engine", "discovery.readers.ssl_legacysurvey"])
+    context.set_forkserver_preload(["pytest", "index.run.engine", "discovery.readers.hdf5.ssl_legacysurvey"])
     with ProcessPoolExecutor(JOBS, context) as pool:  # all at once: who is first writes the plan
         found = list(pool.map(job, [f"{number}/{JOBS}" for number in range(JOBS)]))
     assert [shards for shards, _ in found] == [4, 3, 3]

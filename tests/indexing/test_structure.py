@@ -10,12 +10,18 @@ import pytest
 
 from discovery.cli import main
 from discovery.errors import ConfigError
-from discovery.manifest import Shard, read_manifest
-from discovery.release import open_release
-from discovery.shards import EmbeddingShards
-from index import structure
-from index.rebuild import rebuild
-from index.structure import build_structure, dimensions_kept, index_shards, plan_kind, plan_structure
+from discovery.release.manifest import Shard, read_manifest
+from discovery.release.release import open_release
+from discovery.release.shards import EmbeddingShards
+from index.structure import structure
+from index.structure.rebuild import rebuild
+from index.structure.structure import (
+    build_structure,
+    dimensions_kept,
+    index_shards,
+    plan_kind,
+    plan_structure,
+)
 
 GIB = 2**30
 

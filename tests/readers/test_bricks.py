@@ -9,8 +9,8 @@ from astropy.io import fits
 
 from discovery.errors import SurveyError
 from discovery.readers import open_survey
-from discovery.readers.selection import CatalogueColumns, usual_selection
-from discovery.stamps import Damaged, Stamp
+from discovery.readers.bricks.selection import CatalogueColumns, usual_selection
+from discovery.stamps.stamp import Damaged, Stamp
 
 SIDE = 64
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from discovery.errors import SurveyError
 from discovery.readers import open_survey
-from discovery.readers.galaxy10 import CLASSES
-from discovery.stamps import Damaged
+from discovery.readers.hdf5.galaxy10 import CLASSES
+from discovery.stamps.stamp import Damaged
 
 
 @pytest.fixture(scope="module")

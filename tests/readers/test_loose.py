@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discovery.errors import StampError, SurveyError
+from discovery.files.containers import distinct_names
 from discovery.readers import open_survey, read_stamp_bytes, read_stamp_file
-from discovery.readers.containers import distinct_names
-from discovery.readers.cutouts import choose_planes, position_in_name
-from discovery.readers.sky import centre_and_scale
-from discovery.stamps import Damaged, Stamp
+from discovery.readers.fits_cutouts import choose_planes, position_in_name
+from discovery.sky.image_headers import centre_and_scale
+from discovery.stamps.stamp import Damaged, Stamp
 
 
 def test_cutout_planes_scale_and_position(tmp_path, layouts):
@@ -256,7 +256,7 @@ def test_a_picture_that_announces_an_absurd_size_is_not_decoded(layouts):
 
 
 def test_zip_members_are_read_in_memory_and_odd_ones_refused(tmp_path, layouts, monkeypatch):
-    monkeypatch.setattr("discovery.readers.containers.MAX_FILE_BYTES", 1 << 20)
+    monkeypatch.setattr("discovery.files.containers.MAX_FILE_BYTES", 1 << 20)
     good = layouts.picture(np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8))
     with zipfile.ZipFile(tmp_path / "stamps.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("in/a.png", "../b.png", "/c.png", "__MACOSX/in/._a.png", "readme.txt"):

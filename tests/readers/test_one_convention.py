@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from discovery.encoder import load_encoder
+from discovery.encoders.encoder import load_encoder
 from discovery.readers import open_survey, read_stamp_bytes
-from discovery.render import to_rgb_picture
+from discovery.stamps.render import to_rgb_picture
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,16 @@ import pytest
 from PIL import Image
 
 from discovery.readers import open_survey, read_stamp_bytes
-from discovery.render import band_picture, contact_sheet, crop_picture, stamp_png, to_rgb_picture, upright
-from discovery.stamps import Stamp
-from discovery.surveys import SURVEYS
+from discovery.stamps.imaging_surveys import SURVEYS
+from discovery.stamps.render import (
+    band_picture,
+    contact_sheet,
+    crop_picture,
+    stamp_png,
+    to_rgb_picture,
+    upright,
+)
+from discovery.stamps.stamp import Stamp
 
 
 def flux_stamp(planes, **more):

@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
-from discovery.encoder import Encoder, make_encoder
-from discovery.lvm import LVM, LVMConfig
-from discovery.preprocess import CropConfig
-from discovery.release import Release, open_release
+from discovery.encoders.encoder import Encoder, make_encoder
+from discovery.encoders.lvm import LVM, LVMConfig
+from discovery.release.release import Release, open_release
+from discovery.stamps.preprocess import CropConfig
 from index.cli import index_survey
 
 COUNT, SIDE = 240, 40

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from discovery import cluster_scan
-from discovery.cluster_scan import ClusterEngine, _Worker, actor_device, row_ranges
 from discovery.errors import ConfigError, QueryError
-from discovery.hunts.rescorer import RescorerConfig, train_rescorer
-from discovery.manifest import Shard
-from discovery.scan import ExactEngine
-from discovery.shards import EmbeddingShards
+from discovery.hunts.models.rescorer import RescorerConfig, train_rescorer
+from discovery.release.manifest import Shard
+from discovery.release.neighbours import exact_on_ray as cluster_scan
+from discovery.release.neighbours.exact import ExactEngine
+from discovery.release.neighbours.exact_on_ray import ClusterEngine, _Worker, actor_device, row_ranges
+from discovery.release.shards import EmbeddingShards
 
 ray = pytest.importorskip("ray")
 ROWS, DIMENSION = 4000, 16
@@ -123,8 +123,8 @@ def test_bad_questions_are_one_clear_error(cluster, shards):
 
 
 def test_a_search_over_ray_finds_what_the_index_finds(cluster, release):
-    from discovery.prompts import prompt_from_row
-    from discovery.search import search
+    from discovery.search.prompts import prompt_from_row
+    from discovery.search.similarity import search
 
     prompts = [prompt_from_row(release, 5)]
     found = {engine: search(release, like=prompts, k=12, where="mag_r < 22", engine=engine) for engine in ("index", "exact", "ray")}

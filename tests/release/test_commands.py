@@ -7,9 +7,9 @@ from astropy.table import Table
 from cyclopts import App
 from PIL import Image
 
-from discovery.commands.catalogue import catalogue
-from discovery.commands.search import parse_cone, search
 from discovery.errors import QueryError
+from discovery.search.catalogue_command import catalogue
+from discovery.search.search_command import parse_cone, search
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from astropy.coordinates import SkyCoord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from discovery import crossmatch
-from discovery.catalogue import Catalogue, write_catalogue
-from discovery.crossmatch import (
+from discovery.release.catalogue import Catalogue, write_catalogue
+from discovery.sky import crossmatch
+from discovery.sky.crossmatch import (
     BY_ID,
     BY_POSITION,
     NOT_FOUND,

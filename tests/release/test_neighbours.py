@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from discovery import cells, neighbours
 from discovery.errors import QueryError, ReleaseError
-from discovery.manifest import IndexRecord, Shard
-from discovery.neighbours import exact_nearest, read_index
-from discovery.shards import EmbeddingShards
-from index.structure import build_structure, plan_kind, tune
+from discovery.release.manifest import IndexRecord, Shard
+from discovery.release.neighbours import index as neighbours
+from discovery.release.neighbours import inverted_file as cells
+from discovery.release.neighbours.index import exact_nearest, read_index
+from discovery.release.shards import EmbeddingShards
+from index.structure.structure import build_structure, plan_kind, tune
 
 ROWS, DIMENSION, BLOBS = 3000, 16, 20
 

@@ -7,11 +7,11 @@ import pytest
 from astropy.table import Table
 from sklearn.ensemble import IsolationForest
 
-import discovery.outliers
+import discovery.search.outliers
 from discovery.cli import main
-from discovery.manifest import file_sha256
-from discovery.outliers import MOST_FITTED, find_outliers, outlier_scores
-from discovery.release import open_release
+from discovery.release.manifest import file_sha256
+from discovery.release.release import open_release
+from discovery.search.outliers import MOST_FITTED, find_outliers, outlier_scores
 
 
 @pytest.fixture
@@ -70,9 +70,9 @@ def test_scores_are_those_of_scikit_learn(release):
 
 def test_chunks_and_sample_change_nothing_essential(release, monkeypatch):
     whole = outlier_scores(release, release.primary)
-    monkeypatch.setattr(discovery.outliers, "ROWS_A_CHUNK", 37)
+    monkeypatch.setattr(discovery.search.outliers, "ROWS_A_CHUNK", 37)
     np.testing.assert_array_equal(outlier_scores(release, release.primary), whole)
-    monkeypatch.setattr(discovery.outliers, "MOST_FITTED", 120)
+    monkeypatch.setattr(discovery.search.outliers, "MOST_FITTED", 120)
     part = outlier_scores(release, release.primary)
     known = release.primary
     assert np.corrcoef(part[known], whole[known])[0, 1] > 0.8

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discovery.errors import DiscoveryError, QueryError
-from discovery.prompts import parse_position, read_prompt_table, resolve_prompt
+from discovery.search.prompts import parse_position, read_prompt_table, resolve_prompt
 
 
 @pytest.fixture

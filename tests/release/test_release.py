@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 import discovery
-from discovery.encoder import load_encoder
+from discovery.encoders.encoder import load_encoder
 from discovery.errors import EncoderMismatch, QueryError, ReleaseError
-from discovery.manifest import Shard
-from discovery.preprocess import CropConfig
 from discovery.readers import open_survey
-from discovery.release import open_release
-from discovery.shards import EmbeddingShards
+from discovery.release.manifest import Shard
+from discovery.release.release import open_release
+from discovery.release.shards import EmbeddingShards
+from discovery.stamps.preprocess import CropConfig
 
 
 def spoil_manifest(folder, **changes):
@@ -199,7 +199,7 @@ def flip(path):
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize(("made_by", "asked"), [("discovery.release.read_index", "index_facts"), ("discovery.scan.ExactEngine", "engine")])
+@pytest.mark.parametrize(("made_by", "asked"), [("discovery.release.release.read_index", "index_facts"), ("discovery.release.neighbours.exact.ExactEngine", "engine")])
 def test_threads_that_come_at_once_share_one_index_and_one_engine(release_folder, monkeypatch, made_by, asked):
     opened = open_release(release_folder)
     module, name = made_by.rsplit(".", 1)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from discovery import catalogue as module
 from discovery.errors import QueryError
+from discovery.release import catalogue as module
 
 HOSTILE = [
     "1=1; DROP TABLE objects",

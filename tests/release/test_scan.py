@@ -8,13 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from discovery import scan
 from discovery.errors import ConfigError, QueryError
-from discovery.hunts.rescorer import RescorerConfig, train_rescorer
-from discovery.manifest import Shard
-from discovery.residents import HalfBlocks, Int8Blocks, float32_sums, quantised
-from discovery.scan import ExactEngine
-from discovery.shards import EmbeddingShards
+from discovery.hunts.models.rescorer import RescorerConfig, train_rescorer
+from discovery.release.manifest import Shard
+from discovery.release.neighbours import exact as scan
+from discovery.release.neighbours.exact import ExactEngine
+from discovery.release.neighbours.low_precision import HalfBlocks, Int8Blocks, float32_sums, quantised
+from discovery.release.shards import EmbeddingShards
 
 ROWS, DIMENSION = 2500, 24
 

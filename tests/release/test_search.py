@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from discovery.errors import EncoderMismatch, QueryError
-from discovery.prompts import prompt_from_row, prompt_from_stamp
-from discovery.search import query_vector, search
+from discovery.search.prompts import prompt_from_row, prompt_from_stamp
+from discovery.search.similarity import query_vector, search
 
 ROWS = st.lists(st.integers(0, 239), min_size=1, max_size=4, unique=True)
 fixture_is_read_only = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -10,11 +10,11 @@ from astropy.coordinates import SkyCoord
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from discovery.catalogue import Catalogue, write_catalogue
 from discovery.errors import QueryError
-from discovery.masks import ENTRY_BYTES, MOST_ENTRIES, MaskCache
-from discovery.sky_ranges import cone_ranges, most_ranges
-from index.columns import healpix_pixels
+from discovery.release.catalogue import Catalogue, write_catalogue
+from discovery.release.filter_cache import ENTRY_BYTES, MOST_ENTRIES, MaskCache
+from discovery.sky.cones import cone_ranges, most_ranges
+from index.catalogue.columns import healpix_pixels
 
 COUNT = 6000
 RNG = np.random.default_rng(5)

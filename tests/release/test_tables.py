@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from discovery.errors import QueryError
-from discovery.tables import formula_safe, plain_rows, write_table
+from discovery.tables.writer import formula_safe, plain_rows, write_table
 
 TABLE = pa.table(
     {

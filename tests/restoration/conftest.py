@@ -8,8 +8,8 @@ import torch
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from discovery.image_heads import MultitaskModel, save_multitask
-from discovery.lvm import LVM, LVMConfig
+from discovery.encoders.image_heads import MultitaskModel, save_multitask
+from discovery.encoders.lvm import LVM, LVMConfig
 
 SCALE_DEG = 0.262 / 3600
 

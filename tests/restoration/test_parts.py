@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from discovery.preprocess import dr2_rgb
 from discovery.restoration.flux import conserve_flux, pixel_noise
 from discovery.restoration.images import mended, restored_change
-from discovery.restoration.mending import fill
+from discovery.restoration.inpaint import fill
 from discovery.restoration.stretch import stretch, unstretch
 from discovery.restoration.tiles import apply_tiles, cover
-from discovery.surveys import SURVEYS
+from discovery.stamps.imaging_surveys import SURVEYS
+from discovery.stamps.preprocess import dr2_rgb
 
 fluxes = arrays(np.float64, (3, 2, 3), elements=st.floats(-1e3, 1e5))
 styles = st.sampled_from(sorted(SURVEYS))

@@ -9,7 +9,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from discovery.cli import main
-from discovery.image_heads import CARD_FILE, FOLDER
+from discovery.encoders.image_heads import CARD_FILE, FOLDER
 
 BIG = (90, 1500)
 """More than one field wide."""

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from discovery.simulation.disks import Body, add_barred, add_edge_on, add_ring, add_spiral
-from discovery.simulation.ellipticals import add_elliptical
-from discovery.simulation.light import Scene
-from discovery.simulation.mergers import add_merger
+from discovery.simulation.scenes.disks import Body, add_barred, add_edge_on, add_ring, add_spiral
+from discovery.simulation.scenes.ellipticals import add_elliptical
+from discovery.simulation.scenes.light import Scene
+from discovery.simulation.scenes.mergers import add_merger
 
 AXIS = np.arange(152) - 75.5
 RADIUS = np.hypot(AXIS[None, :], AXIS[:, None])

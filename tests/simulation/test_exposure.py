@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from discovery.simulation.exposure import (
+from discovery.simulation.scenes.exposure import (
     LEAST_SIGMA_NMGY,
     PSF_FITS,
     SIGMA_FITS,

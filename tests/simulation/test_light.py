@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from discovery.simulation.config import STAMP_PIXELS
-from discovery.simulation.disks import Body
-from discovery.simulation.encounters import run_encounter
-from discovery.simulation.lenses import LensMass, add_lens, ray_shooting
-from discovery.simulation.light import Scene, grid
-from discovery.simulation.photometry import colour, flux_from_mag
-from discovery.simulation.structure import disk_frame, gaussian_ring, knots
+from discovery.simulation.scenes.disks import Body
+from discovery.simulation.scenes.encounters import run_encounter
+from discovery.simulation.scenes.lenses import LensMass, add_lens, ray_shooting
+from discovery.simulation.scenes.light import Scene, grid
+from discovery.simulation.scenes.photometry import colour, flux_from_mag
+from discovery.simulation.scenes.structure import disk_frame, gaussian_ring, knots
 
 FWHM_PIXELS = np.array([5.5, 5.0, 4.5])
 

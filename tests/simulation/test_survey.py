@@ -12,10 +12,10 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from discovery.commands.simulate_survey import simulate_survey
 from discovery.errors import ConfigError
 from discovery.simulation import CLASSES, SurveyPlan, write_survey
-from discovery.simulation.bricks_on_sky import brick_at
+from discovery.simulation.command import simulate_survey
+from discovery.simulation.files.brick_grid import brick_at
 
 GALAXIES = 48
 BANDED = ("flux", "fiberflux", "psfdepth", "psfsize", "fracin", "nobs", "transmission")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.active import picture_quality, shares, smoothed
+from training.finetuning.multitask.active import picture_quality, shares, smoothed
 
 QUALITY = st.floats(0, 1)
 STANDINGS = st.dictionaries(st.sampled_from(["classification", "restoration", "reconstruction"]), QUALITY, min_size=1)

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import torch
 
-from discovery.preprocess import dr2_rgb
-from discovery.surveys import SURVEYS
-from training import augment
-from training.augment import AugmentConfig
-from training.data import load_stamps
+from discovery.stamps.imaging_surveys import SURVEYS
+from discovery.stamps.preprocess import dr2_rgb
+from training.data import augment
+from training.data.augment import AugmentConfig
+from training.data.stamps import load_stamps
 
 STILL = AugmentConfig(zoom=(1.0, 1.0), shift=0.0, reddening=0.0, gain=0.0, noise=0.0, psf=0.0, grey=0.0)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from discovery.errors import ConfigError
-from training.degrade import Degradation, blurred_by, degraded, masks, moffat
+from training.data.degrade import Degradation, blurred_by, degraded, masks, moffat
 
 
 def generator(seed=0):

@@ -16,16 +16,23 @@ from sklearn.model_selection import cross_val_score
 from torchvision.models import resnet50
 
 from discovery.cli import main
-from discovery.encoder import make_encoder, timm_encoder
+from discovery.encoders.encoder import make_encoder, timm_encoder
+from discovery.encoders.lvm import LVM, LVMConfig
 from discovery.errors import ConfigError, EncoderError
-from discovery.lvm import LVM, LVMConfig
-from discovery.preprocess import CropConfig
-from training.data import is_training
-from training.detection.fields import FieldPlan, make_field
-from training.detection.network import Detection, DetectorPlan, lvm_detector, resnet_detector
-from training.detection.precision import Found, average_precision, by_survey
-from training.detection.run import DetectionPlan, Fields, field_batches, find_lenses, pack, undecided_ap
-from training.detection.sources import LensRule, load_sources, parse_rule
+from discovery.stamps.preprocess import CropConfig
+from training.data.stamps import is_training
+from training.finetuning.detection.fields import FieldPlan, make_field
+from training.finetuning.detection.network import Detection, DetectorPlan, lvm_detector, resnet_detector
+from training.finetuning.detection.precision import Found, average_precision, by_survey
+from training.finetuning.detection.run import (
+    DetectionPlan,
+    Fields,
+    field_batches,
+    find_lenses,
+    pack,
+    undecided_ap,
+)
+from training.finetuning.detection.sources import LensRule, load_sources, parse_rule
 
 STAMP = 72
 SMALL = DetectorPlan(size=64, width=16, proposals=20, sampled=16)

@@ -15,20 +15,20 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from discovery.cli import main
-from discovery.encoder import load_encoder, make_encoder, timm_encoder
+from discovery.encoders.encoder import load_encoder, make_encoder, timm_encoder
+from discovery.encoders.lvm import LVM, LVMConfig
 from discovery.errors import ConfigError
-from discovery.lvm import LVM, LVMConfig
-from discovery.preprocess import CropConfig
-from training.classification import STRENGTHS, fit_linear
-from training.data import load_stamps
+from discovery.stamps.preprocess import CropConfig
+from training.data.stamps import load_stamps
 from training.evaluation.invariance import invariance, mean_cosine_of_others, turned_copies
 from training.evaluation.labels import labelled_stamps
 from training.evaluation.neighbours import knn, knn_accuracy
 from training.evaluation.probe import probe
 from training.evaluation.retrieval import EXAMPLES, examples, ndcg_at, recall_at, retrieval
 from training.evaluation.runs import PAPER, detection_table, multitask_tables
-from training.evaluation.spaces import EncoderSpace, PixelSpace, Vectors, draws
 from training.evaluation.tables import spread, text
+from training.finetuning.classes.classification import STRENGTHS, fit_linear
+from training.spaces import EncoderSpace, PixelSpace, Vectors, draws
 
 
 @pytest.fixture(scope="module")

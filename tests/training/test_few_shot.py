@@ -12,11 +12,15 @@ import pytest
 import torch
 
 from discovery.cli import main
-from discovery.encoder import load_encoder, make_encoder
+from discovery.encoders.encoder import load_encoder, make_encoder
+from discovery.encoders.lvm import LVM, LVMConfig
 from discovery.errors import ConfigError, TrainingError
-from discovery.lvm import LVM, LVMConfig
-from discovery.preprocess import CropConfig
-from training.classification import (
+from discovery.stamps.preprocess import CropConfig
+from training.data.stamps import load_stamps
+from training.evaluation.few_shot import VARIANTS, WholeTraining, few_shot, shots
+from training.evaluation.networks import PictureNetwork
+from training.evaluation.plots import draw_few_shot
+from training.finetuning.classes.classification import (
     Head,
     Loss,
     WholeClassifier,
@@ -28,13 +32,9 @@ from training.classification import (
     stamp_batches,
     turned,
 )
-from training.classifier import load_classifier
-from training.data import load_stamps
-from training.evaluation.few_shot import VARIANTS, WholeTraining, few_shot, shots
-from training.evaluation.networks import PictureNetwork
-from training.evaluation.plots import draw_few_shot
-from training.evaluation.spaces import EncoderSpace, Vectors
-from training.loop import LoopConfig
+from training.finetuning.classes.classifier import load_classifier
+from training.loop.loop import LoopConfig
+from training.spaces import EncoderSpace, Vectors
 
 CPU = torch.device("cpu")
 
@@ -151,7 +151,7 @@ def test_measures_by_hand():
 
 
 def test_the_few_shot_table_and_its_plot(encoder, stamps, tmp_path, monkeypatch):
-    monkeypatch.setattr("training.classification.MLP_STEPS", 60)
+    monkeypatch.setattr("training.finetuning.classes.classification.MLP_STEPS", 60)
     whole = WholeTraining(sizes=(4,), seeds=1, epochs=1, least_steps=2, batch=8, image_size=64)
     result = few_shot(encoder, stamps, sizes=(4, 200), seeds=2, networks=("alexnet",), whole=whole)
     lines = {(line["model"], line["stamps_a_class"]): line for line in result["lines"]}
@@ -166,7 +166,7 @@ def test_the_few_shot_table_and_its_plot(encoder, stamps, tmp_path, monkeypatch)
 
 
 def test_the_few_shot_table_is_reproducible(encoder, stamps, monkeypatch):
-    monkeypatch.setattr("training.classification.MLP_STEPS", 20)
+    monkeypatch.setattr("training.finetuning.classes.classification.MLP_STEPS", 20)
     whole = WholeTraining(seeds=1, epochs=1, least_steps=2)
     one, other = (
         few_shot(

@@ -11,16 +11,21 @@ import torch
 from safetensors.torch import load_file
 
 from discovery.cli import main
-from discovery.encoder import make_encoder
+from discovery.encoders.encoder import make_encoder
+from discovery.encoders.image_heads import (
+    MultitaskModel,
+    load_multitask,
+    pasted,
+    read_multitask_card,
+    save_multitask,
+)
+from discovery.encoders.lvm import LVM, LVMConfig
 from discovery.errors import ConfigError, EncoderError
-from discovery.image_heads import MultitaskModel, load_multitask, pasted, read_multitask_card, save_multitask
-from discovery.lvm import LVM, LVMConfig
-from discovery.preprocess import CropConfig
-from training.data import load_stamps
-from training.degrade import Degradation, degraded
-from training.loop import LoopConfig
-from training.measures import class_figures, picture_figures
-from training.multitask import (
+from discovery.stamps.preprocess import CropConfig
+from training.data.degrade import Degradation, degraded
+from training.data.stamps import load_stamps
+from training.finetuning.multitask.measures import class_figures, picture_figures
+from training.finetuning.multitask.multitask import (
     Multitask,
     MultitaskConfig,
     measured,
@@ -29,7 +34,17 @@ from training.multitask import (
     qualities,
     task_of_step,
 )
-from training.tasks import GZ2_GROUPS, TASKS, Sizes, balanced, pictures, recoloured, task_batch, task_data
+from training.finetuning.multitask.tasks import (
+    GZ2_GROUPS,
+    TASKS,
+    Sizes,
+    balanced,
+    pictures,
+    recoloured,
+    task_batch,
+    task_data,
+)
+from training.loop.loop import LoopConfig
 
 TINY = LVMConfig(embed_dim=16, depths=(1, 1, 1, 1), heads=(2, 2, 2, 2), image_size=64)
 SIZES = Sizes(classification=(40, 20), restoration=(30, 10), reconstruction=(30, 10), validation=(8, 4))

@@ -7,9 +7,16 @@ import pytest
 import torch
 
 from discovery.errors import ConfigError
-from training.objectives import OBJECTIVES, Classifiers, close_skips, contrast, masked_error, patch_masks
-from training.pretrain import Pretraining, adopted, views
-from training.recipes import RECIPES, changed, read_config
+from training.pretraining.objectives import (
+    OBJECTIVES,
+    Classifiers,
+    close_skips,
+    contrast,
+    masked_error,
+    patch_masks,
+)
+from training.pretraining.pretrain import Pretraining, adopted, views
+from training.pretraining.recipes import RECIPES, changed, read_config
 
 
 def test_contrast_is_the_formula():

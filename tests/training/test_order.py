@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discovery.errors import ConfigError
-from training.data import Stamps
-from training.order import Order
-from training.stream import _read, _Together, batches
+from training.data.order import Order
+from training.data.stamps import Stamps
+from training.data.stream import _read, _Together, batches
 
 orders = st.builds(
     lambda count, seed, chunk, several: Order(count=count, seed=seed, chunk=chunk, window=chunk * several),

@@ -10,14 +10,14 @@ import pyarrow as pa
 import pytest
 import torch
 
-from discovery.encoder import load_encoder, make_encoder
+from discovery.encoders.encoder import load_encoder, make_encoder
+from discovery.encoders.lvm import LVM, LVMConfig
 from discovery.errors import ConfigError, EncoderMismatch
-from discovery.lvm import LVM, LVMConfig
-from discovery.preprocess import CropConfig
 from discovery.readers import open_survey
-from discovery.stamps import Stamp
+from discovery.stamps.preprocess import CropConfig
+from discovery.stamps.stamp import Stamp
 from training.commands.finetune_parameters import parameters
-from training.parameters.apertures import (
+from training.finetuning.parameters.apertures import (
     CROP_SIDE,
     RADII_ARCSEC,
     aperture_fluxes,
@@ -25,12 +25,12 @@ from training.parameters.apertures import (
     side_features,
     side_names,
 )
-from training.parameters.baselines import boosted, catalogue_features, holds
-from training.parameters.data import Objects, read_objects
-from training.parameters.fit import HeadPlan, ParameterModel, apply, embed, encoder_of, fit
-from training.parameters.head import ParameterHead, sigma_factors
-from training.parameters.measures import kind_of, measures
-from training.parameters.targets import Targets, exclude, join_table, read_targets
+from training.finetuning.parameters.baselines import boosted, catalogue_features, holds
+from training.finetuning.parameters.data import Objects, read_objects
+from training.finetuning.parameters.fit import HeadPlan, ParameterModel, apply, embed, encoder_of, fit
+from training.finetuning.parameters.head import ParameterHead, sigma_factors
+from training.finetuning.parameters.measures import kind_of, measures
+from training.finetuning.parameters.targets import Targets, exclude, join_table, read_targets
 
 SCALE = 0.262
 TINY = LVMConfig(embed_dim=16, depths=(1, 1, 1, 1), heads=(2, 2, 2, 2), image_size=64)

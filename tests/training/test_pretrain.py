@@ -13,14 +13,14 @@ import torch
 from PIL import Image
 
 from discovery.cli import main
-from discovery.encoder import load_encoder
+from discovery.encoders.encoder import load_encoder
 from discovery.errors import ConfigError, TrainingError
-from training.checkpoint import load_checkpoint
 from training.commands.export import export
-from training.data import load_stamps
-from training.loop import LoopConfig, rate, train
-from training.pretrain import pretrain
-from training.recipes import changed, read_config
+from training.data.stamps import load_stamps
+from training.loop.checkpoint import load_checkpoint
+from training.loop.loop import LoopConfig, rate, train
+from training.pretraining.pretrain import pretrain
+from training.pretraining.recipes import changed, read_config
 
 SMALL = {"loop": {"steps": 4, "evaluate_every": 2, "warmup": 1}, "batch": 16}
 
@@ -59,7 +59,7 @@ def test_a_run_killed_and_gone_on_with_is_equal(survey, cache, parts, finished, 
     run = tmp_path / "cut"
     code = (
         "import sys, torch; torch.set_num_threads(1); from pathlib import Path\n"
-        "from training.data import load_stamps; from training.pretrain import pretrain; from training.recipes import changed, read_config\n"
+        "from training.data.stamps import load_stamps; from training.pretraining.pretrain import pretrain; from training.pretraining.recipes import changed, read_config\n"
         f"config = changed(changed(read_config('debug'), {SMALL!r}, 't'), {{'loop': {{'checkpoint_minutes': 0.0}}}}, 't')\n"
         "pretrain(config, [load_stamps(sys.argv[1], Path(sys.argv[2]))], Path(sys.argv[3]))\n"
     )

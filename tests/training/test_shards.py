@@ -16,14 +16,14 @@ import torch
 
 from discovery.cli import main
 from discovery.errors import ConfigError, SurveyError
-from discovery.manifest import file_sha256
-from discovery.preprocess import CropConfig, prepare
 from discovery.readers import open_survey
-from discovery.stamps import Damaged
-from training.data import is_training, is_validation, load_stamps
-from training.packing import pack
-from training.shards import SHARDS_FILE, open_shards, read_manifest
-from training.stream import batches
+from discovery.release.manifest import file_sha256
+from discovery.stamps.preprocess import CropConfig, prepare
+from discovery.stamps.stamp import Damaged
+from training.data.packing import pack
+from training.data.shards import SHARDS_FILE, open_shards, read_manifest
+from training.data.stamps import is_training, is_validation, load_stamps
+from training.data.stream import batches
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +196,7 @@ def test_reading_a_batch_does_not_take_the_set_into_memory(tmp_path):
     with pa.ipc.new_file(str(folder / "stamps.arrow"), table.schema) as writer:
         writer.write_table(table)
     program = (
-        "import resource, sys, torch\nfrom pathlib import Path\nfrom training.data import load_stamps\nfrom training.stream import batches\n"
+        "import resource, sys, torch\nfrom pathlib import Path\nfrom training.data.stamps import load_stamps\nfrom training.data.stream import batches\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
         "before = peak()\nfeed = batches([load_stamps(sys.argv[1], Path('none'))], 256, 0, 100)\n"
         "for _ in range(100): next(feed)\nfeed.close()\nprint(peak() - before)\n"

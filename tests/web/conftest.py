@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from discovery.hunts import Hunt, new_hunt
-from discovery.prompts import prompt_from_row
-from discovery.release import Release, open_release
-from web.config import WebConfig
+from discovery.release.release import Release, open_release
+from discovery.search.prompts import prompt_from_row
+from web.settings import WebConfig
 
 TOKEN = "a-token-nobody-guesses"
 CHROMIUM_OPTIONS = [

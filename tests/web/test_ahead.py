@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from web.ahead import MOST_KEPT, Ahead
-from web.work import Work
+from web.hunts.ahead import MOST_KEPT, Ahead
+from web.jobs.jobs import Work
 
 SOON = 30.0
 

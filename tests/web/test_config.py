@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from discovery.errors import ConfigError
-from web.config import load_config
 from web.known_objects import KnownShelf
+from web.settings import load_config
 
 
 def written(folder: Path, text: str) -> Path:

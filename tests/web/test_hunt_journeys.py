@@ -11,9 +11,9 @@ pytest.importorskip("playwright")
 from playwright.sync_api import expect
 
 from discovery.hunts import Hunt
-from discovery.hunts.audit import report
-from discovery.hunts.audit_log import audited, waiting
-from web.pictures import PictureCache
+from discovery.hunts.audits.audit import report
+from discovery.hunts.audits.log import audited, waiting
+from web.stamps.pictures import PictureCache
 
 
 def open_page(page, server, hunt, *more: str):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from discovery.hunts import Hunt
-from discovery.hunts.audit import report
-from discovery.hunts.audit_log import audited
+from discovery.hunts.audits.audit import report
+from discovery.hunts.audits.log import audited
 
 
 def csrf(client) -> str:
@@ -145,7 +145,7 @@ def test_an_audits_stamp_never_shows_its_score(client, call, small_hunt):
 
 
 def test_exports_flag_known_objects_and_say_what_they_are_made_of(client, small_hunt, monkeypatch):
-    monkeypatch.setattr("web.progress.QUICK_SECONDS", 60.0)  # the file itself, however slow the machine
+    monkeypatch.setattr("web.jobs.progress.QUICK_SECONDS", 60.0)  # the file itself, however slow the machine
     for row in rows_of(small_hunt):
         small_hunt.label(row, "positive", who="vera")
     address = f"/hunts/{small_hunt.path.stem}/export"
@@ -207,7 +207,7 @@ def test_a_page_that_takes_long_is_begun_with_the_last_label_only(call, small_hu
 
     monkeypatch.setattr(Hunt, "prepare", seen_prepare)
     first, *between, last = rows_of(small_hunt)
-    monkeypatch.setattr("web.next_pages.QUICK_SECONDS", 0.0)  # nothing is so quick once it is known how long it takes
+    monkeypatch.setattr("web.hunts.next_pages.QUICK_SECONDS", 0.0)  # nothing is so quick once it is known how long it takes
     call("/labels", method="POST", status=201, row=first, verdict="positive")
     wait_for(1)
     time.sleep(0.5)

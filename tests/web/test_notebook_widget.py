@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from discovery.hunts import open_hunt
-from discovery.release import Release, open_release
+from discovery.release.release import Release, open_release
 
 pytest.importorskip("anywidget", reason="the notebook extra is absent")
 nbformat = pytest.importorskip("nbformat", reason="the notebook extra is absent")
 pytest.importorskip("jupyterlab", reason="JupyterLab is absent")
 
 CELL = """from discovery.hunts import new_hunt
-from discovery.prompts import prompt_from_row
-from discovery.release import open_release
+from discovery.search.prompts import prompt_from_row
+from discovery.release.release import open_release
 
 release = open_release({release!r})
 rows = release.catalogue.select("truth_class = 'merger'", columns=["row"])["row"].to_pylist()

@@ -11,8 +11,8 @@ from astropy.io import fits
 from astropy.io.votable import parse_single_table
 from PIL import Image
 
-from discovery.prompts import prompt_from_row
-from discovery.search import search
+from discovery.search.prompts import prompt_from_row
+from discovery.search.similarity import search
 
 
 def csrf(client) -> str:
@@ -37,7 +37,7 @@ def test_the_first_page_tells_counts_encoder_and_recall(client, release):
 
 @pytest.mark.parametrize("how", ["id", "degrees", "sexagesimal"])
 def test_search_by_id_and_position_shows_what_the_library_finds(client, release, how):
-    from web.wording import sexagesimal
+    from web.layout.wording import sexagesimal
 
     line = line_of(release, 7)
     like = {
@@ -124,7 +124,7 @@ def test_the_page_of_an_object(client, release):
 
 
 def test_an_uploaded_stamp_finds_itself(client, release):
-    from discovery.render import to_rgb_picture
+    from discovery.stamps.render import to_rgb_picture
 
     row = int(np.flatnonzero(release.clean & release.primary)[0])
     file = io.BytesIO()
@@ -161,7 +161,7 @@ def test_openapi_describes_the_calls(client):
 
 
 def test_a_hunt_without_script_and_over_the_api(client, release, server, monkeypatch):
-    monkeypatch.setattr("web.progress.QUICK_SECONDS", 60.0)  # the export itself, however slow the machine
+    monkeypatch.setattr("web.jobs.progress.QUICK_SECONDS", 60.0)  # the export itself, however slow the machine
     rows = np.flatnonzero(release.clean & release.primary)
     form = {"csrf": csrf(client), "release": "demo", "name": "by-hand", "tick": [str(rows[0]), str(rows[1])], "page_size": "6"}
     started = client.post("/hunts", data=form)

@@ -11,25 +11,25 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from discovery.errors import QueryError
-from discovery.hunts.audit_report import AuditReport, CutEstimate, Progress
+from discovery.hunts.audits.estimates import Interval
+from discovery.hunts.audits.report import AuditReport, CutEstimate, Progress
 from discovery.hunts.choosers import DIVERSE, LIKELY, RANDOM, UNCERTAIN, UNLIKELY
-from discovery.hunts.estimates import Interval
-from discovery.hunts.records import AUDIT
+from discovery.hunts.log.records import AUDIT
 from discovery.hunts.strategies import STRATEGIES
-from discovery.render import upright
-from discovery.stamps import Stamp
-from web.asked import Asked, asked_from, parse_cone
-from web.audit_plot import draw_cuts
-from web.curves import Total, draw_curve
-from web.gate import host_name
-from web.login import local_address
-from web.objects import make_overlay
-from web.pictures import PictureCache, StampPicture
-from web.problems import without_paths
-from web.rules import REASON_MEANINGS, STRATEGY_MEANINGS, consensus_rules, stopper_rules, strategy_rules
-from web.sessions import Sessions, clean_name
-from web.stamps import displayed_box
-from web.wording import figure, sexagesimal
+from discovery.stamps.render import upright
+from discovery.stamps.stamp import Stamp
+from web.access.gate import host_name
+from web.access.login import local_address
+from web.access.sessions import Sessions, clean_name
+from web.hunts.audits.plot import draw_cuts
+from web.hunts.curve import Total, draw_curve
+from web.hunts.rules import REASON_MEANINGS, STRATEGY_MEANINGS, consensus_rules, stopper_rules, strategy_rules
+from web.layout.problems import without_paths
+from web.layout.wording import figure, sexagesimal
+from web.objects.objects import make_overlay
+from web.search.form import Asked, asked_from, parse_cone
+from web.stamps.pictures import PictureCache, StampPicture
+from web.stamps.stamps import displayed_box
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=12).map(str.strip).filter(bool)
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discovery.errors import ConfigError
-from web.picture_files import OWN_FOLDER, PNG_END, PNG_START, PictureFiles
-from web.pictures import PictureCache, StampPicture
+from web.stamps.picture_files import OWN_FOLDER, PNG_END, PNG_START, PictureFiles
+from web.stamps.pictures import PictureCache, StampPicture
 
 SOON = 30.0
 
@@ -111,7 +111,7 @@ def test_trouble_while_the_oldest_are_dropped_is_no_trouble_of_the_picture(tmp_p
         raise PermissionError("gone")
 
     files = PictureFiles(tmp_path, 20_000)
-    monkeypatch.setattr("web.picture_files.os.scandir", lost)
+    monkeypatch.setattr("web.stamps.picture_files.os.scandir", lost)
     for number in range(100):
         files.put(key_of(number), png(400))
     assert files.get(key_of(99)) == png(400)

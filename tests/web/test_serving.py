@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from discovery.hunts import new_hunt, open_hunt
-from discovery.prompts import prompt_from_row
-from discovery.release import open_release
+from discovery.release.release import open_release
+from discovery.search.prompts import prompt_from_row
 
 
 def command(*arguments: object) -> list[str]:

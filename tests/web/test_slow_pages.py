@@ -9,8 +9,8 @@ import pytest
 
 from discovery.errors import HuntError
 from discovery.hunts import Hunt
-from discovery.hunts.audit import draw_audit, report
-from web.exports import Export
+from discovery.hunts.audits.audit import draw_audit, report
+from web.hunts.exports.exports import Export
 
 SOON = 30.0
 
@@ -37,7 +37,7 @@ def exports(monkeypatch):
         return export(hunt, path, **options)
 
     monkeypatch.setattr(Hunt, "export", noted)
-    monkeypatch.setattr("web.progress.QUICK_SECONDS", 0.0)
+    monkeypatch.setattr("web.jobs.progress.QUICK_SECONDS", 0.0)
     return made
 
 
@@ -85,7 +85,7 @@ def test_a_failed_export_is_told_and_made_again_only_when_somebody_asks(client, 
         raise HuntError("the disk is full")
 
     monkeypatch.setattr(Hunt, "export", fail)
-    monkeypatch.setattr("web.progress.QUICK_SECONDS", 0.0)
+    monkeypatch.setattr("web.jobs.progress.QUICK_SECONDS", 0.0)
     address = f"/hunts/{small_hunt.path.stem}/export?format=csv"
     poll = re.search(r'hx-get="([^"]+)"', client.get(address).text)
     told = until_fetched(client, address)
@@ -138,7 +138,7 @@ def reports(monkeypatch):
             raise HuntError(made.fail)
         return report(hunt, **options)
 
-    monkeypatch.setattr("web.audit_reports.report", noted)
+    monkeypatch.setattr("web.hunts.audits.reports.report", noted)
     yield made
     made.open.set()
 
@@ -186,7 +186,7 @@ def test_a_failed_report_is_told_and_made_again_only_when_asked(client, audited_
 
 
 def test_scripts_do_not_wait_for_a_long_audit_without_end(client, audited_hunt, reports, monkeypatch):
-    monkeypatch.setattr("web.progress.PATIENT_SECONDS", 0.1)
+    monkeypatch.setattr("web.jobs.progress.PATIENT_SECONDS", 0.1)
     address = f"/api/hunts/{audited_hunt.path.stem}"
     reports.open.clear()
     told = client.get(f"{address}/audit", params={"completeness": 0.4})
@@ -207,7 +207,7 @@ def test_a_large_release_is_counted_only_on_a_click(client, audited_hunt, report
     address = f"/hunts/{audited_hunt.path.stem}"
     by_itself = re.compile(r'hx-get="[^"]+/audit/brief" hx-trigger="load"')
     assert by_itself.search(client.get(address).text)
-    monkeypatch.setattr("web.audit_views.is_large", lambda release, dimension: True)
+    monkeypatch.setattr("web.hunts.audits.views.is_large", lambda release, dimension: True)
     page = client.get(address).text
     assert not by_itself.search(page) and "/audit/brief?anew=1" in page
     client.get(f"{address}/audit/brief?poll=1")

@@ -8,9 +8,9 @@ import pytest
 
 from discovery.errors import HuntError
 from discovery.hunts import Hunt
-from web import progress
-from web.progress import patient_result, quick_result, under_way
-from web.work import MOST_KEPT, Work
+from web.jobs import progress
+from web.jobs.jobs import MOST_KEPT, Work
+from web.jobs.progress import patient_result, quick_result, under_way
 
 SOON = 30.0
 
@@ -135,7 +135,7 @@ def test_results_that_nobody_fetches_are_dropped_after_a_time_and_failures_are_t
         work.ask("a/export/2", "two", lambda: 1 / 0).outcome(SOON)
     work.ask("ab", "three", lambda: 1).outcome(SOON)
     assert work.keys("a/export") == ["a/export/1", "a/export/2"] and work.keys("a/ex") == []
-    monkeypatch.setattr("web.work.KEPT_SECONDS", 0.0)
+    monkeypatch.setattr("web.jobs.jobs.KEPT_SECONDS", 0.0)
     work.ask("b", "four", lambda: 1).outcome(SOON)
     assert work.latest("a/export/1") is None
     assert work.latest("a/export/2").state == "failed"
@@ -153,8 +153,8 @@ def test_what_still_runs_is_told_before_what_went_wrong(work):
 
 
 def test_only_a_few_wait_long(work, monkeypatch):
-    monkeypatch.setattr("web.progress.MOST_PATIENT", 1)
-    monkeypatch.setattr("web.progress._patient", threading.BoundedSemaphore(1))
+    monkeypatch.setattr("web.jobs.progress.MOST_PATIENT", 1)
+    monkeypatch.setattr("web.jobs.progress._patient", threading.BoundedSemaphore(1))
     piece, outcomes = Piece("made"), []
     job = work.ask("a", "one", piece)
     patient = threading.Thread(target=lambda: outcomes.append(patient_result(job)))
@@ -245,7 +245,7 @@ def test_a_long_export_is_fetched_once_it_is_there(client, small_hunt, monkeypat
 
 
 def test_a_long_draw_and_its_report_show_their_progress(client, small_hunt, monkeypatch):
-    monkeypatch.setattr("web.progress.QUICK_SECONDS", 0.0)
+    monkeypatch.setattr("web.jobs.progress.QUICK_SECONDS", 0.0)
     address = f"/hunts/{small_hunt.path.stem}/audit"
     started = client.post(address, data={"csrf": token(client), "labels": "4"})
     assert started.status_code == 303

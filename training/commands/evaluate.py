@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 
 from discovery.errors import ConfigError
 from training.commands.evaluate_options import THREE_DRAWS, TWENTY_DRAWS, Common, finish, options_of
-from training.data import Stamps, load_stamps
+from training.data.stamps import Stamps, load_stamps
 from training.evaluation.few_shot import VARIANTS, WholeTraining
 from training.evaluation.few_shot import few_shot as measure_few_shot
 from training.evaluation.invariance import invariance as measure_invariance
@@ -24,8 +24,8 @@ from training.evaluation.plots import draw_few_shot
 from training.evaluation.probe import probe as measure_probe
 from training.evaluation.retrieval import examples as measure_examples
 from training.evaluation.retrieval import retrieval as measure_retrieval
-from training.evaluation.spaces import spaces
 from training.evaluation.tables import text
+from training.spaces import spaces
 
 RUNS = {
     "multitask": "The three multitask tables of some runs, beside the paper's.",

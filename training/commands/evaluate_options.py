@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import torch
 from cyclopts import Parameter
 
-from discovery.encoder import Encoder, load_encoder
+from discovery.encoders.encoder import Encoder, load_encoder
 from discovery.errors import ConfigError
 from training.evaluation.tables import publish
 

@@ -9,9 +9,9 @@ from typing import Annotated
 import torch
 from cyclopts import Parameter
 
+from discovery.encoders.image_heads import load_multitask
 from discovery.errors import ConfigError
-from discovery.image_heads import load_multitask
-from training.data import load_stamps
+from training.data.stamps import load_stamps
 from training.evaluation.runs import detection_table, multitask_tables
 from training.evaluation.runs import patches as measure_patches
 from training.evaluation.tables import aligned, publish

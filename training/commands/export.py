@@ -12,7 +12,7 @@ import torch
 from cyclopts import Parameter
 from safetensors.torch import save_file
 
-from discovery.encoder import (
+from discovery.encoders.encoder import (
     WEIGHTS,
     Encoder,
     load_encoder,
@@ -21,10 +21,10 @@ from discovery.encoder import (
     read_card,
     read_weights,
 )
+from discovery.encoders.lvm import LVM, LVMConfig
 from discovery.errors import ConfigError, EncoderError
-from discovery.lvm import LVM, LVMConfig
-from discovery.preprocess import Convention, CropConfig
-from training.checkpoint import load_checkpoint
+from discovery.stamps.preprocess import Convention, CropConfig
+from training.loop.checkpoint import load_checkpoint
 
 WHOLE = "lvm.safetensors"
 """Beside an encoder made from a whole checkpoint: the decoder's weights too."""

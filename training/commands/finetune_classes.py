@@ -11,11 +11,14 @@ import numpy as np
 import torch
 from cyclopts import Parameter
 
-from discovery.encoder import Encoder, load_encoder
+from discovery.encoders.encoder import Encoder, load_encoder
 from discovery.errors import ConfigError
-from discovery.tables import write_table
-from training.checkpoint import load_checkpoint, load_into
-from training.classification import (
+from discovery.tables.writer import write_table
+from training.data.stamps import Stamps, load_stamps
+from training.evaluation.few_shot import check_classes, shots
+from training.evaluation.labels import labelled_stamps
+from training.evaluation.tables import aligned
+from training.finetuning.classes.classification import (
     Head,
     Loss,
     WholeClassifier,
@@ -25,14 +28,11 @@ from training.classification import (
     stamp_batches,
     steps_an_epoch,
 )
-from training.classifier import CARD, Classifier, read_classifier_card, save_classifier
-from training.data import Stamps, load_stamps
-from training.evaluation.few_shot import check_classes, shots
-from training.evaluation.labels import labelled_stamps
-from training.evaluation.spaces import EncoderSpace, Vectors, labelled_parts
-from training.evaluation.tables import aligned
-from training.loop import LoopConfig, train
-from training.processes import Place
+from training.finetuning.classes.classifier import CARD, Classifier, read_classifier_card, save_classifier
+from training.loop.checkpoint import load_checkpoint, load_into
+from training.loop.loop import LoopConfig, train
+from training.loop.processes import Place
+from training.spaces import EncoderSpace, Vectors, labelled_parts
 
 HIDDEN = 512
 RESULT = "test.json"

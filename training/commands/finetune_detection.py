@@ -11,10 +11,10 @@ import torch
 from cyclopts import Parameter
 from torchvision.models.detection import MaskRCNN
 
-from discovery.encoder import load_encoder
-from training.detection.network import DetectorPlan, lvm_detector, resnet_detector
-from training.detection.picture import draw_detections
-from training.detection.run import (
+from discovery.encoders.encoder import load_encoder
+from training.finetuning.detection.network import DetectorPlan, lvm_detector, resnet_detector
+from training.finetuning.detection.picture import draw_detections
+from training.finetuning.detection.run import (
     DetectionPlan,
     Fields,
     find_lenses,
@@ -22,8 +22,8 @@ from training.detection.run import (
     train_detector,
     undecided_ap,
 )
-from training.detection.sources import load_sources
-from training.processes import processes
+from training.finetuning.detection.sources import load_sources
+from training.loop.processes import processes
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 RESULT, EXAMPLES = "detection.json", "examples.png"

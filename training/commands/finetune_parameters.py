@@ -10,16 +10,16 @@ from typing import Annotated, Any, Literal
 import torch
 from cyclopts import Parameter
 
-from discovery.encoder import Encoder, load_encoder
+from discovery.encoders.encoder import Encoder, load_encoder
 from discovery.errors import ConfigError
-from discovery.tables import check_table_path, write_table
-from training.parameters.data import Objects, read_objects
-from training.parameters.fit import HeadPlan, apply, encoder_of
-from training.parameters.head import Inputs, load_head
-from training.parameters.report import as_text
-from training.parameters.run import HEAD, ParameterRun
-from training.parameters.targets import exclude, join_table, read_targets
-from training.processes import processes
+from discovery.tables.writer import check_table_path, write_table
+from training.finetuning.parameters.data import Objects, read_objects
+from training.finetuning.parameters.fit import HeadPlan, apply, encoder_of
+from training.finetuning.parameters.head import Inputs, load_head
+from training.finetuning.parameters.report import as_text
+from training.finetuning.parameters.run import HEAD, ParameterRun
+from training.finetuning.parameters.targets import exclude, join_table, read_targets
+from training.loop.processes import processes
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 

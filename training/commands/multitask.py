@@ -10,17 +10,17 @@ from typing import Annotated, Any
 import torch
 from cyclopts import Parameter
 
-from discovery.encoder import load_encoder
+from discovery.encoders.encoder import load_encoder
+from discovery.encoders.image_heads import WIDTH, save_multitask
 from discovery.errors import ConfigError
-from discovery.image_heads import WIDTH, save_multitask
-from training.data import load_stamps
-from training.degrade import Degradation
-from training.loop import LoopConfig
-from training.measures import CLASS_COLUMNS, PICTURE_COLUMNS
-from training.multitask import Figures, MultitaskConfig, Strategy, measured, patch_table
-from training.multitask import multitask as run_multitask
-from training.processes import processes
-from training.tasks import TASKS, Sizes, task_data
+from training.data.degrade import Degradation
+from training.data.stamps import load_stamps
+from training.finetuning.multitask.measures import CLASS_COLUMNS, PICTURE_COLUMNS
+from training.finetuning.multitask.multitask import Figures, MultitaskConfig, Strategy, measured, patch_table
+from training.finetuning.multitask.multitask import multitask as run_multitask
+from training.finetuning.multitask.tasks import TASKS, Sizes, task_data
+from training.loop.loop import LoopConfig
+from training.loop.processes import processes
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Pair = tuple[int, int]

@@ -10,10 +10,10 @@ import torch
 from cyclopts import Parameter
 
 from discovery.errors import ConfigError
-from training.data import load_stamps
-from training.pretrain import pretrain as run_pretraining
-from training.processes import processes
-from training.recipes import as_toml, changed, read_config
+from training.data.stamps import load_stamps
+from training.loop.processes import processes
+from training.pretraining.pretrain import pretrain as run_pretraining
+from training.pretraining.recipes import as_toml, changed, read_config
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 

@@ -10,8 +10,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from discovery.errors import ConfigError
-from training.packing import SHARD_STAMPS, pack
-from training.shards import DAMAGED_FILE
+from training.data.packing import SHARD_STAMPS, pack
+from training.data.shards import DAMAGED_FILE
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 

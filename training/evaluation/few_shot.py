@@ -13,9 +13,12 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from discovery.encoder import Encoder
+from discovery.encoders.encoder import Encoder
 from discovery.errors import ConfigError
-from training.classification import (
+from training.data.stamps import Stamps
+from training.evaluation.networks import NETWORKS, SMALLEST_SIDE, PictureNetwork
+from training.evaluation.tables import document, spread
+from training.finetuning.classes.classification import (
     Head,
     Loss,
     WholeClassifier,
@@ -27,11 +30,8 @@ from training.classification import (
     stamp_batches,
     steps_an_epoch,
 )
-from training.data import Stamps
-from training.evaluation.networks import NETWORKS, SMALLEST_SIDE, PictureNetwork
-from training.evaluation.spaces import EncoderSpace, Vectors, labelled_parts, labels_of, untrained
-from training.evaluation.tables import document, spread
-from training.loop import LoopConfig
+from training.loop.loop import LoopConfig
+from training.spaces import EncoderSpace, Vectors, labelled_parts, labels_of, untrained
 
 VARIANTS = {
     "linear": "LVM frozen + linear head",

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from discovery.encoder import Encoder
+from discovery.encoders.encoder import Encoder
 from discovery.errors import ConfigError
-from training.data import Stamps
-from training.evaluation.spaces import Vectors, spaces
+from training.data.stamps import Stamps
 from training.evaluation.tables import document, spread
+from training.spaces import Vectors, spaces
 
 
 def turned_copies(stored: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:

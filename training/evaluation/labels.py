@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from discovery.errors import ConfigError
-from discovery.readers.tables import match_key, read_table
-from training.data import Stamps, load_stamps
+from discovery.tables.reader import match_key, read_table
+from training.data.stamps import Stamps, load_stamps
 
 CONDITION = re.compile(r"(?P<source>[^@]+@[^<>=]*[^<>= ]) *>= *(?P<threshold>[-+.\deE]+)")
 

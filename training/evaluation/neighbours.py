@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from discovery.encoder import Encoder
+from discovery.encoders.encoder import Encoder
 from discovery.errors import ConfigError
-from training.data import Stamps
-from training.evaluation.spaces import Vectors, draws, labels_of, spaces
+from training.data.stamps import Stamps
 from training.evaluation.tables import document, spread
+from training.spaces import Vectors, draws, labels_of, spaces
 
 NEIGHBOURS = 20
 

@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from discovery.encoder import read_weights
+from discovery.encoders.encoder import read_weights
 from discovery.errors import ConfigError
 
 NETWORKS = {"alexnet": "AlexNet", "vgg16": "VGG16", "resnet50": "ResNet50"}

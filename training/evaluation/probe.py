@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from discovery.encoder import Encoder
+from discovery.encoders.encoder import Encoder
 from discovery.errors import ConfigError
-from training.classification import fit_linear, measures
-from training.data import Stamps
-from training.evaluation.spaces import Vectors, draws, labels_of, spaces
+from training.data.stamps import Stamps
 from training.evaluation.tables import document, spread
+from training.finetuning.classes.classification import fit_linear, measures
+from training.spaces import Vectors, draws, labels_of, spaces
 
 
 def probe(

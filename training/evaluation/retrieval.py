@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from discovery.encoder import Encoder
+from discovery.encoders.encoder import Encoder
 from discovery.errors import ConfigError
-from discovery.hunts.measures import average_precision
-from discovery.hunts.ranking import TrainingSet, rank
-from discovery.hunts.simulate import ArrayEmbeddings
-from training.data import Stamps
-from training.evaluation.spaces import Vectors, labelled_parts, labels_of, spaces
+from discovery.hunts.models.ranking import TrainingSet, rank
+from discovery.hunts.simulation.measures import average_precision
+from discovery.hunts.simulation.simulate import ArrayEmbeddings
+from training.data.stamps import Stamps
 from training.evaluation.tables import document, spread
+from training.spaces import Vectors, labelled_parts, labels_of, spaces
 
 CUTS = (10, 100)
 GAIN_CUT = 10

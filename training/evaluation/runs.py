@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from discovery.encoders.image_heads import MultitaskModel
 from discovery.errors import ConfigError
-from discovery.image_heads import MultitaskModel
-from training.data import Stamps
+from training.data.stamps import Stamps
 from training.evaluation.tables import spread
-from training.measures import CLASS_COLUMNS, PICTURE_COLUMNS
-from training.multitask import patch_table
+from training.finetuning.multitask.measures import CLASS_COLUMNS, PICTURE_COLUMNS
+from training.finetuning.multitask.multitask import patch_table
 
 PAPER: dict[str, dict[str, tuple[float, ...]]] = {
     "classification": {

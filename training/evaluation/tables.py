@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from discovery.encoder import Encoder
+from discovery.encoders.encoder import Encoder
 
 Spread = dict[str, Any]
 """``median``, ``low``, ``high`` and all ``values`` of one figure."""

@@ -1,0 +1,1 @@
+"""Files from strangers: folders, archives and FITS blocks, read within limits."""

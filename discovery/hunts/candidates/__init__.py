@@ -1,0 +1,1 @@
+"""Candidates of a round: every allowed object, or a pool from the index."""

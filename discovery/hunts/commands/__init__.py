@@ -1,0 +1,1 @@
+"""``discovery hunt``: its verbs."""

@@ -1,0 +1,130 @@
+"""``discovery hunt export`` and ``move``: what leaves a hunt, and a hunt that goes elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from discovery.hunts.commands.answers import answer, info_document
+from discovery.hunts.commands.options import Json, Several, opened_hunt, person_name, prompts_of
+from discovery.search.known_options import KnownFiles, KnownRadius, NewOnly, matched_known
+
+
+def export(
+    hunt: Path,
+    out: Path,
+    /,
+    *,
+    top: int | None = None,
+    min_score: float | None = None,
+    columns: str | None = None,
+    stamps: Path | None = None,
+    unfiltered: bool = False,
+    known: KnownFiles = None,
+    known_radius: KnownRadius = None,
+    new_only: NewOnly = False,
+    release: Path | None = None,
+    json: Json = False,
+) -> None:
+    """Write the labelled objects and, on request, the ranked rest of the release.
+
+    Parameters
+    ----------
+    hunt
+        Hunt file.
+    out
+        Table to write: .csv, .fits, .vot or .parquet.
+    top
+        So many of the best unlabelled objects go along.
+    min_score
+        Unlabelled objects from this score up go along.
+    columns
+        Catalogue columns, separated by commas; all by default.
+    stamps
+        Folder for a picture of each object and a contact sheet.
+    unfiltered
+        Also rank what the hunt's own filter leaves out.
+    known
+        Tables of known objects (csv, FITS, VOTable, Parquet; ra and dec), to flag in columns known_as, ... of the table.
+    known_radius
+        Within how many arcsec an object is a known one; 2 by default.
+    new_only
+        Leave known objects out.
+    release
+        Release folder, if it is no longer where the hunt knows it.
+    json
+        Print one JSON document.
+    """
+    opened = opened_hunt(hunt, release)
+    chosen = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
+    table = opened.export(
+        out,
+        top=top,
+        min_score=min_score,
+        columns=chosen,
+        stamps=stamps,
+        unfiltered=unfiltered,
+        known=matched_known(opened.release, known, known_radius, new_only),
+        new_only=new_only,
+    )
+    labelled = table.num_rows - table["label"].null_count
+    document = {
+        "file": str(out),
+        "objects": table.num_rows,
+        "labelled": labelled,
+        "columns": table.column_names,
+    }
+    answer(json, document, f"{out}: {labelled} labelled objects, {table.num_rows - labelled} more")
+
+
+def move(
+    hunt: Path,
+    release: Path,
+    out: Path | None = None,
+    /,
+    *,
+    like: Several = None,
+    who: str | None = None,
+    json: Json = False,
+) -> None:
+    """Carry a hunt to another release or encoder, by object_id, else by position within 1 arcsec.
+
+    Parameters
+    ----------
+    hunt
+        Hunt file; it stays as it is.
+    release
+        Release folder to carry it to.
+    out
+        New hunt file; by default HUNT-RELEASE.hunt beside the old one.
+    like
+        Further positive examples.
+    who
+        Your name in the log; your login by default.
+    json
+        Print one JSON document.
+    """
+    from discovery.hunts import move_hunt
+    from discovery.release.release import open_release
+
+    opened = open_release(release)
+    out = out or hunt.with_name(f"{hunt.stem}-{opened.name}.hunt")
+    moved, report = move_hunt(hunt, opened, out, person_name(who), positives=prompts_of(opened, like, None))
+    found = len(report.objects) - len(report.not_found)
+    counts = report.counts
+    told = f"{counts['object_id']} by object_id, {counts['position']} by position; {report.labels_left} lines of labels left without an object"
+    lines = [f"{out}: {found} of {len(report.objects)} objects found in {opened.name}, {told}"]
+    lines += [f"not found: {one.object_id} {one.note}".rstrip() for one in report.not_found]
+    lines += [f"example left out, seen by another encoder: {label}" for label in report.examples_left]
+    if report.audits_left:
+        lines.append(f"{report.audits_left} audits of the old release say nothing of {opened.name}: draw a new one there")
+    document = {
+        "hunt": info_document(moved.info()),
+        "objects": [dataclasses.asdict(one) for one in report.objects],
+        "not_found": [one.object_id for one in report.not_found],
+        "examples_left": list(report.examples_left),
+        "audits_left": report.audits_left,
+        "labels_left": report.labels_left,
+        "counts": counts,
+    }
+    answer(json, document, "\n".join(lines))

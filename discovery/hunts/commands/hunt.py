@@ -1,0 +1,184 @@
+"""``discovery hunt``: the verbs, and the two that play: start a hunt, and its next round."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cyclopts import App
+
+from discovery.hunts.commands.answers import answer, info_document, round_document, round_text
+from discovery.hunts.commands.options import Files, Json, Several, opened_hunt, person_name, prompts_of
+from discovery.search.known_options import KnownFiles, KnownRadius, NewOnly, matched_known
+
+app = App(name="hunt", help="Label galaxies round by round until enough of a kind are found.")
+
+
+@app.command
+def new(
+    hunt: Path,
+    release: Path,
+    /,
+    *,
+    like: Several = None,
+    like_table: Files = None,
+    unlike: Several = None,
+    unlike_table: Files = None,
+    strategy: str | None = None,
+    alpha: float | None = None,
+    page_size: int = 20,
+    where: str | None = None,
+    flagged: bool = True,
+    consensus: str = "latest",
+    stopper: str = "never",
+    seed: int = 0,
+    who: str | None = None,
+    json: Json = False,
+) -> None:
+    """Start a hunt from examples.
+
+    Parameters
+    ----------
+    hunt
+        File to make, such as mergers.hunt.
+    release
+        Release folder to hunt in.
+    like
+        Positive examples: object ids, RA,DEC positions or stamp files; at least one.
+    like_table
+        Tables of positive examples, by id or position.
+    unlike
+        Negative examples; with three the rescorer ranks from the first round on.
+    unlike_table
+        Tables of negative examples.
+    strategy
+        How rounds rank and choose: auto (the default), alpha (the published rule), top, similarity, linear, or
+        MODEL+CHOOSER.
+    alpha
+        Plays the published rule; from 0 to 1: the highest scores are shown while positives/negatives of the latest round are at most
+        alpha, else the lowest. 0.9 leads to precision, 0.1 to recall.
+    page_size
+        Objects a round.
+    where
+        SQL condition on the catalogue that candidates must meet, such as "mag_r < 19".
+    flagged
+        Show stars and flagged objects too.
+    consensus
+        What holds when several people label: latest, majority or arbiter:NAME.
+    stopper
+        Advises to stop: never, dry:N (after N pages without a positive), or hypergeometric:R (a recall of R is likely).
+    seed
+        Of everything drawn at random.
+    who
+        Your name in the log; your login by default.
+    json
+        Print one JSON document.
+    """
+    from discovery.hunts import new_hunt
+    from discovery.release.release import open_release
+
+    opened = open_release(release)
+    started = new_hunt(
+        hunt,
+        opened,
+        positives=prompts_of(opened, like, like_table),
+        negatives=prompts_of(opened, unlike, unlike_table),
+        strategy=strategy,
+        alpha=alpha,
+        page_size=page_size,
+        seed=seed,
+        where=where,
+        flagged=flagged,
+        consensus=consensus,
+        stopper=stopper,
+        who=person_name(who),
+    )
+    info = started.info()
+    text = (
+        f"{info.path}: a hunt in {info.release_name} ({info.count} objects) from {info.examples_positive} positive and"
+        f" {info.examples_negative} negative examples, strategy {info.strategy}\nnext: discovery hunt next {info.path}"
+    )
+    answer(json, {"hunt": info_document(info)}, text)
+
+
+@app.command(name="next")
+def next_(
+    hunt: Path,
+    /,
+    *,
+    page_size: int | None = None,
+    strategy: str | None = None,
+    alpha: float | None = None,
+    consensus: str | None = None,
+    stopper: str | None = None,
+    known: KnownFiles = None,
+    known_radius: KnownRadius = None,
+    new_only: NewOnly = False,
+    contact_sheet: Path | None = None,
+    release: Path | None = None,
+    who: str | None = None,
+    json: Json = False,
+) -> None:
+    """Rank by the labels so far and show the next objects to label, each with why it is shown.
+
+    Parameters
+    ----------
+    hunt
+        Hunt file.
+    page_size
+        Objects in this round; the hunt's own number by default.
+    strategy
+        Change the strategy from this round on, such as auto, alpha:0.9, or auto@all to rank every object of a large release.
+    alpha
+        Change alpha from this round on, in a hunt that plays the published rule.
+    consensus
+        Change what holds when several people label: latest, majority or arbiter:NAME.
+    stopper
+        Change what advises to stop: never, dry:N or hypergeometric:R.
+    known
+        Tables of known objects (csv, FITS, VOTable, Parquet; ra and dec): shown as "known as ...".
+    known_radius
+        Within how many arcsec an object is a known one; 2 by default.
+    new_only
+        Leave known objects out of this round.
+    contact_sheet
+        PNG file to draw the round's stamps into.
+    release
+        Release folder, if it is no longer where the hunt knows it.
+    who
+        Your name in the log; your login by default.
+    json
+        Print one JSON document.
+    """
+    opened, person = opened_hunt(hunt, release), person_name(who)
+    rows = matched_known(opened.release, known, known_radius, new_only)
+    if strategy is not None or alpha is not None:
+        from discovery.hunts import chosen_strategy
+
+        chosen_strategy(opened.strategy if strategy is None else strategy, alpha)
+    opened.change(person, strategy=strategy, alpha=alpha, consensus=consensus, stopper=stopper)
+    played = opened.next_round(person, page_size, without=rows if new_only else None)
+    if contact_sheet is not None and not played.exhausted:
+        from discovery.stamps.render import contact_sheet as draw
+
+        stamps = [opened.release.stamp(row) for row in played.rows.tolist()]
+        titles = [f"{n}  {name}" for n, name in enumerate(played.object_ids, 1)]
+        flags = [] if rows is None else [rows.flag(row) for row in played.rows.tolist()]
+        draw(stamps, titles, contact_sheet, flags=flags)
+    answer(json, round_document(played, rows), round_text(played, rows))
+
+for _name, _target, _help in (
+    ("label", "label:label", "Label objects; every label is on disk when the command answers."),
+    ("note", "label:note", "Keep a note on an object."),
+    ("show", "show:show", "Show a hunt's settings, rounds, labels and notes."),
+    ("history", "show:history", "Show who labelled what and when, the newest first."),
+    ("disagreements", "show:disagreements", "Show the objects of which people say different things."),
+    ("list", "show:list_hunts", "List the hunts in a folder."),
+    ("audit", "audit:audit", "Estimate how much has been found, from a sample labelled for it."),
+    ("export", "files:export", "Write the labelled objects and, on request, the ranked rest of the release."),
+    ("move", "files:move", "Carry a hunt to another release or encoder."),
+    ("apply", "apply:apply", "Rank another release of the same encoder by a finished hunt."),
+    ("replay", "replay:replay", "Play every round again and confirm that the same comes out."),
+    ("simulate", "simulate:simulate", "Play hunts whose targets are known."),
+    ("bench", "simulate:bench", "Play a table of data sets and strategies."),
+):
+    app.command(f"discovery.hunts.commands.{_target}", name=_name, help=_help)

@@ -1,0 +1,151 @@
+"""``discovery hunt label`` and ``note``: what a person says of objects."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from discovery.errors import HuntError
+from discovery.hunts.commands.answers import answer, counted
+from discovery.hunts.commands.label_requests import label_request, read_labels, read_pairs, rest_requests
+from discovery.hunts.commands.options import Json, Several, opened_hunt, person_name
+
+if TYPE_CHECKING:
+    from discovery.hunts import Hunt
+
+
+def label(
+    hunt: Path,
+    /,
+    *verdicts: str,
+    positive: Several = None,
+    negative: Several = None,
+    unsure: Several = None,
+    skipped: Several = None,
+    clear: Several = None,
+    rest: str | None = None,
+    labels: Path | None = None,
+    negative_class: str | None = None,
+    reason: str | None = None,
+    undo: Json = False,
+    event: int | None = None,
+    release: Path | None = None,
+    who: str | None = None,
+    json: Json = False,
+) -> None:
+    """Label objects; every label is on disk when the command answers.
+
+    Parameters
+    ----------
+    hunt
+        Hunt file.
+    verdicts
+        Pairs OBJECT_ID VERDICT, with VERDICT one of positive, negative, unsure, skipped, cleared.
+    positive, negative, unsure, skipped
+        Ids of objects to label so.
+    clear
+        Ids of objects whose label is taken back.
+    rest
+        Verdict for all objects of the latest round that have none yet, such as negative.
+    labels
+        Table (csv, FITS, VOTable or Parquet) with columns object_id and verdict, and optionally negative_class and reason.
+    negative_class
+        What the negatives of this call are, such as ring or artefact.
+    reason
+        Note kept with the labels of this call.
+    undo
+        Revert your latest label instead.
+    event
+        With --undo: the event to revert, whoever gave it (see discovery hunt history).
+    release
+        Release folder, if it is no longer where the hunt knows it.
+    who
+        Your name in the log; your login by default.
+    json
+        Print one JSON document.
+    """
+    opened, person = opened_hunt(hunt, release), person_name(who)
+    given = read_pairs(verdicts)
+    for verdict, ids in zip(
+        ("positive", "negative", "unsure", "skipped", "cleared"),
+        (positive, negative, unsure, skipped, clear),
+        strict=True,
+    ):
+        given += [{"object_id": name, "verdict": verdict} for name in ids or ()]
+    for line in given:
+        line["negative_class"] = negative_class if line["verdict"] == "negative" else None
+        line["reason"] = reason
+    if negative_class is not None and rest != "negative" and all(line["verdict"] != "negative" for line in given):
+        raise HuntError(
+            f"negative class {negative_class!r} belongs to no label of this call; give it with --negative ID or --rest negative"
+        )
+    given += read_labels(labels) if labels is not None else []
+    if event is not None and not undo:
+        raise HuntError(f"event {event} can only be undone: add --undo")
+    if undo:
+        if given or rest:
+            raise HuntError("undo stands alone; label in another call")
+        _answer_undo(opened, person, event, json)
+        return
+    _check_agreement(given)
+    requests = [label_request(opened, **line) for line in given]
+    requests += rest_requests(opened, requests, rest, negative_class, reason) if rest is not None else []
+    if not requests:
+        raise HuntError(
+            "give OBJECT_ID VERDICT, --positive ID, --negative ID, --rest VERDICT or --labels FILE"
+        )
+    events = opened.label_many(requests, who=person)
+    counts = opened.counts()
+    document = {"events": events, "counts": dataclasses.asdict(counts)}
+    answer(json, document, f"{len(events)} labels kept; {counted(counts)}")
+
+
+def note(
+    hunt: Path,
+    object_id: str,
+    text: str,
+    /,
+    *,
+    release: Path | None = None,
+    who: str | None = None,
+    json: Json = False,
+) -> None:
+    """Keep a note on an object; notes go with the hunt and its exports.
+
+    Parameters
+    ----------
+    hunt
+        Hunt file.
+    object_id
+        The object.
+    text
+        What there is to say.
+    release
+        Release folder, if it is no longer where the hunt knows it.
+    who
+        Your name in the log; your login by default.
+    json
+        Print one JSON document.
+    """
+    opened = opened_hunt(hunt, release)
+    row = opened.release.catalogue.find_id(object_id)
+    opened.note(row, text, person_name(who))
+    kept = opened.notes(row)[-1]
+    answer(json, {"note": dataclasses.asdict(kept)}, f"note {kept.event} kept on {kept.object_id}")
+
+
+def _check_agreement(given: list[dict[str, Any]]) -> None:
+    said: dict[str, str] = {}
+    for line in given:
+        name, verdict = line["object_id"], line["verdict"]
+        if said.setdefault(name, verdict) != verdict:
+            raise HuntError(f"{name} is {said[name]} and {verdict} in one call; give it one verdict")
+
+
+def _answer_undo(hunt: Hunt, person: str, event: int | None, json: bool) -> None:
+    undone = hunt.undo(person, event)
+    if undone is None:
+        raise HuntError(f"{person} has no label in this hunt that could be undone")
+    text = f"event {undone.undid} undone: {undone.object_id} is {undone.verdict}"
+    answer(json, {"undone": dataclasses.asdict(undone), "counts": dataclasses.asdict(hunt.counts())}, text)

@@ -1,0 +1,48 @@
+"""Options that several verbs of ``discovery hunt`` share, and what they mean."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from discovery.errors import HuntError
+
+if TYPE_CHECKING:
+    from discovery.hunts import Hunt
+    from discovery.release.release import Release
+    from discovery.search.prompts import Prompt
+
+Json = Annotated[bool, Parameter(negative="")]
+"""``json: Json = False``: print one JSON document."""
+Several = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
+Files = Annotated[list[Path] | None, Parameter(consume_multiple=True, negative="")]
+
+
+def opened_hunt(path: Path, release: Path | None) -> Hunt:
+    """Open a hunt on the release given, or on the one that it remembers."""
+    from discovery.hunts import open_hunt, peek_hunt, remembered_release
+    from discovery.release.release import open_release
+
+    return open_hunt(path, open_release(release or remembered_release(peek_hunt(path))))
+
+
+def person_name(who: str | None) -> str:
+    """Return the name given, or that of the login."""
+    if who is not None:
+        return who
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        raise HuntError("your login has no name here; say who labels with --who NAME") from None
+
+
+def prompts_of(release: Release, texts: Sequence[str] | None, tables: Sequence[Path] | None) -> list[Prompt]:
+    """Return the examples that texts and tables name."""
+    from discovery.search.prompts import read_prompt_table, resolve_prompt
+
+    prompts = [resolve_prompt(release, text) for text in texts or ()]
+    return prompts + [prompt for table in tables or () for prompt in read_prompt_table(release, table)]

@@ -1,0 +1,1 @@
+"""Ranking models: score objects from the labels of a hunt."""

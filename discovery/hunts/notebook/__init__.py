@@ -1,0 +1,1 @@
+"""A hunt in a notebook cell."""

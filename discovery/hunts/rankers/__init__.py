@@ -1,1 +1,0 @@
-"""Ranking models that learn from few labels, one a module, and the linear algebra under them."""

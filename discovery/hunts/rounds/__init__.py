@@ -1,0 +1,1 @@
+"""Rounds: how a page follows from the state of a hunt, and how it is replayed."""

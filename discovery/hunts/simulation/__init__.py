@@ -1,0 +1,1 @@
+"""Simulated hunts: known labels as the person, and tables that compare strategies."""

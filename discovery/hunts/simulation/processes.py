@@ -1,0 +1,70 @@
+"""Play many hunts at once: processes that read the set from files which they share instead of each holding a copy."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from discovery.hunts.models.ranking import use_threads
+from discovery.hunts.simulation.sets import HuntSet
+
+ARRAYS = ("object_ids", "truth", "kinds", "lookalikes")
+
+_work: dict[str, Any] = {}
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def spread_out(
+    play: Callable[[HuntSet, Any], Any], hunt_set: HuntSet, jobs: int
+) -> Iterator[Callable[[Iterable[Any]], Iterator[Any]]]:
+    """Give a function that plays tasks on a set and yields the answers in order, here or on other processes.
+
+    Parameters
+    ----------
+    play : callable
+        Takes the set and a task; it must be known to the other processes by name (no lambda).
+    """
+    if jobs == 1:
+        yield partial(map, partial(play, hunt_set))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder, "vectors.npy"), hunt_set.vectors)
+        arrays = {key: getattr(hunt_set, key) for key in ARRAYS if getattr(hunt_set, key) is not None}
+        np.savez(Path(folder, "rest.npz"), **arrays)
+        with ProcessPoolExecutor(
+            jobs,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start,
+            initargs=(Path(folder), hunt_set.name, hunt_set.source, play, max(1, cores() // jobs)),
+        ) as pool:
+            try:
+                yield partial(pool.map, _play_here)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def _start(folder: Path, name: str, source: str, play: Callable[[HuntSet, Any], Any], threads: int) -> None:
+    use_threads(threads)
+    vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+    with np.load(folder / "rest.npz") as rest:
+        arrays = {key: rest[key] for key in rest.files}
+    _work["play"] = partial(play, HuntSet(name=name, source=source, vectors=vectors, **arrays))
+
+
+def _play_here(task: Any) -> Any:
+    return _work["play"](task)

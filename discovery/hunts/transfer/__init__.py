@@ -1,0 +1,1 @@
+"""Hunts carried to another release: moved with their labels, or applied as a ranking."""

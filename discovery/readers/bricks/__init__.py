@@ -1,0 +1,1 @@
+"""Legacy Survey bricks: stamps cut out of coadds at the positions of a catalogue."""

@@ -1,0 +1,1 @@
+"""HDF5 files of stamps, one module a layout."""

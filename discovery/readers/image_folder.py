@@ -1,0 +1,269 @@
+"""Loose stamp files: a folder or zip of FITS cutouts or of JPEG and PNG pictures, with an optional table.
+
+Every file is one stamp, named by its stem (or by the table's ``object_id``). Pictures have no position
+or pixel scale of their own: these come from the table, the name or the options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from discovery.errors import StampError, SurveyError
+from discovery.files.containers import Folder, ZipArchive, distinct_names
+from discovery.readers.fits_cutouts import (
+    MAGIC,
+    CutoutHeader,
+    decode_cutout,
+    position_in_name,
+    primary_header,
+    read_cutout_header,
+)
+from discovery.readers.stamp_files import decode_stamp, is_fits
+from discovery.stamps.stamp import Damaged, Stamp
+from discovery.tables.columns import DEC_NAMES, RA_NAMES, degrees, find_name, kept_names, required_columns
+from discovery.tables.reader import KeyMatch
+
+SCALE_NAMES = ("pixel_scale_arcsec", "pixscale", "pxscale", "pixel_scale")
+HEAD_BYTES = 1 << 16
+SAMPLE = 8
+"""So many files are looked into at opening, to tell what the survey holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StampTable:
+    """A table with one line for some or all of the stamps.
+
+    Attributes
+    ----------
+    path : Path
+        The table's file.
+    columns : pyarrow.Table
+        Its columns.
+    match : KeyMatch
+        Which line belongs to which stamp.
+    """
+
+    path: Path
+    columns: pa.Table
+    match: KeyMatch
+
+
+class LooseSurvey:
+    """FITS cutouts or pictures in folders and zip archives.
+
+    Parameters
+    ----------
+    containers : sequence of Folder or ZipArchive
+        Where the files are.
+    names : sequence of list of str
+        The stamp files of each container, in order.
+    stamp_table : StampTable or None
+        The table with a line for the stamps.
+    pixel_scale_arcsec : float or None
+        Pixel scale of stamps whose file tells none.
+    survey : str
+        Key of `discovery.stamps.imaging_surveys.SURVEYS`.
+    notes : sequence of str
+        What the opening saw besides, for `recognised`.
+    """
+
+    def __init__(
+        self,
+        containers: Sequence[Folder | ZipArchive],
+        names: Sequence[list[str]],
+        *,
+        stamp_table: StampTable | None,
+        pixel_scale_arcsec: float | None,
+        survey: str,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self._containers = tuple(containers)
+        self._names = [name for part in names for name in part]
+        self._starts = np.cumsum([0, *(len(part) for part in names)])
+        self._scale = pixel_scale_arcsec
+        self._survey = survey
+        self._table = stamp_table
+        self._ids, n_renamed = _object_ids(self._names, stamp_table)
+        self.paths = tuple(c.root if isinstance(c, Folder) else c.path for c in containers)
+        n_fits = sum(is_fits(name) for name in self._names)
+        self.format = "fits-cutouts" if n_fits else "images"
+        self.recognised = " ".join([self._describe(n_fits, n_renamed), *notes])
+        self.options: dict[str, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def table(self, start: int = 0, stop: int | None = None) -> pa.Table:
+        """Return the columns of the table, and id, position and source of each stamp (see `Survey.table`)."""
+        start, stop, _ = slice(start, stop).indices(len(self))
+        sources = [self._label(position) for position in range(start, stop)]
+        columns: dict[str, pa.Array | pa.ChunkedArray] = {}
+        if self._table is None:
+            ra_deg, dec_deg = self._own_positions(start, stop)
+        else:
+            lines = self._table.match.lines[start:stop]
+            index = pa.array(lines, mask=lines < 0)
+            came = self._table.columns
+            ra_deg, dec_deg = self._table_positions(came, index, start, stop)
+            for name, kept in kept_names(came.column_names).items():
+                columns[kept] = came.column(name).take(index)
+        return pa.table({**required_columns(self._ids[start:stop], ra_deg, dec_deg, sources), **columns})
+
+    def read(self, start: int, stop: int) -> Sequence[Stamp | Damaged]:
+        """Return the stamps at positions start..stop (see `Survey.read`)."""
+        start, stop, _ = slice(start, stop).indices(len(self))
+        return [self._read_one(position) for position in range(start, stop)]
+
+    def _read_one(self, position: int) -> Stamp | Damaged:
+        container, name = self._locate(position)
+        object_id = self._ids[position]
+        try:
+            stamp = decode_stamp(
+                container.read(name), name, object_id=object_id, scale=self._scale, survey=self._survey
+            )
+        except StampError as error:
+            return Damaged(object_id=object_id, source=container.label(name), reason=str(error))
+        return self._with_table(stamp, position)
+
+    def _with_table(self, stamp: Stamp, position: int) -> Stamp:
+        """Return the stamp with the position and scale of its line in the table, which come first."""
+        if self._table is None or (line := int(self._table.match.lines[position])) < 0:
+            return stamp
+        came = self._table.columns.slice(line, 1)
+        ra_deg, dec_deg = (_first_number(came, names) for names in (RA_NAMES, DEC_NAMES))
+        if ra_deg is not None and dec_deg is not None:
+            stamp = replace(stamp, ra_deg=ra_deg, dec_deg=dec_deg)
+        scale = _first_number(came, SCALE_NAMES)
+        if stamp.kind == "rgb" and scale is not None and scale > 0:
+            stamp = replace(stamp, pixel_scale_arcsec=scale)
+        return stamp
+
+    def _own_positions(self, start: int, stop: int) -> tuple[pa.Array, pa.Array]:
+        """Return right ascension and declination (degrees) that the files themselves tell."""
+        pairs = [self._own_position(position) or (None, None) for position in range(start, stop)]
+        ra_deg, dec_deg = ([pair[axis] for pair in pairs] for axis in (0, 1))
+        return pa.array(ra_deg, pa.float64()), pa.array(dec_deg, pa.float64())
+
+    def _own_position(self, position: int) -> tuple[float, float] | None:
+        _, name = self._locate(position)
+        if is_fits(name):
+            try:
+                seen = self._header(position)
+            except StampError:
+                return position_in_name(name)
+            if seen.ra_deg is not None and seen.dec_deg is not None:
+                return seen.ra_deg, seen.dec_deg
+        return position_in_name(name)
+
+    def _header(self, position: int) -> CutoutHeader:
+        """Return the header of a cutout, from the beginning of the file where that will do."""
+        container, name = self._locate(position)
+        head = container.read(name, HEAD_BYTES)
+        if head.startswith(MAGIC) and (header := primary_header(head))["NAXIS"] != 0:
+            return read_cutout_header(header)
+        return decode_cutout(container.read(name))[0]
+
+    def _table_positions(
+        self, came: pa.Table, index: pa.Array, start: int, stop: int
+    ) -> tuple[pa.Array, pa.Array]:
+        import pyarrow.compute as pc
+
+        own_ra, own_dec = self._own_positions(start, stop)
+        ra_name, dec_name = find_name(came.column_names, RA_NAMES), find_name(came.column_names, DEC_NAMES)
+        if ra_name is None or dec_name is None:
+            return own_ra, own_dec
+        ra_deg, dec_deg = (degrees(came.column(name).take(index)) for name in (ra_name, dec_name))
+        known = pc.and_(pc.is_valid(ra_deg), pc.is_valid(dec_deg))
+        return pc.if_else(known, ra_deg, own_ra), pc.if_else(known, dec_deg, own_dec)
+
+    def _locate(self, position: int) -> tuple[Folder | ZipArchive, str]:
+        index = int(np.searchsorted(self._starts, position, side="right")) - 1
+        return self._containers[index], self._names[position]
+
+    def _label(self, position: int) -> str:
+        container, name = self._locate(position)
+        return container.label(name)
+
+    def _describe(self, n_fits: int, n_renamed: int) -> str:
+        n_pictures = len(self) - n_fits
+        text = [
+            " and ".join(
+                part for part in (_count(n_fits, "FITS cutout"), _count(n_pictures, "picture")) if part
+            )
+        ]
+        text[0] += " in " + ", ".join(str(path.name) for path in self.paths[:3])
+        text += [self._describe_cutouts()] if n_fits else []
+        if n_pictures:
+            scale = f"{self._scale:g} arcsec a pixel as told" if self._scale else "pixel scale not known"
+            text.append(f"pictures taken as display colours (blue plane first), {scale}")
+        if n_renamed:
+            text.append(f"{n_renamed} files share their name with another and are named by their path")
+        return "; ".join(text) + "."
+
+    def _describe_cutouts(self) -> str:
+        seen = list(self._sample_headers())
+        if not seen:
+            return "none of the first cutouts could be read"
+        bands = sorted({"".join(header.bands) for header in seen})
+        stated = (
+            "by BANDS"
+            if all(header.bands_stated for header in seen)
+            else "no BANDS keyword: taken in this order"
+        )
+        scales = sorted({round(header.pixel_scale_arcsec, 3) for header in seen if header.pixel_scale_arcsec})
+        scale = (
+            " to ".join(f"{value:g}" for value in dict.fromkeys((scales[0], scales[-1]))) if scales else "no"
+        )
+        sides = sorted({header.side for header in seen})
+        side = " to ".join(str(value) for value in dict.fromkeys((sides[0], sides[-1])))
+        return (
+            f"bands {' or '.join(bands)} ({stated}), taken as nanomaggies, {side} pixels a side, "
+            f"{scale} arcsec a pixel from the WCS (first {len(seen)} looked at)"
+        )
+
+    def _sample_headers(self) -> Iterator[CutoutHeader]:
+        looked_at = 0
+        for position, name in enumerate(self._names):
+            if looked_at == SAMPLE:
+                return
+            if is_fits(name):
+                looked_at += 1
+                try:
+                    yield self._header(position)
+                except StampError:
+                    continue
+
+
+def _object_ids(names: list[str], stamp_table: StampTable | None) -> tuple[list[str], int]:
+    """Return a unique id a stamp: the table's object_id where there is one, else the distinct file name."""
+    ids, n_renamed = distinct_names(names)
+    id_column = find_name(stamp_table.columns.column_names, ("object_id",)) if stamp_table else None
+    if stamp_table is None or id_column is None:
+        return ids, n_renamed
+    came = stamp_table.columns.column(id_column).to_pylist()
+    lines = stamp_table.match.lines
+    wanted = [
+        str(came[line]) if line >= 0 and came[line] is not None else own
+        for own, line in zip(ids, lines, strict=True)
+    ]
+    if len(set(wanted)) != len(wanted):
+        raise SurveyError(
+            f"object_id repeats in {stamp_table.path} for {len(wanted) - len(set(wanted))} stamps; "
+            "make it unique or name another table"
+        )
+    return wanted, 0
+
+
+def _first_number(line: pa.Table, names: Sequence[str]) -> float | None:
+    name = find_name(line.column_names, names)
+    return None if name is None else degrees(line.column(name))[0].as_py()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}" if number else ""

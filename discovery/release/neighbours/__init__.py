@@ -1,0 +1,1 @@
+"""Nearest neighbours among the embeddings of a release: by its index, or exactly."""

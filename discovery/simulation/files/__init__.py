@@ -1,0 +1,1 @@
+"""Files of the simulated survey, in the layouts of the Legacy Surveys."""

@@ -1,0 +1,1 @@
+"""Positions on the sky: cones, cross-matches, image headers."""

@@ -1,0 +1,1 @@
+"""Stamps: the pixels of one object, prepared for an encoder or rendered for people."""

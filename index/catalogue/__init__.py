@@ -1,0 +1,1 @@
+"""Our columns of the catalogue: quality, duplicates, ids."""

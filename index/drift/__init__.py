@@ -1,0 +1,1 @@
+"""How far the embeddings of two releases lie apart, and what to do about it."""

@@ -1,0 +1,305 @@
+"""``discovery index drift``: how far the embeddings of two releases by one encoder lie apart, and what may be done with hunts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from cyclopts import Parameter
+
+from discovery.errors import ConfigError, EncoderMismatch
+from discovery.release.catalogue import Catalogue
+from discovery.release.manifest import DRIFT_SAMPLE_FILE
+from discovery.release.release import Release, open_release
+from discovery.sky.crossmatch import match_objects, object_ids, positions
+from index.drift.advice import Verdict, advice_on
+from index.drift.measures import PairMeasures, Shift, found_ranks, halves_shift, measure_pairs, pairs_shift
+from index.drift.observing import (
+    RECOGNISED,
+    ChangeDependence,
+    Dependence,
+    change_dependence,
+    condition_columns,
+    conditions_of,
+    dependence,
+)
+from index.drift.sample import NewStamps, read_sample
+
+SAMPLE = 2000
+FEWEST = 50
+"""With fewer embeddings or pairs nothing is said of them."""
+GALLERY = 200_000
+SEED = 20260
+SIGHTS = ("old", "new")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionDrift:
+    """A column of PSF or depth: how the old and the new embeddings depend on it, and the changes of the same objects."""
+
+    name: str
+    old: Dependence | None
+    new: Dependence | None
+    pairs: ChangeDependence | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftReport:
+    """What `compare` found.
+
+    Attributes
+    ----------
+    old, new : str
+        Names of the releases.
+    sample : int
+        Most embeddings and pairs that were looked at.
+    all_objects : Shift or None
+        Old embeddings against new ones, of whatever objects each has.
+    same_objects : Shift or None
+        The same of the pairs.
+    pairs : PairMeasures or None
+        The same objects seen twice.
+    conditions : tuple of ConditionDrift
+        One a column of PSF or depth.
+    missing : tuple of str
+        Which measures are missing, and why.
+    verdict : {"move", "check", "retrain", "unknown"}
+        See `index.drift.advice.advice_on`.
+    advice : str
+        The same in words.
+    """
+
+    old: str
+    new: str
+    sample: int
+    all_objects: Shift | None
+    same_objects: Shift | None
+    pairs: PairMeasures | None
+    conditions: tuple[ConditionDrift, ...]
+    missing: tuple[str, ...]
+    verdict: Verdict
+    advice: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Side:
+    """Embeddings to compare: rows first..stop (exclusive) of a release, finished or being built."""
+
+    name: str
+    catalogue: Catalogue
+    take: Callable[[np.ndarray], np.ndarray]
+    first: int
+    stop: int
+
+    @property
+    def count(self) -> int:
+        return self.stop - self.first
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Seen:
+    """Embeddings with their conditions, (n, D) and by name (n,)."""
+
+    vectors: np.ndarray
+    conditions: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def drift(
+    old: Path,
+    new: Path,
+    *,
+    sample: int = SAMPLE,
+    plot: Path | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Compare two releases by the same encoder: did the embeddings move, do objects find themselves, does it follow PSF and depth.
+
+    Parameters
+    ----------
+    old
+        Release folder.
+    new
+        Release folder: one made on its own, or one that grew from the old one with --add.
+    sample
+        Most embeddings of each, and most objects that are in both, that are compared.
+    plot
+        Picture to write, such as drift.png.
+    json
+        Print one JSON document instead of text.
+    """
+    from index.drift.text import plot_drift, report_lines
+
+    report, seen = compare_releases(open_release(old), open_release(new), sample=sample)
+    if plot is not None:
+        plot_drift(report, seen, plot)
+    text = report_json(report).decode() if json else "\n".join(report_lines(report))
+    sys.stdout.write(text.rstrip("\n") + "\n")
+
+
+def compare_releases(old: Release, new: Release, *, sample: int = SAMPLE, seed: int = SEED) -> tuple[DriftReport, dict[str, Seen]]:
+    """Compare two releases of one encoder; see `compare`.
+
+    Objects that are in both are found by object_id or within 1 arcsec. Where the new release grew from the old one, its old
+    rows are the old one's: then the added rows are compared, and the sample of new stamps that it keeps.
+
+    Raises
+    ------
+    EncoderMismatch
+        If the encoders are not the same.
+    ConfigError
+        If ``sample`` is too small.
+    """
+    if old.encoder_checksum != new.encoder_checksum:
+        raise EncoderMismatch(
+            f"Releases {old.name} and {new.name} were made by different encoders, whose embeddings cannot be compared: "
+            "index one of them again with the encoder of the other."
+        )
+    before = whole(old)
+    if grew_from(new, old):
+        after = Side(name=new.name, catalogue=new.catalogue, take=new.take, first=old.count, stop=new.count)
+        return compare(before, after, read_sample(new.path / DRIFT_SAMPLE_FILE), sample=sample, seed=seed)
+    return compare(before, whole(new), None, sample=sample, seed=seed)
+
+
+def compare(
+    old: Side, new: Side, twice: NewStamps | None, *, sample: int = SAMPLE, seed: int = SEED
+) -> tuple[DriftReport, dict[str, Seen]]:
+    """Compare old and new embeddings, all measures on seeded samples.
+
+    Parameters
+    ----------
+    twice : NewStamps, optional
+        New embeddings of old objects; without it they are looked for among the new side's rows.
+    sample : int
+        Most embeddings of each side, and most pairs.
+
+    Returns
+    -------
+    report : DriftReport
+    seen : dict of str to Seen
+        What was compared, for plots: ``old``, ``new``, and ``pairs_old``, ``pairs_new`` where there are pairs.
+    """
+    if sample < FEWEST:
+        raise ConfigError(f"A sample of {sample} tells nothing; give at least {FEWEST}.")
+    rng, missing = np.random.default_rng(seed), list[str]()
+    count = min(sample, new.count, old.count // 2)
+    first, second = _drawn(old, 2 * count, rng), _drawn(new, count, rng)
+    seen = {"old": first, "new": second}
+    everything = halves_shift(first.vectors, second.vectors, rng) if count >= FEWEST else None
+    if everything is None:
+        missing.append(f"shift of all objects: {old.name} has {old.count} and {new.name} {new.count} to compare, {2 * FEWEST} and {FEWEST} are needed")
+    twice = _same_objects(old, new, sample, rng) if twice is None else _fewer(twice, sample, rng)
+    shift, pairs = None, None
+    if len(twice.rows) >= FEWEST:
+        seen |= {
+            "pairs_old": Seen(vectors=old.take(twice.rows), conditions=_conditions(old.catalogue, twice.rows)),
+            "pairs_new": Seen(vectors=twice.vectors, conditions=twice.conditions),
+        }
+        shift = pairs_shift(seen["pairs_old"].vectors, twice.vectors, rng)
+        pairs = _pairs(old, twice, seen["pairs_old"].vectors, rng)
+    else:
+        missing.append(f"measures of the same objects: {len(twice.rows)} are seen in both, by object_id or within 1 arcsec; {FEWEST} are needed")
+    conditions = _condition_drifts(seen, rng)
+    missing += _missing_conditions(conditions, seen, pairs is not None)
+    verdict, advice = advice_on(everything, shift, pairs, conditions)
+    report = DriftReport(
+        old=old.name,
+        new=new.name,
+        sample=sample,
+        all_objects=everything,
+        same_objects=shift,
+        pairs=pairs,
+        conditions=conditions,
+        missing=tuple(missing),
+        verdict=verdict,
+        advice=advice,
+    )
+    return report, seen
+
+
+def whole(release: Release) -> Side:
+    """Return all rows of a release as a side."""
+    return Side(name=release.name, catalogue=release.catalogue, take=release.take, first=0, stop=release.count)
+
+
+def grew_from(new: Release, old: Release) -> bool:
+    """Tell whether a release's first rows are those of another."""
+    grown = new.manifest.grown_from
+    return grown is not None and (grown.plan, grown.rows) == (old.manifest.plan, old.count)
+
+
+def report_json(report: DriftReport) -> bytes:
+    """Return a report as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+
+
+def _drawn(side: Side, count: int, rng: np.random.Generator) -> Seen:
+    rows = side.first + rng.permutation(rng.choice(side.count, count, replace=False)) if count else np.empty(0, np.int64)
+    return Seen(vectors=side.take(rows), conditions=_conditions(side.catalogue, rows))
+
+
+def _conditions(catalogue: Catalogue, rows: np.ndarray) -> dict[str, np.ndarray]:
+    columns = condition_columns(name for name, _ in catalogue.columns())
+    return conditions_of(catalogue.rows(rows, columns)) if columns and len(rows) else {}
+
+
+def _same_objects(old: Side, new: Side, sample: int, rng: np.random.Generator) -> NewStamps:
+    """Find objects of the new side in the old release, each once, and take a sample of them."""
+    ra, dec = positions(new.catalogue)
+    found = match_objects(old.catalogue, object_ids(new.catalogue), ra, dec)
+    primary = new.catalogue.primary_rows == np.arange(new.catalogue.count)
+    rows = np.flatnonzero((found.rows >= 0) & primary)
+    rows = np.sort(rng.permutation(rows)[:sample])
+    return NewStamps(rows=found.rows[rows], vectors=new.take(rows), conditions=_conditions(new.catalogue, rows))
+
+
+def _fewer(twice: NewStamps, sample: int, rng: np.random.Generator) -> NewStamps:
+    chosen = np.sort(rng.permutation(len(twice.rows))[:sample])
+    conditions = {name: values[chosen] for name, values in twice.conditions.items()}
+    return NewStamps(rows=twice.rows[chosen], vectors=twice.vectors[chosen], conditions=conditions)
+
+
+def _pairs(old: Side, twice: NewStamps, own: np.ndarray, rng: np.random.Generator) -> PairMeasures:
+    """Look for the new embeddings among all old ones, or 200,000 of them."""
+    gallery = np.arange(old.count) if old.count <= GALLERY else np.sort(rng.choice(old.count, GALLERY, replace=False))
+    objects = old.catalogue.primary_rows
+    ranks = found_ranks(twice.vectors, own, objects[twice.rows], gallery, objects[gallery], old.take)
+    return measure_pairs(own, twice.vectors, ranks, len(gallery), rng)
+
+
+def _condition_drifts(seen: dict[str, Seen], rng: np.random.Generator) -> tuple[ConditionDrift, ...]:
+    def alone(sight: str, name: str) -> Dependence | None:
+        values = seen[sight].conditions.get(name)
+        return None if values is None else dependence(seen[sight].vectors, values, rng)
+
+    def changed(name: str) -> ChangeDependence | None:
+        if "pairs_old" not in seen:
+            return None
+        before, after = (seen[sight].conditions.get(name) for sight in ("pairs_old", "pairs_new"))
+        if before is None or after is None:
+            return None
+        return change_dependence(seen["pairs_old"].vectors, seen["pairs_new"].vectors, before, after)
+
+    names = dict.fromkeys(name for sight in seen.values() for name in sight.conditions)
+    return tuple(
+        ConditionDrift(name=name, old=alone("old", name), new=alone("new", name), pairs=changed(name)) for name in names
+    )
+
+
+def _missing_conditions(conditions: tuple[ConditionDrift, ...], seen: dict[str, Seen], paired: bool) -> list[str]:
+    if not conditions:
+        return [f"dependence on PSF and depth: no catalogue has a column that tells them (recognised are {RECOGNISED})"]
+    missing = []
+    for sight in SIGHTS:
+        if not seen[sight].conditions:
+            missing.append(f"dependence of the {sight} embeddings on PSF and depth: their catalogue has no such column")
+    if paired and all(condition.pairs is None for condition in conditions):
+        missing.append("dependence of changes on PSF and depth: they are unknown in one of the two, or did not change")
+    return missing
+
+

@@ -1,0 +1,1 @@
+"""From stamps to embedding shards, on one machine or many."""

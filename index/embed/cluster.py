@@ -1,0 +1,302 @@
+"""Embedding on a Ray cluster: shards spread over all its machines, lost workers replaced, their shards made again.
+
+Each worker is a process with an encoder (on a GPU where there are any) that makes one shard after another and puts it
+in the building folder itself, which therefore must lie on a file system that all machines share. With GPUs the stamps
+are read by tasks on whichever CPUs are free; without, each worker reads ahead in a thread, as a local run does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from discovery.encoders.encoder import Encoder, Precision, load_encoder
+from discovery.errors import ConfigError
+from discovery.release.manifest import ENCODER_FOLDER
+from discovery.stamps.stamp import Survey
+from index.embed.ingest import Batch, BatchReader, InputForm, batch_reader, input_form, read_batch
+from index.embed.parts import Computed, check_one_precision, precisions_of
+from index.embed.rates import Work, rates_text
+from index.embed.shards import computed_by, embed_shard, shard_bar, unfinished
+from index.plan import Plan
+
+TRIES = 3
+"""Workers that may be lost over the same shard, or before they are ready, one after another."""
+START_SECONDS = 600.0
+"""How long to wait for a first (or any other) worker, while no shard is being made."""
+START_WAIT_SECONDS = "180"
+"""How long Ray waits for its own processes where it is started here; its 30 s are too few for a busy machine."""
+CPUS_A_WORKER = 4
+READERS_A_GPU = 8
+STORE_BYTES = 2**30
+"""Shared memory of a cluster of this machine alone, for batches on their way to a GPU."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staffing:
+    """How a cluster is used.
+
+    Attributes
+    ----------
+    workers : int
+        Processes with an encoder.
+    cpus, gpus : int
+        That each of them takes.
+    readers : int
+        Reading tasks at once for each; 0 reads in a thread of the worker.
+    """
+
+    workers: int
+    cpus: int
+    gpus: int
+    readers: int
+
+
+def staffing(cpus: int, gpus: int, workers: int | None = None) -> Staffing:
+    """Decide how to use the CPUs and GPUs of a cluster: a worker a GPU, or else one for every four CPUs."""
+    if gpus:
+        workers = min(gpus, workers or gpus)
+        own = 1 if cpus >= workers else 0
+        return Staffing(workers=workers, cpus=own, gpus=1, readers=min(READERS_A_GPU, max(0, cpus // workers - own)))
+    workers = min(max(1, cpus), workers or max(1, cpus // CPUS_A_WORKER))
+    return Staffing(workers=workers, cpus=max(1, min(CPUS_A_WORKER, cpus // workers)), gpus=0, readers=0)
+
+
+def embed_on_cluster(
+    building: Path,
+    plan: Plan,
+    survey: Survey,
+    encoder: Encoder,
+    address: str | None,
+    workers: int | None,
+    precision: Precision | None = None,
+) -> int:
+    """Make the shards that are not there yet, as `index.embed.shards.embed_survey` does; the encoder is in the building folder.
+
+    Parameters
+    ----------
+    address : str or None
+        Of the cluster; None uses the one this process is connected to, or starts one of this machine alone.
+    workers : int or None
+        Processes with an encoder; see `staffing`.
+    precision : {"float32", "bfloat16"}, optional
+        What was asked for; else each worker computes in what suits its device, which must be the same for all.
+
+    Returns
+    -------
+    int
+        Stamps that were embedded now.
+
+    Raises
+    ------
+    ConfigError
+        If Ray is missing, the cluster cannot be reached, gives no worker, or loses worker after worker; or if it does not
+        see the building folder; or if shards would be of two precisions.
+    """
+    missing = unfinished(building, plan, range(plan.shard_count), precision)
+    found = precisions_of(building, plan, sorted(set(range(plan.shard_count)) - set(missing)))
+    check_one_precision(plan, found)
+    if not missing:
+        return 0
+    with ray_cluster(address) as ray, shard_bar(plan, list(range(plan.shard_count)), missing) as bar:
+        has = ray.cluster_resources()
+        staff = staffing(int(has.get("CPU", 1)), int(has.get("GPU", 0)), workers)
+        log.info("%s", staff)
+        told = (building, plan, survey, precision, encoder.compiled, staff, [ray.put(survey)])
+        return _Foreman(ray, plan, staff, told, found).make(missing, bar)
+
+
+@contextlib.contextmanager
+def ray_cluster(address: str | None) -> Iterator[Any]:
+    """Connect to a cluster and give the module `ray`; disconnect at the end, unless we were connected before.
+
+    No dashboard is started, and nothing is reported to anybody.
+
+    Raises
+    ------
+    ConfigError
+        If Ray is not installed or the cluster cannot be reached.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", START_WAIT_SECONDS)
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of a change in its next version
+    try:
+        import ray
+    except ImportError as problem:
+        raise ConfigError("--engine ray needs Ray: install discovery with its extra 'cluster', or 'ray' itself.") from problem
+    if ray.is_initialized():
+        yield ray
+        return
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
+    own: dict[str, Any] = {} if address else {"include_dashboard": False, "object_store_memory": STORE_BYTES}
+    try:
+        _knock(address)
+        ray.init(address=address or "local", **quiet, **own)
+    except (Exception, SystemExit) as problem:  # Ray raises many kinds, plain ones among them, and even wants to exit
+        raise ConfigError(f"The Ray cluster {address or 'of this machine'} cannot be reached: {problem}") from problem
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+class ShardWorker:
+    """The process on the cluster that makes shards, one after another."""
+
+    def __init__(
+        self, building: Path, plan: Plan, survey: Survey, precision: Precision | None, compiled: bool, staff: Staffing, ref: list[Any]
+    ) -> None:
+        import cv2
+        import torch
+
+        cv2.setNumThreads(1)
+        torch.set_num_threads(max(1, staff.cpus))
+        if not building.exists():
+            raise ConfigError(f"{building} is not there on {os.uname().nodename}: --out must be on a file system that all machines share.")
+        self._encoder = load_encoder(building / ENCODER_FOLDER)
+        if precision is not None:
+            self._encoder.precision = precision
+        self._encoder.compiled = compiled
+        self._building, self._plan, self._survey, self._staff, self._ref = building, plan, survey, staff, ref
+
+    def ready(self) -> Computed:
+        """Answer once the encoder is loaded."""
+        return computed_by(self._encoder)
+
+    def make(self, number: int) -> tuple[int, Work]:
+        """Make a shard; return its rows and what it took."""
+        work, ranges = Work(), self._plan.batches(*self._plan.shard(number))
+        with self._reader() as reader, tqdm(disable=True) as bar:
+            batches = reader.read(ranges)
+            shard = embed_shard(self._building, self._plan, number, self._encoder, batches, reader.readers, work, bar)
+        return shard.rows, work
+
+    def _reader(self) -> contextlib.AbstractContextManager[BatchReader]:
+        form = input_form(self._encoder)
+        if self._staff.readers == 0:
+            return batch_reader(self._survey, form, workers=0)
+        import ray
+
+        task = ray.remote(num_cpus=1, max_retries=TRIES)(_read_there)
+
+        def submit(start: int, stop: int) -> Future[Batch]:
+            future: Future[Batch] = task.remote(self._ref, form, start, stop).future()
+            return future
+
+        return contextlib.nullcontext(BatchReader(submit, self._staff.readers))
+
+
+class _Foreman:
+    """Gives shards to workers until all are made."""
+
+    def __init__(self, ray: Any, plan: Plan, staff: Staffing, told: tuple[Any, ...], precisions: dict[Precision, list[int]]) -> None:
+        self._ray, self._plan, self._staff, self._told, self._precisions = ray, plan, staff, told, precisions
+        self._hiring = ray.remote(num_cpus=staff.cpus, num_gpus=staff.gpus, max_restarts=0)(ShardWorker)
+        self._idle: list[Any] = []
+        self._starting: dict[Any, Any] = {}
+        self._working: dict[Any, tuple[Any, int]] = {}
+        self._lost: Counter[int | None] = Counter()
+
+    def make(self, missing: list[int], bar: tqdm) -> int:
+        """Have the shards made; return the number of good stamps in them."""
+        rows, work, waiting = 0, Work(), deque(missing)
+        for _ in range(min(self._staff.workers, len(missing))):
+            self._hire()
+        while waiting or self._working:
+            while waiting and self._idle:
+                worker, number = self._idle.pop(), waiting.popleft()
+                self._working[worker.make.remote(number)] = (worker, number)
+            ref = self._next()
+            if ref in self._starting:
+                self._welcome(ref)
+                continue
+            worker, number = self._working.pop(ref)
+            made = self._outcome(ref, number)
+            if made is None:
+                waiting.appendleft(number)
+                self._hire()
+                continue
+            self._idle.append(worker)
+            start, stop = self._plan.shard(number)
+            rows += made[0]
+            work.add(made[1])
+            bar.set_postfix_str(rates_text(work), refresh=False)
+            bar.update(stop - start)
+        return rows
+
+    def _hire(self) -> None:
+        worker = self._hiring.remote(*self._told)
+        self._starting[worker.ready.remote()] = worker
+
+    def _next(self) -> Any:
+        """Wait until a worker is ready, or a shard is made or lost."""
+        limit = None if self._working else START_SECONDS
+        done, _ = self._ray.wait([*self._starting, *self._working], num_returns=1, timeout=limit)
+        if not done:
+            raise ConfigError(f"The Ray cluster gave no worker ({self._staff}) in {START_SECONDS:g} s: is it full, or gone?")
+        return done[0]
+
+    def _welcome(self, ref: Any) -> None:
+        worker = self._starting.pop(ref)
+        computed = self._outcome(ref, None)
+        if computed is None:
+            self._hire()
+            return
+        self._precisions.setdefault(computed.precision, [])
+        check_one_precision(self._plan, self._precisions)
+        self._lost[None] = 0
+        self._idle.append(worker)
+
+    def _outcome(self, ref: Any, number: int | None) -> Any:
+        """Return what a worker answered, or None where it was lost."""
+        errors = self._ray.exceptions
+        try:
+            return self._ray.get(ref)
+        except (errors.ActorDiedError, errors.ActorUnavailableError) as problem:
+            self._lost[number] += 1
+            if self._lost[number] > TRIES:
+                about = "before it was ready" if number is None else f"with shard {number}"
+                raise ConfigError(f"The Ray cluster lost worker after worker {about}: {_last_line(problem)}") from problem
+            log.warning("A worker of the Ray cluster was lost%s; another one goes on.", "" if number is None else f" with shard {number}")
+            return None
+        except errors.RayTaskError as problem:
+            raise problem.cause from problem
+
+
+_surveys: dict[bytes, Survey] = {}
+"""The survey that this reading process has opened, by its reference."""
+
+
+def _read_there(ref: list[Any], form: InputForm, start: int, stop: int) -> Batch:
+    """Read a batch in a task; its process opens the survey once."""
+    import cv2
+    import ray
+
+    cv2.setNumThreads(1)
+    key = ref[0].binary()
+    if key not in _surveys:
+        _surveys.clear()
+        _surveys[key] = ray.get(ref[0])
+    return read_batch(_surveys[key], form, start, stop)
+
+
+def _knock(address: str | None) -> None:
+    """Raise OSError where nobody listens at HOST:PORT; Ray would try for a minute."""
+    host, _, port = (address or "").rpartition(":")
+    if port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def _last_line(problem: Exception) -> str:
+    return str(problem).strip().splitlines()[-1].strip()

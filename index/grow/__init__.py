@@ -1,0 +1,1 @@
+"""Releases that grow from older ones, and their repair."""

@@ -1,0 +1,1 @@
+"""One run of ``discovery index``, from the plan to the published release."""

@@ -1,0 +1,143 @@
+"""``discovery index merge``: check the shards that several jobs made, and finish their release."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+
+from discovery.encoders.encoder import Precision, load_encoder
+from discovery.errors import ConfigError, ReleaseError
+from discovery.release.manifest import ENCODER_FOLDER, MANIFEST_FILE, read_manifest
+from discovery.storage.publish import only_run
+from index.catalogue.ids import check_ids
+from index.embed.parts import NAMED, precisions_of, problem_of
+from index.plan import Plan, explain_difference, read_plan
+from index.run.build import build_release
+from index.run.engine import PLAN_FILE, Run, building_folder, machine_told, planned, put_in_place
+
+FLAGS = {
+    "pixel_scale_arcsec": "--pixel-scale",
+    "survey": "--style",
+    "key": "--key",
+    "select": "--select",
+    "max_mag": "--max-mag",
+    "side_pixels": "--side-pixels",
+}
+
+
+def merge(*, name: str, out: Path = Path("releases"), json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Finish the release whose shards were embedded by jobs with --shard: check them, build the catalogue and the index.
+
+    Every shard must be there, whole, and hold each of its survey positions once; ids must be unique. It can be stopped
+    at any moment and goes on when run again. The last line printed is the release's folder.
+
+    Parameters
+    ----------
+    name
+        Name of the release, as in the jobs.
+    out
+        Folder that the release is made in, as in the jobs.
+    json
+        Print one JSON document instead of text.
+    """
+    folder = merge_shares(name, out)
+    manifest = read_manifest(folder)
+    if json:
+        document = {"release": str(folder), "name": name, "rows": manifest.rows, "measured": manifest.measured}
+        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+        return
+    sys.stdout.write(f"{manifest.rows} rows in {len(manifest.spaces[0].shards)} shards\n{folder}\n")
+
+
+def merge_shares(name: str, out: Path | str = Path("releases")) -> Path:
+    """Finish a release of which `index.run.engine.embed_share` made every shard; return its folder.
+
+    Raises
+    ------
+    ConfigError
+        If there is nothing to merge, the survey has changed since, or jobs are still working.
+    ReleaseError
+        If shards are missing, damaged or of another precision than most: the message names them and the command that
+        makes them.
+    SurveyError
+        If ids of the survey are not unique.
+    """
+    folder, building = Path(out).absolute() / name, building_folder(Path(out), name)
+    if not any((building / file).exists() for file in (PLAN_FILE, MANIFEST_FILE)):
+        if (folder / MANIFEST_FILE).exists() and not building.exists():
+            return folder
+        raise ConfigError(f"There is nothing to merge in {building}: embed the survey first, with 'discovery index ... --shard I/N'.")
+    with only_run(building):
+        if (building / MANIFEST_FILE).exists():
+            _check_not_grown(building)
+        else:
+            run, encoder = _begun(building, name, Path(out))
+            _check_shards(run)
+            check_ids(run.survey)
+            build_release(building, folder, run.plan, run.survey, encoder, {"engine": "shards", **machine_told(encoder)})
+        put_in_place(building, folder)
+    return folder
+
+
+def _begun(building: Path, name: str, out: Path) -> tuple[Run, Any]:
+    """Return the run that the plan describes, if the survey still is what it was."""
+    old = read_plan(building / PLAN_FILE)
+    if old is None:
+        raise ConfigError(f"The plan in {building} is of another version of discovery, or damaged: remove the folder and embed again.")
+    encoder = load_encoder(building / ENCODER_FOLDER)
+    options = {**old.options, "table": old.table or old.options.get("table")}
+    run = planned(old.paths, name, out, options, encoder, old.memory_bytes / 2**30, old.recall, old.shard_positions)
+    if run.plan != old:
+        raise ConfigError(
+            f"The survey is not what the shards in {building} were made of (changed: {explain_difference(old, run.plan)}). "
+            "Undo the change, or remove that folder and embed again."
+        )
+    return run, encoder
+
+
+def _check_not_grown(building: Path) -> None:
+    if read_manifest(building).grown_from is not None:
+        raise ConfigError(f"{building} is a release that grows: run the command with --add again, which goes on with it.")
+
+
+def _check_shards(run: Run) -> None:
+    problems = {number: problem_of(run.building, run.plan, number) for number in range(run.plan.shard_count)}
+    found = precisions_of(run.building, run.plan, [number for number, problem in problems.items() if problem is None])
+    usual = max(found, key=lambda precision: len(found[precision]), default=None)
+    for number in [number for precision in found if precision != usual for number in found[precision]]:
+        problems[number] = problem_of(run.building, run.plan, number, usual)
+    wrong = {number: problem for number, problem in problems.items() if problem is not None}
+    if not wrong:
+        return
+    told = [f"{problem} Make it with: {shard_command(run, number, usual)}" for number, problem in list(wrong.items())[:NAMED]]
+    which = "missing or damaged" if len(found) < 2 else "missing, damaged or of another precision"
+    raise ReleaseError(
+        f"{len(wrong)} of {run.plan.shard_count} shards of {run.plan.name} are {which}, so nothing was merged. "
+        + " ".join(told)
+        + (f" And {len(wrong) - NAMED} more." if len(wrong) > NAMED else "")
+        + f" Or run the whole array of jobs again{'' if usual is None else f' with --precision {usual}'}: it makes only these."
+    )
+
+
+def shard_command(run: Run, number: int, precision: Precision | None) -> str:
+    """Return the command that makes one shard of a run."""
+    plan = run.plan
+    parts = ["discovery", "index", *plan.paths, "--name", plan.name, "--out", str(run.folder.parent)]
+    parts += ["--encoder", str(run.building / ENCODER_FOLDER), "--memory", repr(plan.memory_bytes / 2**30)]
+    parts += ["--recall", repr(plan.recall), *_survey_flags(plan)]
+    parts += [] if precision is None else ["--precision", precision]
+    parts += ["--shard", f"{number}/{plan.shard_count}"]
+    return shlex.join(parts)
+
+
+def _survey_flags(plan: Plan) -> list[str]:
+    flags = [] if plan.table is None else ["--table", plan.table]
+    for option, flag in FLAGS.items():
+        if plan.options.get(option) is not None:
+            flags += [flag, str(plan.options[option])]
+    return flags

@@ -1,0 +1,1 @@
+"""The FAISS structure of a release: planned, trained, filled, tuned."""

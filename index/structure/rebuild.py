@@ -1,0 +1,121 @@
+"""``discovery index build``: make the search structure of a finished release again."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+
+from discovery.errors import ConfigError
+from discovery.release.manifest import (
+    INDEX_FILE,
+    MANIFEST_FILE,
+    MANIFEST_VERSION,
+    Manifest,
+    manifest_bytes,
+    read_manifest,
+)
+from discovery.release.shards import EmbeddingShards
+from discovery.storage.publish import LOCK_FILE, only_run, put, remove
+from index.plan import RECALL
+from index.structure.structure import index_shards
+
+FILE_NAME = re.compile(r"index(?:-(\d+))?\.faiss")
+
+
+def build(
+    release: Path,
+    *,
+    memory: float = 4.0,
+    recall: float = RECALL,
+    kind: str | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Make the search structure of a release again, with other settings; embeddings and catalogue stay as they are.
+
+    Programs that have the release open go on with the structure that they know, and take the new one when they open it again.
+
+    Parameters
+    ----------
+    release
+        Folder that ``discovery index`` made.
+    memory
+        Memory in GiB that building it may take.
+    recall
+        Recall@10 and recall@100 that a search shall have, against comparing with every object.
+    kind
+        FAISS factory string such as PCA64,IVF4096,SQ8, where the plan shall not choose.
+    json
+        Print one JSON document instead of text.
+    """
+    manifest = rebuild(release, memory_gib=memory, recall=recall, kind=kind)
+    record, measured = manifest.spaces[0].index, manifest.measured
+    if json:
+        document = {"release": str(release), "index": msgspec.to_builtins(record), "measured": measured}
+        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+        return
+    effort = "" if record.probes is None else f", {record.probes} cells and {record.candidates} candidates a query"
+    sys.stdout.write(f"index {record.kind} in {record.file}{effort}\n")
+    sys.stdout.write(
+        f"recall@10 {measured['recall_at_10']}, recall@100 {measured['recall_at_100']} (asked for: {measured['recall_asked']}); "
+        f"{measured['milliseconds_a_query']} ms a query, 95 % within {measured['milliseconds_p95']} ms\n"
+    )
+
+
+def rebuild(release: Path | str, *, memory_gib: float = 4.0, recall: float = RECALL, kind: str | None = None) -> Manifest:
+    """Build a new structure beside the old one and name it in the manifest, which is replaced at the end.
+
+    The file gets a name of its own: a reader with the old manifest finds the old file, until the rebuild after this one removes it.
+
+    Returns
+    -------
+    Manifest
+        The new one.
+
+    Raises
+    ------
+    ConfigError
+        If an option is wrong, the memory is too little, or another run works in the release.
+    ReleaseError
+        If it is no release, or damaged.
+    """
+    folder = Path(release).absolute()
+    if memory_gib <= 0:
+        raise ConfigError(f"--memory is {memory_gib}; give a positive number of GiB.")
+    read_manifest(folder)
+    with only_run(folder):
+        try:
+            return _rebuilt(folder, int(memory_gib * 2**30), recall, kind)
+        finally:
+            remove(folder / LOCK_FILE)
+
+
+def _rebuilt(folder: Path, memory_bytes: int, recall: float, kind: str | None) -> Manifest:
+    manifest = read_manifest(folder)
+    space = manifest.spaces[0]
+    shards = EmbeddingShards(folder, space.shards, space.dimension)
+    shards.check_unit()
+    start = time.perf_counter()
+    record, measured = index_shards(shards, _next_file(folder), memory_bytes=memory_bytes, recall=recall, kind=kind)
+    spaces = (msgspec.structs.replace(space, index=record), *manifest.spaces[1:])
+    told: dict[str, Any] = {**manifest.measured, **measured, "index_seconds": round(time.perf_counter() - start, 1)}
+    new = msgspec.structs.replace(manifest, version=MANIFEST_VERSION, spaces=spaces, measured=told)
+    put(folder / MANIFEST_FILE, manifest_bytes(new))
+    _remove_others(folder, {record.file, space.index.file})
+    return new
+
+
+def _next_file(folder: Path) -> Path:
+    numbers = [int(found[1] or 1) for file in folder.glob("index*.faiss") if (found := FILE_NAME.fullmatch(file.name))]
+    return folder / (f"index-{max(numbers) + 1}.faiss" if numbers else INDEX_FILE)
+
+
+def _remove_others(folder: Path, kept: set[str]) -> None:
+    for file in folder.glob("index*.faiss*"):
+        if file.name not in kept and FILE_NAME.fullmatch(file.name.removesuffix(".part")):
+            remove(file)

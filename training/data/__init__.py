@@ -1,0 +1,1 @@
+"""Training stamps: packed, split, ordered, augmented."""

@@ -1,0 +1,1 @@
+"""Finetuning: one folder a task."""

@@ -1,0 +1,1 @@
+"""Lenses in wide fields, found by Mask R-CNN."""

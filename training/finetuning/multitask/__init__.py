@@ -1,0 +1,1 @@
+"""One encoder, three tasks: classification, restoration, reconstruction."""

@@ -1,0 +1,320 @@
+"""The training loop that every program of `training` shares: resumable to the step, on one process or many."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from discovery.errors import ConfigError, TrainingError
+from training.loop.checkpoint import (
+    NAME,
+    Checkpoint,
+    load_checkpoint,
+    load_into,
+    optimizer_state,
+    restore_optimizer,
+    save_checkpoint,
+)
+from training.loop.processes import Place, total
+from training.loop.run_log import RunLog
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """How a run goes, whatever it trains.
+
+    Attributes
+    ----------
+    steps : int
+        Updates of the weights.
+    learning_rate : float
+        Peak: linear warm-up over ``warmup`` steps, then a cosine to zero.
+    optimizer : {"adamw", "adam"}
+        Fused; ``adam`` is the paper's, without weight decay.
+    clip : float
+        Largest norm of the gradient.
+    accumulate : int
+        Batches an update; each update then takes that many from ``batches``.
+    ema : float
+        Decay of the running average of the weights, 0 for none; its early steps decay faster.
+    precision : {"auto", "float32", "bfloat16"}
+        Autocast; ``auto`` is bfloat16 on CUDA and float32 elsewhere.
+    compile : bool
+        Use torch.compile.
+    checkpoint_minutes : float
+        Time between checkpoints; one is also written at the end and on SIGTERM.
+    log_every, evaluate_every : int
+        Steps between log lines, and between evaluations (0: only at the end).
+    """
+
+    steps: int
+    learning_rate: float
+    weight_decay: float = 0.05
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    warmup: int = 0
+    clip: float = 1.0
+    accumulate: int = 1
+    ema: float = 0.0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = False
+    checkpoint_minutes: float = 5.0
+    log_every: int = 1
+    evaluate_every: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "accumulate", "log_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if not self.learning_rate > 0 or not 0 <= self.ema < 1:
+            raise ConfigError(f"learning_rate {self.learning_rate} must be above 0, and ema {self.ema} from 0 to below 1.")
+
+
+def train(
+    module: nn.Module,
+    batches: Callable[[int], Iterator[Batch]],
+    config: LoopConfig,
+    run: Path,
+    *,
+    record: dict[str, Any],
+    prepare: Callable[[Batch], Batch] | None = None,
+    evaluate: Callable[[nn.Module, int], dict[str, float]] | None = None,
+    place: Place | None = None,
+    start: dict[str, Tensor] | None = None,
+) -> Path:
+    """Train, or go on where the run stopped.
+
+    Parameters
+    ----------
+    module
+        ``module(batch)`` gives the loss and its parts, ``(Tensor, {name: Tensor})``; over several processes the
+        mean of the losses is the loss of the whole batch.
+    batches
+        Gives this process's batches from a step on, the same ones each time.
+    run
+        Folder for ``config.json``, ``metrics.jsonl``, ``tensorboard/`` and ``checkpoint.safetensors``.
+    record
+        What the run is (JSON-able); a run that is gone on with must have the same.
+    prepare
+        Applied to each batch on the device, without gradient (augmentation).
+    evaluate
+        Given the averaged (or last) module in evaluation mode and the step; its figures join the log. Only the
+        first process calls it.
+    start
+        Weights to start from, when the run has none of its own yet.
+
+    Returns
+    -------
+    Path
+        The checkpoint.
+
+    Raises
+    ------
+    ConfigError
+        If the run's folder holds another configuration or architecture.
+    TrainingError
+        If the loss is not finite; the last good checkpoint stays.
+    """
+    place = place or Place()
+    if place.first:
+        _write_record(run, record)
+    torch.manual_seed(config.seed)
+    if start is not None:
+        load_into(module, start, "The start")
+    module.to(place.device).train()
+    state = _State(module, config, run, place)
+    state.resume()
+    if state.step < config.steps:
+        with RunLog(run, state.step, config.steps, config.log_every, place.first) as log, _stop_on_sigterm(place) as stopping:
+            _run(state, batches, prepare, evaluate, log, stopping)
+    return run / NAME
+
+
+class _State:
+    """The module with its optimizer, average and step."""
+
+    def __init__(self, module: nn.Module, config: LoopConfig, run: Path, place: Place) -> None:
+        self.module, self.config, self.place, self.step = module, config, place, 0
+        self.path = run / NAME
+        self.names = {parameter: name for name, parameter in module.named_parameters()}
+        self.optimizer = make_optimizer(module, config)
+        self.ema: dict[str, Tensor] = {}
+
+    def resume(self) -> None:
+        if self.path.exists():
+            saved = load_checkpoint(self.path)
+            load_into(self.module, saved.model, str(self.path))
+            restore_optimizer(self.optimizer, saved.optimizer, self.names)
+            self.step = saved.record["step"]
+            self.ema = {name: value.to(self.place.device) for name, value in saved.ema.items()}
+        elif self.config.ema:
+            self.ema = {name: parameter.detach().clone() for parameter, name in self.names.items() if parameter.requires_grad}
+
+    def average(self) -> None:
+        if self.ema:
+            decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+            pairs = [(self.ema[name], parameter.detach()) for parameter, name in self.names.items() if name in self.ema]
+            torch._foreach_lerp_([one for one, _ in pairs], [other for _, other in pairs], 1 - decay)
+
+    def averaged(self) -> nn.Module:
+        module = copy.deepcopy(self.module)
+        module.load_state_dict({**module.state_dict(), **self.ema})
+        return module.eval()
+
+    def save(self) -> None:
+        if self.place.first:
+            taken = optimizer_state(self.optimizer, self.names)
+            save_checkpoint(self.path, Checkpoint(model=self.module.state_dict(), ema=self.ema, optimizer=taken, record={"step": self.step}))
+
+
+def _run(state: _State, batches: Any, prepare: Any, evaluate: Any, log: RunLog, stopping: Callable[[], bool]) -> None:
+    config, place = state.config, state.place
+    forward = _forward(state.module, config, place)
+    feed = iter(batches(state.step))
+    saved = time.monotonic()
+    try:
+        while state.step < config.steps:
+            began = time.monotonic()
+            values, waited, count = _update(state, forward, feed, prepare, stopping())
+            stop = values.pop("stop") > 0
+            seconds = time.monotonic() - began
+            last = state.step == config.steps
+            values |= {"stamps_per_s": count * place.world / seconds, "wait": waited / seconds, "seconds": seconds}
+            due = last or bool(config.evaluate_every and state.step % config.evaluate_every == 0)
+            if due and evaluate is not None and place.first:
+                values |= evaluate(state.averaged(), state.step)
+            log.write(state.step, values, due)
+            if last or stop or time.monotonic() - saved > 60 * config.checkpoint_minutes:
+                state.save()
+                saved = time.monotonic()
+            if stop:
+                raise TrainingError(f"Stopped on request at step {state.step}; run the same command to go on.")
+    finally:
+        if hasattr(feed, "close"):
+            feed.close()
+
+
+def _update(state: _State, forward: nn.Module, feed: Iterator[Batch], prepare: Any, stop: bool) -> tuple[dict[str, float], float, int]:
+    config, place, waited, count = state.config, state.place, 0.0, 0
+    torch.manual_seed(config.seed * 1_000_003 + state.step)  # drop path
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate(config, state.step) * group.get("share", 1.0)
+    sums: dict[str, Tensor] = {}
+    for turn in range(config.accumulate):
+        asked = time.monotonic()
+        batch = next(feed)
+        waited += time.monotonic() - asked
+        batch = {name: value.to(place.device, non_blocking=True) for name, value in batch.items()}
+        count += len(next(iter(batch.values())))
+        with torch.no_grad():
+            batch = prepare(batch) if prepare else batch
+        last = turn == config.accumulate - 1
+        with nullcontext() if last or place.world == 1 else forward.no_sync():  # type: ignore[operator]
+            with _autocast(config, place):
+                loss, parts = forward(batch)
+            (loss / config.accumulate).backward()
+        for name, value in {"loss": loss, **parts}.items():
+            sums[name] = sums.get(name, 0) + value.detach().float() / config.accumulate
+    norm = nn.utils.clip_grad_norm_(state.module.parameters(), config.clip)
+    told = total(torch.stack([*sums.values(), norm.float(), sums["loss"].new_tensor(float(stop))])) / place.world
+    values = dict(zip([*sums, "grad_norm", "stop"], told.tolist(), strict=True))
+    if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
+        raise TrainingError(
+            f"The loss is not finite at step {state.step + 1}. The last good checkpoint, {state.path}, is kept if there is one: "
+            "lower the learning rate, lengthen the warm-up, or look for damaged stamps."
+        )
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    state.step += 1
+    state.average()
+    return {"lr": rate(config, state.step - 1), **values}, waited, count
+
+
+def rate(config: LoopConfig, step: int) -> float:
+    """Return the learning rate of a step: linear warm-up, then a cosine to zero."""
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    done = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.learning_rate * (1 + math.cos(math.pi * min(1.0, done))) / 2
+
+
+def make_optimizer(module: nn.Module, config: LoopConfig) -> torch.optim.Optimizer:
+    """Return a fused Adam or AdamW; biases, norms and bias tables have no weight decay.
+
+    A module may scale the rate of some parameters: ``module.rate_shares`` maps prefixes of names to factors.
+    """
+    shares: dict[str, float] = getattr(module, "rate_shares", {})
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            decays = parameter.ndim > 1 and "bias_table" not in name
+            share = next((value for prefix, value in shares.items() if name.startswith(prefix)), 1.0)
+            groups.setdefault((config.weight_decay if decays else 0.0, share), []).append(parameter)
+    listed = [{"params": members, "weight_decay": decay, "share": share} for (decay, share), members in groups.items()]
+    if config.optimizer == "adam":
+        return torch.optim.Adam([{**group, "weight_decay": 0.0} for group in listed], lr=config.learning_rate, fused=True)
+    return torch.optim.AdamW(listed, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def _forward(module: nn.Module, config: LoopConfig, place: Place) -> nn.Module:
+    """Compile and share among processes, as configured."""
+    forward = module
+    if config.compile:
+        if place.device.type == "cpu" and not any(shutil.which(name) for name in ("g++", "c++", "clang++")):
+            raise ConfigError("compile needs a C++ compiler on a CPU, and there is none; set compile = false.")
+        forward = torch.compile(forward, dynamic=False)  # type: ignore[assignment]
+    if place.world > 1:
+        ids = [place.device.index] if place.device.type == "cuda" else None
+        forward = DistributedDataParallel(forward, device_ids=ids)
+    return forward
+
+
+def _autocast(config: LoopConfig, place: Place) -> Any:
+    wanted = config.precision == "bfloat16" or (config.precision == "auto" and place.device.type == "cuda")
+    return torch.autocast(place.device.type, torch.bfloat16, enabled=wanted)
+
+
+@contextmanager
+def _stop_on_sigterm(place: Place) -> Iterator[Callable[[], bool]]:
+    """Let a queue's SIGTERM end the run after its step, with a checkpoint."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _write_record(run: Path, record: dict[str, Any]) -> None:
+    run.mkdir(parents=True, exist_ok=True)
+    record = json.loads(json.dumps(record))
+    path = run / "config.json"
+    if path.exists() and (known := json.loads(path.read_text())) != record:
+        different = sorted(key for key in known.keys() | record.keys() if known.get(key) != record.get(key))
+        raise ConfigError(
+            f"{run} holds a run of another configuration ({', '.join(different)} differ); "
+            "give another folder, or the same options to go on."
+        )
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(record, indent=1))
+    os.replace(partial, path)

@@ -1,0 +1,1 @@
+"""Who may enter: hosts, tokens, sessions, CSRF."""

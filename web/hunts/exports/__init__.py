@@ -1,0 +1,1 @@
+"""What a hunt found, as a file."""

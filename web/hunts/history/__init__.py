@@ -1,0 +1,1 @@
+"""The history of a hunt, and where people differ."""

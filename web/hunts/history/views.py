@@ -1,0 +1,107 @@
+"""What the pages of a hunt's history and of its disagreements show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Request
+
+from discovery.hunts.log.records import HistoryLine
+from web.hunts.history.pages import (
+    DisagreementsPage,
+    DisagreementView,
+    HistoryPage,
+    HistoryRow,
+    NoteRow,
+    Opinion,
+)
+from web.hunts.hunt_view import hunt_cards
+from web.hunts.rules import consensus_meaning
+from web.hunts.tabs import hunt_address, hunt_tabs
+from web.hunts.views import NoteView
+from web.layout.pages import Rule, frame_of
+from web.layout.wording import day_and_time
+from web.stamps.cards import object_address
+from web.stamps.pictures import SMALL_SIZE
+from web.stamps.stamps import grid_picture
+from web.workspace import OpenHunt
+
+LINES_A_PAGE = 50
+
+
+def history_view(request: Request[Any, Any, Any], opened: OpenHunt, number: int) -> HistoryPage:
+    """Return one page of the history, the latest labels on page 1."""
+    history = opened.hunt.history()
+    pages = max(1, -(-len(history) // LINES_A_PAGE))
+    number = min(max(number, 1), pages)
+    address = hunt_address(opened.name) + "/history"
+    start = (number - 1) * LINES_A_PAGE
+    return HistoryPage(
+        frame=frame_of(request, title=f"{opened.name}: history", section="hunts", release=opened.release),
+        head=hunt_tabs(opened, "history"),
+        lines=tuple(_history_row(opened, line) for line in history[start : start + LINES_A_PAGE]),
+        notes=_note_rows(opened) if number == 1 else (),
+        total=len(history),
+        number=number,
+        newer=f"{address}?page={number - 1}" if number > 1 else "",
+        older=f"{address}?page={number + 1}" if number < pages else "",
+    )
+
+
+def disagreements_view(request: Request[Any, Any, Any], opened: OpenHunt) -> DisagreementsPage:
+    """Return the objects of which people say different things."""
+    rule = opened.hunt.info().consensus
+    found = opened.hunt.disagreements()
+    rows = [one.row for one in found if one.row is not None]
+    cards = {card.row: card for card in hunt_cards(opened, rows)}
+    return DisagreementsPage(
+        frame=frame_of(request, title=f"{opened.name}: disagreements", section="hunts", release=opened.release),
+        head=hunt_tabs(opened, "disagreements"),
+        rule=Rule(name=rule, meaning=consensus_meaning(rule), chosen=True),
+        disagreements=tuple(
+            DisagreementView(
+                card=None if one.row is None else cards[one.row],
+                object_id=one.object_id,
+                opinions=tuple(Opinion(who=who, verdict=verdict) for who, verdict in one.verdicts.items()),
+                agreed=one.agreed,
+            )
+            for one in found
+        ),
+    )
+
+
+def _history_row(opened: OpenHunt, line: HistoryLine) -> HistoryRow:
+    return HistoryRow(
+        event=line.event,
+        object_id=line.object_id,
+        href=object_address(opened.release, line.row) if line.row is not None else "",
+        picture=grid_picture(opened.release, opened.hunt.release, line.row, size=SMALL_SIZE) if line.row is not None else "",
+        verdict=line.verdict,
+        negative_class=line.negative_class or "",
+        who=line.who,
+        when=day_and_time(line.when),
+        round=str(line.round or ""),
+        reason="" if line.is_undo else line.reason or "",
+        remark=_remark(line),
+        undone=line.undone_by is not None,
+        undoable=line.undone_by is None and not line.is_undo,
+    )
+
+
+def _remark(line: HistoryLine) -> str:
+    """Return what a line did to another, and what became of it."""
+    if line.undoes is not None:
+        return f"undoes {line.undoes}"
+    return "" if line.undone_by is None else f"undone by {line.undone_by}"
+
+
+def _note_rows(opened: OpenHunt) -> tuple[NoteRow, ...]:
+    notes = opened.hunt.notes()
+    return tuple(
+        NoteRow(
+            object_id=note.object_id,
+            href=object_address(opened.release, note.row) if note.row is not None else "",
+            note=NoteView(text=note.text, who=note.who, when=day_and_time(note.when)),
+        )
+        for note in reversed(notes)
+    )

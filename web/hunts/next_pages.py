@@ -1,0 +1,128 @@
+"""The next page of each hunt, ready before it is asked for where the background work is on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from discovery.errors import DiscoveryError
+from discovery.hunts.hunt import Prepared
+from discovery.hunts.log.records import Round
+from discovery.search.known_objects import KnownRows
+from web.hunts.ahead import Ahead
+from web.jobs.jobs import Job, Work
+from web.stamps.pictures import PictureCache
+from web.stamps.stamps import grid_stamp, render_picture
+from web.workspace import OpenHunt
+
+QUICK_SECONDS = 1.0
+"""A page that takes longer to make is begun with the last label of the present page, not with each: no click is to wait
+for work that another label has overtaken. The same holds for any page where people are many and work waits already."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A page that was made ahead, and the hunt that it was made of."""
+
+    opened: OpenHunt
+    prepared: Prepared
+
+
+class NextPages:
+    """Makes the pages of all hunts.
+
+    Parameters
+    ----------
+    work : Work
+        Where they are made.
+    pictures : PictureCache
+        Where the stamps of a page made ahead wait to be shown.
+    ahead : bool
+        Whether pages are made while people label; otherwise when they are asked for.
+    """
+
+    def __init__(self, work: Work, pictures: PictureCache, *, ahead: bool) -> None:
+        self._work = work
+        self._pictures = pictures
+        self._ahead = Ahead(work, after=self._draw_stamps) if ahead else None
+        self._seconds: dict[str, float] = {}
+
+    def changed(self, opened: OpenHunt) -> None:
+        """Make the hunt's next page anew in the background, since a label or a rule has changed; forget what went wrong."""
+        for key in (opened.name, f"{opened.name}/audit"):  # reports and exports know of which moment they are
+            self._work.forget(key)
+        quick = self._seconds.get(opened.name, 0.0) <= QUICK_SECONDS and not self._work.crowded
+        if self._ahead is not None and (quick or _all_labelled(opened)):
+            self._ahead.ask(opened.name, lambda: self._prepare(opened))
+
+    def ask(self, opened: OpenHunt, who: str, *, after: int | None = None, new_only: bool = False) -> Job:
+        """Have the next page recorded; the job's result is its round.
+
+        Parameters
+        ----------
+        after : int, optional
+            Number of the round that the page was asked for from: where the hunt is further already, its latest round is
+            the result. By default the present one.
+        """
+        if after is None:
+            latest = opened.present().round
+            after = 0 if latest is None else latest.number
+
+        def make() -> Round:
+            with opened.lock:
+                present = opened.present().round
+                if present is not None and present.number != after:
+                    return present
+                return self._next_round(opened, who, new_only=new_only)
+
+        return self._work.ask(opened.name, f"round {after + 1}", make)
+
+    def close(self) -> None:
+        """Make no more pages ahead."""
+        if self._ahead is not None:
+            self._ahead.close()
+
+    def _next_round(self, opened: OpenHunt, who: str, *, new_only: bool) -> Round:
+        """Record the next page: the one made ahead when it still fits, else one made now.
+
+        Raises
+        ------
+        DiscoveryError
+            No page can be made; also where that came out in the background.
+        """
+        ready = self._ahead.take(opened.name) if self._ahead is not None else None
+        prepared = ready.prepared if ready is not None and ready.opened is opened else None
+        return opened.hunt.next_round(who, prepared=prepared, without=known_rows(opened) if new_only else None)
+
+    def _prepare(self, opened: OpenHunt) -> Ready:
+        """Make the page that follows, with or without known objects as the present one."""
+        started = time.perf_counter()
+        without = known_rows(opened) if leaves_known_out(opened.present().round) else None
+        prepared = opened.hunt.prepare(without=without)
+        self._seconds[opened.name] = time.perf_counter() - started
+        return Ready(opened=opened, prepared=prepared)
+
+    def _draw_stamps(self, ready: Ready) -> None:
+        release = ready.opened.hunt.release
+        for row in ready.prepared.round.rows.tolist():
+            picture = grid_stamp(ready.opened.release, release, row)
+            try:
+                self._pictures.get(picture, partial(render_picture, release, picture))
+            except DiscoveryError:
+                return  # its page shows that the stamp cannot be read, and so probably for the others
+
+
+def known_rows(opened: OpenHunt) -> KnownRows | None:
+    """Return the known rows of a hunt's release, None when no table is given."""
+    return opened.known.rows(opened.release, opened.hunt.release)
+
+
+def leaves_known_out(round_: Round | None) -> bool:
+    """Say whether a round left known objects out."""
+    return round_ is not None and bool(round_.parts.get("candidates", {}).get("without"))
+
+
+def _all_labelled(opened: OpenHunt) -> bool:
+    present = opened.present()
+    return present.round is None or all(row in present.labels for row in present.round.rows.tolist() if row >= 0)

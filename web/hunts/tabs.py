@@ -1,0 +1,26 @@
+"""The pages of one hunt and the links between them."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from web.hunts.views import HuntTabs
+from web.layout.pages import Choice
+from web.workspace import OpenHunt
+
+TABS = {"label": ("Label", ""), "history": ("History", "/history"), "audit": ("Audit", "/audit")}
+
+
+def hunt_address(hunt: str) -> str:
+    """Return the address of a hunt's page."""
+    return f"/hunts/{quote(hunt, safe='')}"
+
+
+def hunt_tabs(opened: OpenHunt, present: str) -> HuntTabs:
+    """Return the head of one of a hunt's pages; ``present`` is which."""
+    address = hunt_address(opened.name)
+    labels = {key: (label, address + suffix) for key, (label, suffix) in TABS.items()}
+    differing = len(opened.present().disagreements)
+    labels["disagreements"] = (f"Disagreements ({differing})", address + "/disagreements")
+    tabs = (Choice(label=label, href=href, chosen=key == present) for key, (label, href) in labels.items())
+    return HuntTabs(name=opened.name, address=address, tabs=tuple(tabs))

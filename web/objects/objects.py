@@ -1,0 +1,208 @@
+"""The page of one object."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from litestar import Request, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+from litestar.response import Template
+
+from discovery.errors import DiscoveryError
+from discovery.release.release import Release
+from discovery.search.prompts import prompt_from_row
+from discovery.search.similarity import search
+from discovery.stamps.imaging_surveys import SURVEYS
+from discovery.stamps.render import BAR_FRACTION, BAR_LENGTHS_ARCSEC
+from discovery.stamps.stamp import Stamp
+from web.known_objects import KnownShelf
+from web.layout.pages import Card, Choice, Fact, ObjectPage, Overlay, frame_of
+from web.layout.problems import without_paths
+from web.layout.wording import figure, in_degrees, sexagesimal, unit_of
+from web.search.form import is_truth
+from web.stamps.cards import object_address, stamp_cards
+from web.stamps.pictures import LARGE_SIZE, Band, StampPicture, Stretch, View
+from web.stamps.stamps import (
+    check_row,
+    crop_box_of,
+    displayed_box,
+    release_version,
+)
+from web.workspace import Shelf
+
+NEIGHBOURS = 12
+FLAG_WORDS = {
+    "flag_star": "star",
+    "flag_masked": "masked",
+    "flag_partial": "partly observed",
+    "flag_artefact": "artefact-like",
+}
+NORTH_UP_FORMATS = ("ssl-legacysurvey", "stamps-hdf5", "galaxy10", "bricks", "fits-cutouts")
+"""Layouts whose stamps are cut from coadds with north up and east left."""
+
+
+@get("/releases/{name:str}/objects/{row:int}", sync_to_thread=True, include_in_schema=False)
+def object_page(
+    request: Request[Any, Any, Any],
+    shelf: NamedDependency[Shelf],
+    name: FromPath[str],
+    row: FromPath[int],
+    view: FromQuery[View] = "context",
+    band: FromQuery[Band] = "rgb",
+    stretch: FromQuery[Stretch] = "default",
+    truth: FromQuery[bool] = False,
+) -> Template:
+    """Show one object: its stamp, its catalogue values, what looks like it, where else to look."""
+    release = shelf.release(name)
+    check_row(release, row)
+    line = release.catalogue.rows([row]).to_pylist()[0]
+    picture = StampPicture(
+        release=name, version=release_version(release), row=row, view=view, size=LARGE_SIZE, band=band, stretch=stretch
+    )
+    overlay, trouble = _overlay_or_trouble(release, row, view)
+    here = _Switches(object_address(name, row), {"view": view, "band": band, "stretch": stretch, "truth": str(int(truth))})
+    page = ObjectPage(
+        frame=frame_of(request, title=line["object_id"], section="search", release=name),
+        release=name,
+        row=row,
+        object_id=line["object_id"],
+        position=_position(line),
+        picture=picture.address,
+        overlay=overlay,
+        views=here.choices("view", {"context": "Context", "crop": "Crop"}),
+        bands=here.choices("band", {"rgb": "Colour", "g": "g", "r": "r", "z": "z"}),
+        stretches=here.choices("stretch", {"default": "Normal", "deep": "Deep"}),
+        flags=tuple(word for flag, word in FLAG_WORDS.items() if line[flag])
+        + (("duplicate",) if line["primary_row"] != row else ()),
+        facts=_facts(line, truth),
+        truth_switch=_truth_switch(here, line, truth),
+        neighbours=_neighbours(name, release, row, shelf.known),
+        known=shelf.known.flag(name, release, int(line["primary_row"])),
+        links=_links(line, release),
+        more_like=f"/releases/{name}/search?{urlencode({'like': line['object_id']})}",
+        stamp_problem=trouble,
+    )
+    return Template("objects/object.html", context={"page": page})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Switches:
+    """Makes addresses of this page with one value changed."""
+
+    address: str
+    values: Mapping[str, str]
+
+    def choices(self, which: str, labels: Mapping[str, str]) -> tuple[Choice, ...]:
+        return tuple(
+            Choice(label=label, href=self.with_value(which, value), chosen=self.values[which] == value)
+            for value, label in labels.items()
+        )
+
+    def with_value(self, which: str, value: str) -> str:
+        return f"{self.address}?{urlencode({**self.values, which: value})}"
+
+
+def _overlay_or_trouble(release: Release, row: int, view: View) -> tuple[Overlay | None, str]:
+    try:
+        stamp = release.stamp(row)
+    except DiscoveryError as error:
+        return None, without_paths(str(error))
+    return make_overlay(stamp, crop_box_of(release, row), view, release.manifest.survey_of(row).format), ""
+
+
+def make_overlay(stamp: Stamp, array_box: tuple[int, int, int, int] | None, view: View, survey_format: str) -> Overlay:
+    """Return what is drawn over a stamp: scale bar, compass, crop, in its pixels.
+
+    Parameters
+    ----------
+    stamp : Stamp
+        The whole stamp.
+    array_box : tuple of int or None
+        The crop (row0, row1, column0, column1) in the stamp's array.
+    view : {"crop", "context"}
+        Which part is shown.
+    survey_format : str
+        Layout of the survey; only some are known to have north up.
+    """
+    box = displayed_box(stamp, array_box)
+    side = stamp.pixels.shape[1]
+    shown = box[1] - box[0] if box and view == "crop" else side
+    scale = stamp.pixel_scale_arcsec
+    bar_arcsec = None
+    if scale:
+        bar_arcsec = max((x for x in BAR_LENGTHS_ARCSEC if x <= BAR_FRACTION * shown * scale), default=BAR_LENGTHS_ARCSEC[0])
+    crop_box = None
+    if box and view == "context" and box[1] - box[0] < side:
+        crop_box = (float(box[2]), float(box[0]), float(box[3] - box[2]), float(box[1] - box[0]))
+    return Overlay(
+        side=float(shown),
+        box=crop_box,
+        bar_length=bar_arcsec / scale if scale and bar_arcsec else None,
+        bar_label=f"{bar_arcsec:g}″" if bar_arcsec else "",
+        north_up=survey_format in NORTH_UP_FORMATS,
+        field=_field(shown, scale),
+    )
+
+
+def _field(side_pixels: int, scale: float | None) -> str:
+    if scale is None:
+        return f"Field {side_pixels} × {side_pixels} pixels; the files tell no pixel scale."
+    side = side_pixels * scale
+    size = f"{side:.1f}″" if side < 120 else f"{side / 60:.2f}′"
+    return f"Field {size} × {size}, {scale:.3g}″ a pixel."
+
+
+def _position(line: Mapping[str, Any]) -> tuple[str, str] | None:
+    if line["ra"] is None or line["dec"] is None:
+        return None
+    return in_degrees(line["ra"], line["dec"]), sexagesimal(line["ra"], line["dec"])
+
+
+def _facts(line: Mapping[str, Any], truth: bool) -> tuple[Fact, ...]:
+    return tuple(
+        Fact(name=name, value=figure(value), unit=unit_of(name))
+        for name, value in line.items()
+        if truth or not is_truth(name)
+    )
+
+
+def _truth_switch(here: _Switches, line: Mapping[str, Any], truth: bool) -> Choice | None:
+    if not any(is_truth(name) for name in line):
+        return None
+    label = "hide truth" if truth else "show truth"
+    return Choice(label=label, href=here.with_value("truth", str(int(not truth))), chosen=truth)
+
+
+def _neighbours(name: str, release: Release, row: int, known: KnownShelf) -> tuple[Card, ...]:
+    found = search(release, like=[prompt_from_row(release, row)], k=NEIGHBOURS)
+    return stamp_cards(name, release, found.table, known)
+
+
+def _links(line: Mapping[str, Any], release: Release) -> tuple[Choice, ...]:
+    ra, dec = line["ra"], line["dec"]
+    if ra is None or dec is None:
+        return ()
+    style = SURVEYS.get(str(release.manifest.survey_of(line["row"]).options.get("survey") or "legacy"))
+    layer = (style.viewer_layer if style else None) or "ls-dr10"
+    viewer = urlencode({"ra": f"{ra:.6f}", "dec": f"{dec:.6f}", "layer": layer, "zoom": 16, "mark": f"{ra:.6f},{dec:.6f}"})
+    simbad = urlencode({"Coord": f"{ra:.6f} {dec:+.6f}", "CooFrame": "ICRS", "Radius": 10, "Radius.unit": "arcsec"})
+    ned = urlencode(
+        {
+            "search_type": "Near Position Search",
+            "in_csys": "Equatorial",
+            "in_equinox": "J2000",
+            "ra": f"{ra:.6f}d",
+            "dec": f"{dec:+.6f}d",
+            "radius": 0.2,
+        }
+    )
+    addresses = {
+        "Legacy viewer": f"https://www.legacysurvey.org/viewer?{viewer}",
+        "SIMBAD": f"https://simbad.cds.unistra.fr/simbad/sim-coo?{simbad}",
+        "NED": f"https://ned.ipac.caltech.edu/conesearch?{ned}",
+    }
+    return tuple(Choice(label=label, href=href, chosen=False) for label, href in addresses.items())

@@ -1,0 +1,116 @@
+"""What the first page says of a release."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from discovery.errors import ReleaseError
+from discovery.release.manifest import REPORT_FILE
+from discovery.release.release import Release
+from web.layout.pages import Fact, ReleaseCard
+from web.layout.problems import without_paths
+from web.layout.wording import count, figure
+from web.stamps.pictures import SMALL_SIZE
+from web.stamps.stamps import grid_picture
+from web.workspace import survey_problem
+
+DAMAGED_SHOWN = 20
+PICTURES = 6
+
+
+class DamagedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One damaged stamp of the report."""
+
+    object_id: str
+    reason: str
+    source: str = ""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a release's report that is shown."""
+
+    recognised: str
+    duplicates: int
+    flag_star: int
+    flag_masked: int
+    flag_partial: int
+    flag_artefact: int
+    damaged: list[DamagedLine]
+    damaged_count: int | None = None
+    """All of them, where the list has only the first ones."""
+
+
+def release_card(name: str, release: Release) -> ReleaseCard:
+    """Return the card of a release.
+
+    Raises
+    ------
+    ReleaseError
+        If its report cannot be read.
+    """
+    report = read_report(release)
+    trouble = without_paths(survey_problem(release))
+    rows = [] if trouble else _spread(np.flatnonzero(release.clean & release.primary))
+    return ReleaseCard(
+        name=name,
+        objects=int(release.primary.sum()),
+        facts=(*_counts(report), *_technical(release)),
+        recognised=without_paths(report.recognised),
+        damaged=report.damaged_count or len(report.damaged),
+        damaged_examples=tuple(
+            Fact(name=line.object_id, value=without_paths(line.reason)) for line in report.damaged[:DAMAGED_SHOWN]
+        ),
+        pictures=tuple(grid_picture(name, release, row, size=SMALL_SIZE) for row in rows),
+        stamps_problem=trouble,
+    )
+
+
+def read_report(release: Release) -> Report:
+    """Read the report in a release's folder.
+
+    Raises
+    ------
+    ReleaseError
+        If it is missing or damaged.
+    """
+    try:
+        return msgspec.json.decode((release.path / REPORT_FILE).read_bytes(), type=Report)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ReleaseError(f"The report of release {release.name} is missing or damaged. Build it again.") from error
+
+
+def _counts(report: Report) -> tuple[Fact, ...]:
+    named = {
+        "stars": report.flag_star,
+        "masked": report.flag_masked,
+        "partly observed": report.flag_partial,
+        "artefact-like": report.flag_artefact,
+        "duplicates": report.duplicates,
+    }
+    said = ", ".join(f"{count(number)} {name}" for name, number in named.items() if number)
+    return (Fact(name="Flagged", value=said or "none"),)
+
+
+def _technical(release: Release) -> tuple[Fact, ...]:
+    space, measured = release.manifest.spaces[0], release.manifest.measured
+    return (
+        Fact(name="Encoder", value=f"{space.encoder.name}, {space.dimension} numbers, {space.encoder.checksum[:10]}"),
+        Fact(name="Index", value=f"{space.index.kind}" + (f", {space.index.probes} probes" if space.index.probes else "")),
+        Fact(name="Recall @10, @100", value=f"{_ratio(measured.get('recall_at_10'))}, {_ratio(measured.get('recall_at_100'))}"),
+        Fact(name="A query", value=figure(measured.get("milliseconds_a_query")), unit="ms"),
+    )
+
+
+def _ratio(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float | int) else "–"
+
+
+def _spread(rows: np.ndarray) -> list[int]:
+    """Return a few rows spread over all."""
+    if len(rows) == 0:
+        return []
+    places = np.linspace(0, len(rows) - 1, min(PICTURES, len(rows))).astype(int)
+    return [int(row) for row in rows[places]]

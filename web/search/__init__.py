@@ -1,0 +1,1 @@
+"""Search: form, hits, uploads, JSON."""

@@ -1,0 +1,78 @@
+"""Releases and search as the pages show them, in JSON, for scripts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from litestar import Request, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from discovery.release.release import Release
+from discovery.tables.writer import plain_rows
+from web.access.sessions import visitor_name
+from web.search.form import Asked, find
+from web.search.uploads import Uploads
+from web.workspace import Shelf
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visitor:
+    """Who the server takes you for, and the token that changes must carry as ``X-CSRF-Token``."""
+
+    who: str
+    csrf: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseSummary:
+    """A release in short."""
+
+    name: str
+    objects: int
+    dimension: int
+    encoder: str
+    encoder_checksum: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HitList:
+    """What a search found, most similar first."""
+
+    hits: list[dict[str, Any]]
+    fitting: int
+    """Objects that pass the filters."""
+
+
+@get("/api/session", sync_to_thread=False, tags=["session"])
+def read_session(request: Request[Any, Any, Any]) -> Visitor:
+    """Say who you are to the server."""
+    return Visitor(who=visitor_name(request), csrf=request.scope["state"]["csrf"])
+
+
+@get("/api/releases", sync_to_thread=True, tags=["search"])
+def list_releases(shelf: NamedDependency[Shelf]) -> list[ReleaseSummary]:
+    """List the releases."""
+    return [_release_summary(name, shelf.release(name)) for name in shelf.release_names]
+
+
+@get("/api/releases/{name:str}/search", sync_to_thread=True, tags=["search"])
+def search_release(
+    shelf: NamedDependency[Shelf], uploads: NamedDependency[Uploads], asked: NamedDependency[Asked], name: FromPath[str]
+) -> HitList:
+    """Search; the same parameters as the page."""
+    found = find(shelf.release(name), asked, uploads, name)
+    return HitList(hits=plain_rows(found.table), fitting=found.fitting)
+
+
+def _release_summary(name: str, release: Release) -> ReleaseSummary:
+    space = release.manifest.spaces[0]
+    return ReleaseSummary(
+        name=name,
+        objects=int(release.primary.sum()),
+        dimension=release.dimension,
+        encoder=space.encoder.name,
+        encoder_checksum=release.encoder_checksum,
+    )
+

@@ -1,0 +1,1 @@
+"""Pictures of stamps, rendered on demand and kept in bounded caches."""

@@ -1,0 +1,58 @@
+"""Stamps in a grid, and where their links go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import quote, urlencode
+
+import pyarrow as pa
+
+from discovery.release.release import Release
+from web.known_objects import KnownShelf
+from web.layout.pages import Card, Fact
+from web.layout.wording import figure, unit_of
+from web.stamps.pictures import GRID_SIZE
+from web.stamps.stamps import grid_picture
+
+
+def stamp_cards(
+    name: str,
+    release: Release,
+    table: pa.Table,
+    known: KnownShelf,
+    columns: Sequence[str] = (),
+    *,
+    size: int = GRID_SIZE,
+) -> tuple[Card, ...]:
+    """Return the cards of a grid, one a line of a table with row and object_id."""
+    release.stamp_lines.fetch(table["row"].to_pylist())  # their pictures are asked for in a moment, one by one
+    cards = []
+    for line in table.to_pylist():
+        similarity = line.get("similarity")
+        cards.append(
+            Card(
+                row=line["row"],
+                object_id=line["object_id"],
+                picture=grid_picture(name, release, line["row"], size=size),
+                href=object_address(name, line["row"]),
+                more_like=search_address(name, urlencode({"like": line["object_id"]})),
+                similarity="" if similarity is None else f"{similarity:.3f}",
+                known=known.flag(name, release, line["row"]),
+                facts=tuple(
+                    Fact(name=column, value=figure(line[column], digits=4), unit=unit_of(column))
+                    for column in columns
+                    if column not in ("row", "object_id")
+                ),
+            )
+        )
+    return tuple(cards)
+
+
+def object_address(name: str, row: int) -> str:
+    """Return the address of an object's page."""
+    return f"/releases/{quote(name, safe='')}/objects/{row}"
+
+
+def search_address(name: str, query: str = "") -> str:
+    """Return the address of a search in a release."""
+    return f"/releases/{quote(name, safe='')}/search" + (f"?{query}" if query else "")
