@@ -146,7 +146,7 @@ class Encoder:
         return unit.cpu().numpy()
 
     def _run(self, x: Tensor) -> Tensor:
-        """Return the network's features in the chosen precision, compiled for batches of powers of two where asked for."""
+        """Return the network's features in the chosen precision, compiled for batches of powers of two on request."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             if not self.compiled:
                 return _features(self.network, x)

@@ -186,6 +186,7 @@ class Residual(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (B, width, h, w) with what two convolutions make of it added."""
         return x + self.second(F.gelu(self.first(F.gelu(x))))
 
 

@@ -179,6 +179,7 @@ class LVM(nn.Module):
         return self.low_conv(x.permute(0, 3, 1, 2))
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return the decoded image of (B, 3, H, W) stamps."""
         return self.decode(*self.encode(image))
 
     def encoder_state(self) -> dict[str, Tensor]:
@@ -242,6 +243,7 @@ class EncoderLevel(nn.Module):
         self.downsample = None if last else PatchMerging(config.channels(level))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the level applied to (B, h, w, C), merged to (B, h/2, w/2, 2C) unless it is the last."""
         return self.merge(self.attend(x))
 
     def attend(self, x: Tensor) -> Tensor:
@@ -264,6 +266,7 @@ class DecoderLevel(nn.Module):
         self.upsample = DualUpSample(config.channels(level), 2) if level else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the level applied to (B, h, w, C), up-sampled to (B, 2h, 2w, C/2) except at the finest."""
         for block in self.blocks:
             x = block(x)
         return x if self.upsample is None else self.upsample(x)
@@ -286,6 +289,7 @@ class SwinBlock(nn.Module):
         self.register_buffer("attn_mask", mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (B, h, w, C) after attention and MLP, each added to its input."""
         x = x + self._drop(self._attend(self.norm1(x)))
         return x + self._drop(self.mlp(self.norm2(x)))
 
@@ -321,6 +325,7 @@ class WindowAttention(nn.Module):
         self.register_buffer("relative_position_index", _relative_positions(window), persistent=False)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Return (windows, tokens, C) attended within each window; ``mask`` (n, tokens, tokens) is added to the logits."""
         windows, tokens, channels = x.shape
         q, k, v = self.qkv(x).view(windows, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # (B*n, heads, t, d)
         bias = self.relative_position_bias_table[self.relative_position_index.flatten()]
@@ -341,6 +346,7 @@ class MLP(nn.Module):
         self.fc2 = nn.Linear(4 * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (..., C) of the same shape."""
         return self.fc2(F.gelu(self.fc1(x)))
 
 
@@ -353,6 +359,7 @@ class PatchMerging(nn.Module):
         self.reduction = nn.Linear(4 * channels, 2 * channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return four neighbouring patches as one: (B, h/2, w/2, 2C)."""
         x = torch.cat([x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)], dim=-1)
         return self.reduction(self.norm(x))
 
@@ -378,6 +385,7 @@ class DualUpSample(nn.Module):
         self.conv = nn.Conv2d(2 * out, out, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the map ``scale`` times as large."""
         x = x.permute(0, 3, 1, 2)
         return self.conv(torch.cat([self.up_p(x), self.up_b(x)], dim=1)).permute(0, 2, 3, 1)
 

@@ -62,7 +62,7 @@ def open_survey(
     pixel_scale_arcsec : float, optional
         Pixel scale where the files tell none (a WCS always comes first).
     survey : str, optional
-        Key of `discovery.stamps.imaging_surveys.SURVEYS` that sets the rendering; ``legacy`` unless told.
+        Key of `discovery.stamps.imaging_surveys.SURVEYS` that sets the rendering; ``legacy`` by default.
     key : str, optional
         Column that names the stamp files in the table, or the objects in HDF5 files.
     select : {"usual", "all"}
@@ -103,7 +103,7 @@ def open_survey(
     opened = parts[0] if len(parts) == 1 else JoinedSurvey(parts, ids=options.ids.get("joined"))
     opened.recognised = " ".join([opened.recognised, *found.notes])
     if len(opened) == 0:
-        raise SurveyError(f"{_said(given)} holds no stamps: {opened.recognised}")
+        raise SurveyError(f"{_path_list(given)} holds no stamps: {opened.recognised}")
     opened.options.update(_as_json(options, tables_used))
     return opened
 
@@ -152,12 +152,12 @@ def _open_parts(
         parts.append(survey)
         tables_used.append(table_used)
     if not found.loose and options.table not in (None, NO_TABLE):
-        raise SurveyError(f"a table goes with FITS cutouts or pictures; {_said(given)} holds none")
+        raise SurveyError(f"a table goes with FITS cutouts or pictures; {_path_list(given)} holds none")
     for number, (folder, names) in enumerate(found.brick_folders):
         parts.append(_open_bricks(folder, names, f"bricks {number}", options))
     if not parts:
         raise SurveyError(
-            f"{_said(given)} is no survey: it holds no HDF5 stamp file, zip archive, FITS cutout, JPEG, PNG "
+            f"{_path_list(given)} is no survey: it holds no HDF5 stamp file, zip archive, FITS cutout, JPEG, PNG "
             f"or Legacy Survey brick. {' '.join(found.notes)}".strip()
         )
     return parts, tables_used
@@ -222,7 +222,7 @@ def _choose_table(names: list[str], beside: list[Path], options: _Options) -> tu
             raise SurveyError(
                 f"no line of {path} names any of the {len(names)} stamps; name the column with key"
             )
-        return _with_note(StampTable(path=path, columns=columns, match=match), len(names), "as told")
+        return _with_note(StampTable(path=path, columns=columns, match=match), len(names), "as given")
     if len(beside) > 1:
         return None, f"{len(beside)} tables lie beside the stamps and none is used: name one."
     if not beside:
@@ -252,5 +252,5 @@ def _with_note(stamp_table: StampTable, n_stamps: int, why: str) -> tuple[StampT
     return stamp_table, note + "."
 
 
-def _said(paths: Sequence[Path]) -> str:
+def _path_list(paths: Sequence[Path]) -> str:
     return ", ".join(str(path) for path in paths)

@@ -200,7 +200,7 @@ class LooseSurvey:
         text[0] += " in " + ", ".join(str(path.name) for path in self.paths[:3])
         text += [self._describe_cutouts()] if n_fits else []
         if n_pictures:
-            scale = f"{self._scale:g} arcsec a pixel as told" if self._scale else "pixel scale not known"
+            scale = f"{self._scale:g} arcsec a pixel as given" if self._scale else "pixel scale not known"
             text.append(f"pictures taken as display colours (blue plane first), {scale}")
         if n_renamed:
             text.append(f"{n_renamed} files share their name with another and are named by their path")

@@ -33,7 +33,7 @@ def read_stamp_file(path: Path | str) -> Stamp:
 
 
 def read_stamp_bytes(data: bytes, name: str, *, max_bytes: int = MAX_FILE_BYTES) -> Stamp:
-    """Return the stamp in the content of a FITS, JPEG or PNG file, told apart by how it begins.
+    """Return the stamp in the content of a FITS, JPEG or PNG file, recognised by how it begins.
 
     Parameters
     ----------

@@ -18,12 +18,14 @@ BAND_OBJECTS = 2**21
 NOT_FOUND, BY_ID, BY_POSITION = 0, 1, 2
 
 
-class Lines(Protocol):
+class CatalogueRows(Protocol):
     """Rows of a release in order, as a `discovery.release.catalogue.Catalogue` has them."""
 
     count: int
 
-    def parts(self, columns: Sequence[str] | None = None, rows_at_once: int = ROWS_AT_ONCE) -> Iterator[pa.Table]: ...
+    def parts(self, columns: Sequence[str] | None = None, rows_at_once: int = ROWS_AT_ONCE) -> Iterator[pa.Table]:
+        """Return the rows in order, some columns or all, in tables of at most ``rows_at_once``."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +51,7 @@ class Matches:
 
 
 def match_objects(
-    catalogue: Lines, names: pa.Array | pa.ChunkedArray, ra_deg: np.ndarray, dec_deg: np.ndarray, radius_arcsec: float = RADIUS_ARCSEC
+    catalogue: CatalogueRows, names: pa.Array | pa.ChunkedArray, ra_deg: np.ndarray, dec_deg: np.ndarray, radius_arcsec: float = RADIUS_ARCSEC
 ) -> Matches:
     """Find objects in a release: those of the same object_id, unless both positions are known and lie farther apart than the radius; else the nearest within it.
 
@@ -76,7 +78,7 @@ def match_objects(
     return Matches(rows=rows, by=by, separation_arcsec=separation, taken=taken)
 
 
-def rows_named(catalogue: Lines, names: pa.Array | pa.ChunkedArray) -> np.ndarray:
+def rows_named(catalogue: CatalogueRows, names: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """Return the row of each object_id, -1 where there is none (or it is null): (n,) int64.
 
     The names may hold more than 2 GiB of text, which is where the offsets of ``pa.string()`` end.
@@ -94,13 +96,13 @@ def rows_named(catalogue: Lines, names: pa.Array | pa.ChunkedArray) -> np.ndarra
     return rows[np.asarray(pc.fill_null(at, len(wanted)))]
 
 
-def object_ids(catalogue: Lines) -> pa.ChunkedArray:
+def object_ids(catalogue: CatalogueRows) -> pa.ChunkedArray:
     """Return the object_id of every row: (N,) large strings."""
     parts = [part["object_id"].cast(pa.large_string()) for part in catalogue.parts(["object_id"], ROWS_AT_ONCE)]
     return pa.chunked_array([chunk for part in parts for chunk in part.chunks], pa.large_string())
 
 
-def positions(catalogue: Lines) -> tuple[np.ndarray, np.ndarray]:
+def positions(catalogue: CatalogueRows) -> tuple[np.ndarray, np.ndarray]:
     """Return right ascension and declination of every row in degrees, NaN where there is none: (N,) float64 each."""
     ra, dec = np.full(catalogue.count, np.nan), np.full(catalogue.count, np.nan)
     for part in catalogue.parts(["row", "ra", "dec"], ROWS_AT_ONCE):

@@ -12,7 +12,7 @@ DECAM_BANDS = "ugrizY"
 
 
 class CatalogueColumns:
-    """Columns of FITS records by lower-case name, with the bands of the oldest releases told apart.
+    """Columns of FITS records by lower-case name, with the bands of the oldest releases kept apart.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ def open_hdf5_files(
     paths : sequence of Path
         The files.
     given : sequence of Path
-        What was asked for: the files, or folders that hold them.
+        The given paths: the files, or folders that hold them.
     pixel_scale_arcsec, survey, key, ids
         As in `discovery.readers.open_survey`.
 

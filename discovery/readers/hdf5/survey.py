@@ -27,7 +27,7 @@ class Hdf5Survey(ABC):
     files : sequence of StampFile
         From `discovery.readers.hdf5.files.look_into`; at least one of them usable.
     paths : sequence of Path
-        What was asked for.
+        The given paths: the files, or folders that hold them.
     pixel_scale_arcsec : float or None
         Pixel scale, where the files do not tell it.
     survey : str
@@ -109,12 +109,12 @@ class Hdf5Survey(ABC):
             rows = self._rows(handle, first, last)
         found: list[Stamp | Damaged] = []
         for index, (name, pixels) in enumerate(zip(names, rows, strict=True)):
-            told = {column: values[index] for column, values in columns.items()}
-            found.append(self._stamp(pixels, name, f"{file.source}:{first + index}", told))
+            stamp_values = {column: values[index] for column, values in columns.items()}
+            found.append(self._stamp(pixels, name, f"{file.source}:{first + index}", stamp_values))
         return found
 
     def _stamp(
-        self, pixels: np.ndarray | str, object_id: str, source: str, told: dict[str, Any]
+        self, pixels: np.ndarray | str, object_id: str, source: str, stamp_values: dict[str, Any]
     ) -> Stamp | Damaged:
         try:
             if isinstance(pixels, str):
@@ -127,9 +127,9 @@ class Hdf5Survey(ABC):
             object_id=object_id,
             pixels=planes,
             kind=self.kind,
-            pixel_scale_arcsec=_finite(told.get("pxscale")) or self._scale,
-            ra_deg=_finite(told.get("ra")),
-            dec_deg=_finite(told.get("dec")),
+            pixel_scale_arcsec=_finite(stamp_values.get("pxscale")) or self._scale,
+            ra_deg=_finite(stamp_values.get("ra")),
+            dec_deg=_finite(stamp_values.get("dec")),
             survey=self._survey,
             covered_fraction=covered,
         )

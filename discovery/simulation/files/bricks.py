@@ -41,6 +41,7 @@ class BrickTask:
 
     @property
     def tractor_path(self) -> Path:
+        """The file of the catalogue."""
         name = self.brick.name
         return self.folder / REGION / "tractor" / name[:3] / f"tractor-{name}.fits"
 

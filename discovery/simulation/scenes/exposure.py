@@ -36,6 +36,7 @@ class Exposure:
 
     @property
     def psf_fwhm_pixels(self) -> np.ndarray:
+        """Full width at half maximum in pixels, (3,) float64."""
         return FWHM_PER_SIGMA * self.psf_sigma_pixels
 
     @property
