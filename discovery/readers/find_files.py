@@ -8,6 +8,7 @@ from pathlib import Path
 
 from discovery.errors import StampError, SurveyError
 from discovery.files.containers import Folder, ZipArchive
+from discovery.files.paths import check_paths_exist
 from discovery.readers.bricks.files import is_brick_file
 from discovery.readers.stamp_files import is_fits, is_stamp_file
 from discovery.tables.reader import TABLE_SUFFIXES, holds_fits_table
@@ -73,10 +74,9 @@ def look(paths: Sequence[Path], own_table: Path | None) -> FoundFiles:
     SurveyError
         A path does not exist or can be no survey.
     """
+    check_paths_exist(paths)
     found = FoundFiles()
     for path in paths:
-        if not path.exists():
-            raise SurveyError(f"{path} does not exist")
         if path.is_dir():
             _look_in_folder(Folder(path), own_table, found)
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +12,7 @@ from tqdm import tqdm
 
 from discovery.errors import QueryError, ReleaseError
 from discovery.release.manifest import Shard, file_sha256
+from discovery.storage.cores import usable_cores
 
 STORED_DTYPE = np.dtype("<f2")
 UNIT_TOLERANCE = 5e-3
@@ -165,7 +165,7 @@ class EmbeddingShards:
 
     def faults(self, *, threads: int | None = None, progress: bool = False) -> list[str]:
         """Return what is wrong with each shard, "" for one that has its checksum; options as `check_sums`."""
-        with ThreadPoolExecutor(threads or min(MOST_THREADS, len(os.sched_getaffinity(0)))) as pool:
+        with ThreadPoolExecutor(threads or min(MOST_THREADS, usable_cores())) as pool:
             found = pool.map(self._fault, self.shards)
             return list(tqdm(found, total=len(self.shards), desc="verifying", unit="shard", disable=not progress))
 

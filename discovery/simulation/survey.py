@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.pool
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +17,7 @@ from discovery.simulation.config import SurveyPlan
 from discovery.simulation.files.bricks import BrickTask, plan_bricks
 from discovery.simulation.files.hdf5 import StampFiles
 from discovery.simulation.targets import Target, draw_targets
+from discovery.storage.cores import usable_cores
 
 if TYPE_CHECKING:
     from discovery.simulation.draw import Drawn
@@ -66,7 +66,7 @@ def write_survey(
         raise ConfigError(f"the folder {folder} cannot be made ({error.strerror}): give another one") from error
     targets = draw_targets(plan)
     bar = tqdm(total=len(targets), desc="simulating", unit=" galaxies", disable=not progress)
-    with bar, _workers(processes or _usable_cores()) as spread:
+    with bar, _workers(processes or usable_cores()) as spread:
         write = _write_hdf5 if survey_format == "hdf5" else _write_bricks
         return write(folder, plan.seed, targets, spread, bar)
 
@@ -121,9 +121,3 @@ def _workers(processes: int) -> Iterator[MapFunction]:
 def _ordered(pool: multiprocessing.pool.Pool, function: Callable, items: list) -> Iterator:
     chunk = CHUNK if len(items) >= 4 * CHUNK else 1
     return pool.imap(function, items, chunksize=chunk)
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

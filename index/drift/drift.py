@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated
 
 import msgspec
 import numpy as np
-from cyclopts import Parameter
 
 from discovery.errors import ConfigError, EncoderMismatch
 from discovery.release.catalogue import Catalogue
 from discovery.release.manifest import DRIFT_SAMPLE_FILE
-from discovery.release.release import Release, open_release
+from discovery.release.release import Release
 from discovery.sky.crossmatch import match_objects, object_ids, positions
 from index.drift.advice import Verdict, advice_on
 from index.drift.measures import PairMeasures, Shift, found_ranks, halves_shift, measure_pairs, pairs_shift
@@ -107,38 +103,6 @@ class Seen:
 
     vectors: np.ndarray
     conditions: dict[str, np.ndarray] = field(default_factory=dict)
-
-
-def drift(
-    old: Path,
-    new: Path,
-    *,
-    sample: int = SAMPLE,
-    plot: Path | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> None:
-    """Compare two releases by the same encoder: did the embeddings move, do objects find themselves, does it follow PSF and depth.
-
-    Parameters
-    ----------
-    old
-        Release folder.
-    new
-        Release folder: one made on its own, or one that grew from the old one with --add.
-    sample
-        Most embeddings of each, and most objects that are in both, that are compared.
-    plot
-        Picture to write, such as drift.png.
-    json
-        Print one JSON document instead of text.
-    """
-    from index.drift.text import plot_drift, report_lines
-
-    report, seen = compare_releases(open_release(old), open_release(new), sample=sample)
-    if plot is not None:
-        plot_drift(report, seen, plot)
-    text = report_json(report).decode() if json else "\n".join(report_lines(report))
-    sys.stdout.write(text.rstrip("\n") + "\n")
 
 
 def compare_releases(old: Release, new: Release, *, sample: int = SAMPLE, seed: int = SEED) -> tuple[DriftReport, dict[str, Seen]]:

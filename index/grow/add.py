@@ -25,6 +25,7 @@ from discovery.release.manifest import MANIFEST_FILE
 from discovery.release.release import Release, open_release
 from discovery.sky.crossmatch import BY_ID, Matches, match_objects, rows_named
 from discovery.stamps.stamp import Survey
+from discovery.storage.cores import default_workers
 from discovery.storage.publish import clear_replaced, only_run, remove
 from index.catalogue.columns import sky_positions
 from index.catalogue.ids import check_ids
@@ -37,7 +38,6 @@ from index.run.engine import (
     Run,
     begin,
     check_options,
-    default_workers,
     finish,
     is_to_be_made,
     machine_told,

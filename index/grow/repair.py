@@ -8,12 +8,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import get_args
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-from cyclopts import Parameter
 from tqdm import tqdm
 
 from discovery.encoders.encoder import Encoder, Precision, load_encoder
@@ -52,23 +51,6 @@ class FirstRows:
         starts = range(0, self.count, rows_at_once)
         for start, part in zip(starts, self.catalogue.parts(columns, rows_at_once), strict=False):
             yield part.slice(0, self.count - start)
-
-
-def repair(release: Path, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
-    """Find damaged shards of embeddings in a finished release and make them again from the survey's files.
-
-    Parameters
-    ----------
-    release
-        Release folder.
-    json
-        Print one JSON document instead of text.
-    """
-    repaired = repair_release(release)
-    if json:
-        sys.stdout.write(msgspec.json.encode({"release": str(release), "repaired": repaired}).decode() + "\n")
-        return
-    sys.stdout.write(f"{len(repaired)} shards made again{': ' if repaired else ''}{', '.join(repaired)}\n")
 
 
 def repair_release(release: Path | str) -> list[str]:

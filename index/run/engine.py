@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 import re
 import time
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from discovery.errors import ConfigError, SurveyError
 from discovery.readers import open_survey
 from discovery.release.manifest import ENCODER_FOLDER, MANIFEST_FILE, read_manifest
 from discovery.stamps.stamp import Survey
+from discovery.storage.cores import default_workers, usable_cores
 from discovery.storage.publish import (
     LOCK_FILE,
     clear_replaced,
@@ -257,7 +257,7 @@ def machine_told(encoder: Encoder) -> dict[str, Any]:
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "device": str(encoder.device),
         "precision": encoder.precision,
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
     }
 
 
@@ -355,8 +355,3 @@ def check_options(
         raise ConfigError(f"--recall is {recall}; give a share above 0 and at most 1.")
     if address is not None and engine != "ray":
         raise ConfigError("--address names a Ray cluster: it goes with --engine ray.")
-
-
-def default_workers() -> int:
-    """Return how many processes read stamps where nobody says."""
-    return max(0, min(8, len(os.sched_getaffinity(0)) - 2))

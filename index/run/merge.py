@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
-from typing import Annotated, Any
-
-import msgspec
-from cyclopts import Parameter
+from typing import Any
 
 from discovery.encoders.encoder import Precision, load_encoder
 from discovery.errors import ConfigError, ReleaseError
@@ -28,30 +24,6 @@ FLAGS = {
     "max_mag": "--max-mag",
     "side_pixels": "--side-pixels",
 }
-
-
-def merge(*, name: str, out: Path = Path("releases"), json: Annotated[bool, Parameter(negative="")] = False) -> None:
-    """Finish the release whose shards were embedded by jobs with --shard: check them, build the catalogue and the index.
-
-    Every shard must be there, whole, and hold each of its survey positions once; ids must be unique. It can be stopped
-    at any moment and goes on when run again. The last line printed is the release's folder.
-
-    Parameters
-    ----------
-    name
-        Name of the release, as in the jobs.
-    out
-        Folder that the release is made in, as in the jobs.
-    json
-        Print one JSON document instead of text.
-    """
-    folder = merge_shares(name, out)
-    manifest = read_manifest(folder)
-    if json:
-        document = {"release": str(folder), "name": name, "rows": manifest.rows, "measured": manifest.measured}
-        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
-        return
-    sys.stdout.write(f"{manifest.rows} rows in {len(manifest.spaces[0].shards)} shards\n{folder}\n")
 
 
 def merge_shares(name: str, out: Path | str = Path("releases")) -> Path:

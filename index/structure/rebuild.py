@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from cyclopts import Parameter
 
 from discovery.errors import ConfigError
 from discovery.release.manifest import (
@@ -26,45 +24,6 @@ from index.plan import RECALL
 from index.structure.structure import index_shards
 
 FILE_NAME = re.compile(r"index(?:-(\d+))?\.faiss")
-
-
-def build(
-    release: Path,
-    *,
-    memory: float = 4.0,
-    recall: float = RECALL,
-    kind: str | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> None:
-    """Make the search structure of a release again, with other settings; embeddings and catalogue stay as they are.
-
-    Programs that have the release open go on with the structure that they know, and take the new one when they open it again.
-
-    Parameters
-    ----------
-    release
-        Folder that ``discovery index`` made.
-    memory
-        Memory in GiB that building it may take.
-    recall
-        Recall@10 and recall@100 that a search shall have, against comparing with every object.
-    kind
-        FAISS factory string such as PCA64,IVF4096,SQ8, where the plan shall not choose.
-    json
-        Print one JSON document instead of text.
-    """
-    manifest = rebuild(release, memory_gib=memory, recall=recall, kind=kind)
-    record, measured = manifest.spaces[0].index, manifest.measured
-    if json:
-        document = {"release": str(release), "index": msgspec.to_builtins(record), "measured": measured}
-        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
-        return
-    effort = "" if record.probes is None else f", {record.probes} cells and {record.candidates} candidates a query"
-    sys.stdout.write(f"index {record.kind} in {record.file}{effort}\n")
-    sys.stdout.write(
-        f"recall@10 {measured['recall_at_10']}, recall@100 {measured['recall_at_100']} (asked for: {measured['recall_asked']}); "
-        f"{measured['milliseconds_a_query']} ms a query, 95 % within {measured['milliseconds_p95']} ms\n"
-    )
 
 
 def rebuild(release: Path | str, *, memory_gib: float = 4.0, recall: float = RECALL, kind: str | None = None) -> Manifest:

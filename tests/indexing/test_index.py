@@ -15,6 +15,7 @@ from discovery.release.release import open_release
 from discovery.stamps.preprocess import CropConfig
 from index.cli import index, index_survey
 from index.embed.shards import embed_survey, load_parts
+from index.options import IndexOptions
 from index.plan import make_plan
 
 
@@ -150,15 +151,15 @@ def test_one_stamp_is_enough(tmp_path, write_survey, small_encoder):
 def test_the_verb_prints_the_folder_last_or_one_document(tmp_path, survey, small_encoder, capsys):
     small_encoder.save(tmp_path / "encoder")
     options = {"name": "r", "out": tmp_path / "out", "encoder": str(tmp_path / "encoder"), "workers": 0}
-    index(survey, **options)
+    index(survey, options=IndexOptions(**options))
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "out" / "r")
-    index(survey, **options, json=True)
+    index(survey, options=IndexOptions(**options, json=True))
     document = json.loads(capsys.readouterr().out)
     assert document["release"] == str(tmp_path / "out" / "r")
     assert document["rows"] == 57
     assert document["damaged"] == 3
     with pytest.raises(ConfigError, match="--crop-arcsec"):
-        index(survey, **options, crop_arcsec=3.0)
+        IndexOptions(**options, crop_arcsec=3.0)
 
 
 def test_the_catalogue_keeps_every_column_that_came(make, survey):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from discovery.errors import ConfigError
+from discovery.storage.cores import default_workers
 from training.data.packing import SHARD_STAMPS, pack
 from training.data.shards import DAMAGED_FILE
 
@@ -41,7 +41,7 @@ def shards(
     shard_stamps
         Stamps a shard.
     workers
-        Processes that read and pack, each with a shard in memory; by default two fewer than there are cores.
+        Processes that read and pack, each with a shard in memory; by default two fewer than the usable cores, at most 8.
     verify
         Also compare the checksums of shards that are there already, and make again what is damaged.
     json_output
@@ -50,7 +50,7 @@ def shards(
     if len(paths) < 2:
         raise ConfigError("Name at least one survey and, last, the folder for the shards.")
     folder = Path(paths[-1])
-    chosen = max(0, (os.cpu_count() or 1) - 2) if workers is None else workers
+    chosen = default_workers() if workers is None else workers
     made = pack(paths[:-1], folder, dtype=dtype, size=size, shard_stamps=shard_stamps, workers=chosen, verify=verify)
     pixels = made.stamps * 3 * size**2 * (1 if dtype == "uint8" else 2)
     if json_output:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from discovery.encoders.encoder import Encoder
+from discovery.storage.cores import usable_cores
 
 Spread = dict[str, Any]
 """``median``, ``low``, ``high`` and all ``values`` of one figure."""
@@ -47,7 +47,7 @@ def document(
         "spread": f"median of {seeds} draws (lowest - highest)" if seeds > 1 else "one draw",
         **more,
         "lines": lines,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {encoder.device}",
+        "machine": f"{platform.machine()}, {usable_cores()} cores, {encoder.device}",
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 from discovery.errors import HuntError
 from discovery.hunts.models.rescorer import RescorerConfig, train_rescorer
+from discovery.storage.cores import usable_cores
 
 if TYPE_CHECKING:
     import torch
@@ -280,7 +280,7 @@ def background(embeddings: Embeddings, count: int) -> np.ndarray:
 def _score_all(embeddings: Embeddings, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Measure every object, (N,) float32, in pieces of a fixed size on several threads."""
     scores = np.empty(embeddings.count, dtype=np.float32)
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_WORKERS)) as pool:
+    with ThreadPoolExecutor(min(usable_cores(), MOST_WORKERS)) as pool:
         chunks = -(-embeddings.count // ROWS_PER_CHUNK)
         shown = tqdm(
             embeddings.chunks(ROWS_PER_CHUNK), total=chunks, desc="scoring", unit="chunk", delay=3, leave=False, disable=None

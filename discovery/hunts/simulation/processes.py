@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -16,15 +15,11 @@ import numpy as np
 
 from discovery.hunts.models.ranking import use_threads
 from discovery.hunts.simulation.sets import HuntSet
+from discovery.storage.cores import usable_cores
 
 ARRAYS = ("object_ids", "truth", "kinds", "lookalikes")
 
 _work: dict[str, Any] = {}
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
@@ -49,7 +44,7 @@ def spread_out(
             jobs,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start,
-            initargs=(Path(folder), hunt_set.name, hunt_set.source, play, max(1, cores() // jobs)),
+            initargs=(Path(folder), hunt_set.name, hunt_set.source, play, max(1, usable_cores() // jobs)),
         ) as pool:
             try:
                 yield partial(pool.map, _play_here)

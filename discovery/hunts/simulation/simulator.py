@@ -16,10 +16,11 @@ from discovery.hunts.rounds.choice import check_alpha
 from discovery.hunts.settings import checked_stopper
 from discovery.hunts.simulation import measures
 from discovery.hunts.simulation.indexed import IndexedEmbeddings
-from discovery.hunts.simulation.processes import cores, spread_out
+from discovery.hunts.simulation.processes import spread_out
 from discovery.hunts.simulation.sets import HuntSet
 from discovery.hunts.simulation.simulate import ArrayEmbeddings, PlayedHunt, check_noise, play_hunt
 from discovery.hunts.strategies import parse_strategy
+from discovery.storage.cores import usable_cores
 
 CHECKPOINTS = (50, 100, 200, 500)
 """Labels given after which the share of the ideal is measured."""
@@ -153,7 +154,7 @@ def simulate(hunt_set: HuntSet, config: SimulationConfig, *, jobs: int | None = 
     HuntError
         Fewer targets than examples plus one, fewer others than negative examples, or less than one job.
     """
-    jobs = cores() if jobs is None else jobs
+    jobs = usable_cores() if jobs is None else jobs
     if jobs < 1:
         raise HuntError(f"jobs is {jobs}; give at least 1")
     check_size(hunt_set, config)

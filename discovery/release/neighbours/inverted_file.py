@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from discovery.release.neighbours.top import top
+from discovery.storage.cores import usable_cores
 
 NEAR_SHARE, SPARE = 0.05, 1.2
 """With at least this share of rows allowed, a query first looks at ``SPARE / share`` as many candidates, allowed or not."""
@@ -142,7 +142,7 @@ class Cells:
         candidates = max(candidates, min(FAR_CANDIDATES, filter_.count))
         reach = max(4 * candidates, int(np.clip(REACH_SHARE * self._ivf.ntotal, LEAST_REACH, MOST_REACH)))
         cells = order[: int(np.searchsorted(seen, reach)) + 1]
-        threads = max(1, min(os.cpu_count() or 1, faiss.omp_get_max_threads(), int(seen[len(cells) - 1]) // ROWS_A_THREAD))
+        threads = max(1, min(usable_cores(), faiss.omp_get_max_threads(), int(seen[len(cells) - 1]) // ROWS_A_THREAD))
         dealt = np.full((threads, -(-len(cells) // threads)), -1, np.int64)
         dealt.T.flat[: len(cells)] = cells  # as if one query a thread, each with its share of the cells
         coarse = np.where(dealt < 0, 0, distances[dealt])
