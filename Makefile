@@ -1,18 +1,31 @@
-# Two commands do all the set-up: `make demo` and `make test`.
+# Two commands do all the set-up: `make demo` and `make test`. `make quick` is the check between two changes.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 UV = $(shell command -v uv || echo $(VENV)-uv/bin/uv)
 ARGS ?=
+WORKERS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo test lint types layers browser clean
+# Where it is set, every Python that is started compiles torch anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test quick docs lint types layers browser pins clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/discovery demo $(ARGS)
 
 test: $(VENV)/.installed browser lint types layers
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
+
+# All but the tests with a browser, a Ray cluster or kills, and those that take long.
+quick: $(VENV)/.installed lint types layers
+	$(PYTEST) -m "not (browser or ray or kill or slow)" $(ARGS)
+
+# The site in site/, without a network; a link that leads nowhere is an error.
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check discovery index training web tests
@@ -27,7 +40,7 @@ layers: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@command -v uv >/dev/null || { $(PYTHON) -m venv $(VENV)-uv && $(VENV)-uv/bin/pip install --quiet uv; }
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	@$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[train,cluster,notebook,test]'
+	@$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[train,cluster,notebook,docs,test]'
 	@touch $@
 
 # Debian's chromium for the browser journeys, where apt-get is there; elsewhere those tests skip.
@@ -41,8 +54,8 @@ browser:
 
 # Pin anew: the newest versions that pyproject.toml admits, without addresses.
 pins:
-	$(UV) pip compile pyproject.toml --extra train --extra cluster --extra compare --extra notebook --extra test --universal --python-version 3.11 --upgrade --quiet --no-annotate --no-header \
+	$(UV) pip compile pyproject.toml --extra train --extra cluster --extra compare --extra notebook --extra docs --extra test --universal --python-version 3.11 --upgrade --quiet --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links -o constraints.txt
 
 clean:
-	rm -rf $(VENV) $(VENV)-uv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-uv .mypy_cache .ruff_cache .pytest_cache .hypothesis site

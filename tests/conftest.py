@@ -1,6 +1,8 @@
-"""Fixtures that several test folders share."""
+"""Fixtures that several test folders share, and how the tests are sorted: into `make quick` and into two workers."""
 
+import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,52 @@ settings.register_profile("ci", deadline=None, derandomize=True)  # a clean clon
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+FIRST = ("ray", "browser", "kill", "slow")
+"""Markers of what `make quick` leaves out; a worker takes these tests first, so that both workers end together."""
+ALONE = ("ray", "browser", "kill")
+"""Markers of which one worker runs all tests: one cluster, one browser, no kills that wait for one another."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the browser's tests, give every file to one worker, and put the long files first."""
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+        marks = {mark.name for mark in item.iter_markers()}
+        group = next((name for name in ALONE if name in marks), item.nodeid.partition("::")[0])
+        item.add_marker(pytest.mark.xdist_group(group))
+        groups.setdefault(group, []).append(item)
+    first = [group for group, members in groups.items() if any(item.get_closest_marker(name) for item in members for name in FIRST)]
+    order = sorted(groups, key=lambda group: (group not in ALONE, group not in first))
+    items[:] = [item for group in order for item in groups[group]]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Take the group off a test's name again, so that a name that is printed can be given to pytest."""
+    name, at, group = report.nodeid.rpartition("@")
+    if at and "]" not in group:
+        report.nodeid = name
+
+
+@pytest.fixture(scope="session")
+def once_a_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """A function that makes a folder once a run, whichever worker asks first, and returns its path."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        folder = shared / f"once-{name}"
+        with (shared / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "made").exists():
+                folder.mkdir()
+                make(folder)
+                (folder / "made").touch()
+        return folder
+
+    return once
 
 
 @pytest.fixture(scope="session")
@@ -33,13 +81,11 @@ def _shared(name: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo_folder(tmp_path_factory) -> Path:
+def demo_folder(once_a_run) -> Path:
     """The folder of a demo of 300 simulated galaxies, made by the real pipeline; read it, do not change it."""
     from discovery.demo import demo
 
-    folder = tmp_path_factory.mktemp("demo") / "demo"
-    demo(dir=folder, galaxies=300, serve=False)
-    return folder
+    return once_a_run("demo", lambda folder: demo(dir=folder / "demo", galaxies=300, serve=False)) / "demo"
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,13 @@ import time
 
 import h5py
 import numpy as np
+import pytest
 
 from discovery.release.release import open_release
 from index.cli import index_survey
 from index.grow.add import add_release
+
+pytestmark = pytest.mark.kill
 
 
 def test_killed_runs_resume_to_the_same_bytes(tmp_path, write_survey, small_encoder):

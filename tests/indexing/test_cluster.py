@@ -16,6 +16,8 @@ from index.embed.parts import Computed, precisions_of, shard_file
 from index.plan import make_plan
 from index.run.engine import index_survey
 
+pytestmark = pytest.mark.ray
+
 COUNT, SHARD = 400, 16
 
 

@@ -5,6 +5,8 @@ import pytest
 from discovery.errors import ConfigError
 from index.embed.cluster import ray_cluster
 
+pytestmark = pytest.mark.ray
+
 
 def test_a_cluster_that_is_not_there_is_one_error():
     import ray

@@ -10,6 +10,8 @@ import pytest
 
 from index.run.engine import index_survey
 
+pytestmark = pytest.mark.kill
+
 KILLS, SEED = 12, 1
 
 

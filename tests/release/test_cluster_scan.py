@@ -14,6 +14,7 @@ from discovery.release.neighbours.exact import ExactEngine
 from discovery.release.neighbours.exact_on_ray import ClusterEngine, _Worker, actor_device, row_ranges
 from discovery.release.shards import EmbeddingShards
 
+pytestmark = pytest.mark.ray
 ray = pytest.importorskip("ray")
 ROWS, DIMENSION = 4000, 16
 

@@ -17,6 +17,8 @@ from discovery.hunts import new_hunt, open_hunt
 from discovery.release.release import open_release
 from discovery.search.prompts import prompt_from_row
 
+pytestmark = pytest.mark.kill
+
 
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "discovery.cli", "serve", *map(str, arguments)]
