@@ -1,4 +1,4 @@
-"""The application: what it is made of, and nothing else."""
+"""The application, assembled from its features."""
 
 from __future__ import annotations
 
@@ -22,21 +22,25 @@ from litestar_htmx import HTMXPlugin
 from markupsafe import Markup
 
 from discovery.errors import DiscoveryError
-from web.access import login
-from web.access.gate import CSRF_FIELD, Gate, check_csrf
+from web.access.middleware import CSRF_FIELD, AccessMiddleware, check_csrf
 from web.access.sessions import Sessions
-from web.hunts import api as hunt_api
-from web.hunts import hunts
-from web.hunts import settings as hunt_settings
-from web.hunts.audits import audits
+from web.hunts import hunt_list, start, summary
+from web.hunts.audits import api as audit_api
+from web.hunts.audits import pages as audits
 from web.hunts.exports import exports
+from web.hunts.history import pages as history
+from web.hunts.labelling import api as label_api
 from web.hunts.labelling import labels
-from web.hunts.next_pages import NextPages
-from web.jobs.jobs import Work
-from web.known_objects import KnownShelf
+from web.hunts.page import api as round_api
+from web.hunts.page import pages as hunt_page
+from web.hunts.rounds.next_pages import NextPages
+from web.hunts.settings import settings as hunt_settings
+from web.jobs.queue import JobQueue
 from web.layout.problems import answer_discovery_error, answer_http_error, answer_unexpected
 from web.layout.wording import count, plural
+from web.login import login
 from web.objects import objects
+from web.releases import pages as releases
 from web.search import api, uploads
 from web.search import pages as search
 from web.search.form import provide_asked
@@ -45,7 +49,8 @@ from web.settings import LOCAL_HOST, WebConfig
 from web.stamps import stamps
 from web.stamps.picture_files import PictureFiles
 from web.stamps.pictures import PictureCache
-from web.workspace import Shelf
+from web.workspace.known_tables import KnownTables
+from web.workspace.workspace import Workspace
 
 HERE = Path(__file__).parent
 MEGABYTE = 1_000_000
@@ -53,19 +58,19 @@ LOCAL_NAMES = (LOCAL_HOST, "localhost", "[::1]")
 ANY_ADDRESS = ("0.0.0.0", "::")
 
 PAGES = [
-    search.releases_page, search.search_page, search.save_hits, uploads.take_upload, uploads.upload_picture,
+    releases.releases_page, search.search_page, search.save_hits, uploads.take_upload, uploads.upload_picture,
     objects.object_page, stamps.stamp_picture,
-    hunts.hunts_page, hunts.start_hunt, hunts.hunt_page, hunts.hunt_work, hunts.next_round, exports.export_hunt,
-    labels.give_label, labels.undo_label, labels.write_note, labels.history_page, labels.disagreements_page,
-    hunt_settings.change_rules,
+    hunt_list.hunts_page, start.start_hunt, hunt_page.hunt_page, hunt_page.hunt_work, hunt_page.next_round,
+    labels.give_label, labels.undo_label, labels.write_note, history.history_page, history.disagreements_page,
+    hunt_settings.change_rules, exports.export_hunt,
     audits.audit_page, audits.audit_brief, audits.audit_work, audits.draw, audits.count_again,
     login.login_page, login.sign_in, login.sign_out,
 ]  # fmt: skip
 CALLS = [
     api.read_session, api.list_releases, api.search_release,
-    hunt_api.list_hunts, hunt_api.read_hunt, hunt_api.make_round, hunt_api.latest_round, hunt_api.read_work, hunt_api.add_label, hunt_api.take_back,
-    hunt_api.read_history, hunt_api.read_notes, hunt_api.add_note, hunt_api.read_disagreements,
-    hunt_api.read_audit, hunt_api.draw_sample, hunt_api.change_settings,
+    summary.list_hunts, summary.read_hunt, round_api.make_round, round_api.latest_round, round_api.read_work,
+    label_api.add_label, label_api.take_back, label_api.read_notes, label_api.add_note,
+    history.read_history, history.read_disagreements, audit_api.read_audit, audit_api.draw_sample, hunt_settings.change_settings,
 ]  # fmt: skip
 
 
@@ -77,12 +82,12 @@ def create_app(config: WebConfig) -> Litestar:
     ConfigError
         If a release folder does not exist or holds no release, or a folder cannot be written.
     """
-    known = KnownShelf(config.known, config.known_radius_arcsec)
-    shelf = Shelf(releases=config.releases, hunts=config.hunts, survey_roots=config.survey_roots, known=known)
+    known = KnownTables(config.known, config.known_radius_arcsec)
+    workspace = Workspace(releases=config.releases, hunts=config.hunts, survey_roots=config.survey_roots, known=known)
     sessions = Sessions.create(token=config.token, port=config.port, who=config.who)
-    held, pictures = Uploads(), PictureCache(int(config.stamp_cache_megabytes * MEGABYTE), picture_files(config))
-    work = Work(config.work_at_once)
-    next_pages = NextPages(work, pictures, ahead=config.ahead)
+    taken_uploads, pictures = Uploads(), PictureCache(int(config.stamp_cache_megabytes * MEGABYTE), picture_files(config))
+    jobs = JobQueue(config.work_at_once)
+    next_pages = NextPages(jobs, pictures, ahead=config.ahead)
     environment = template_environment()
     app = Litestar(
         route_handlers=[
@@ -90,17 +95,17 @@ def create_app(config: WebConfig) -> Litestar:
             create_static_files_router("/static", [HERE / "static"], include_in_schema=False),
         ],
         dependencies={
-            "shelf": Provide(lambda: shelf, sync_to_thread=False),
+            "workspace": Provide(lambda: workspace, sync_to_thread=False),
             "sessions": Provide(lambda: sessions, sync_to_thread=False),
-            "uploads": Provide(lambda: held, sync_to_thread=False),
+            "uploads": Provide(lambda: taken_uploads, sync_to_thread=False),
             "pictures": Provide(lambda: pictures, sync_to_thread=False),
-            "work": Provide(lambda: work, sync_to_thread=False),
+            "jobs": Provide(lambda: jobs, sync_to_thread=False),
             "next_pages": Provide(lambda: next_pages, sync_to_thread=False),
             "asked": Provide(provide_asked, sync_to_thread=False),
         },
         state=State({"sessions": sessions}),
         before_request=check_csrf,
-        on_shutdown=[next_pages.close, work.close],
+        on_shutdown=[next_pages.close, jobs.close],
         exception_handlers={
             DiscoveryError: answer_discovery_error,
             HTTPException: answer_http_error,
@@ -116,7 +121,7 @@ def create_app(config: WebConfig) -> Litestar:
         debug=False,
     )
     refused = environment.get_template("access/refused.html")
-    app.asgi_handler = Gate(  # outermost, so that unknown addresses and failures pass it too
+    app.asgi_handler = AccessMiddleware(  # outermost, so that unknown addresses and failures pass it too
         app.asgi_handler,
         sessions=sessions,
         hosts=known_hosts(config),

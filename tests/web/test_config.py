@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from discovery.errors import ConfigError
-from web.known_objects import KnownShelf
 from web.settings import load_config
+from web.workspace.known_tables import KnownTables
 
 
 def written(folder: Path, text: str) -> Path:
@@ -55,7 +55,7 @@ def test_known_tables_that_cannot_be_used_stop_the_start(tmp_path, text, radius,
     table = tmp_path / "lenses.csv"
     table.write_text(text)
     with pytest.raises(ConfigError, match=said):
-        KnownShelf([table], radius)
+        KnownTables([table], radius)
 
 
 @pytest.mark.parametrize(

@@ -230,8 +230,8 @@ def test_values_of_another_kind_are_refused(client, path):
 
 
 def test_an_unexpected_failure_tells_nothing(client, server, monkeypatch):
-    monkeypatch.setattr("web.hunts.hunts.hunt_line", lambda *_: 1 / 0)
-    monkeypatch.setattr("web.workspace.Shelf.hunt_names", lambda _: ("one",))
+    monkeypatch.setattr("web.hunts.hunt_list.hunt_row", lambda *_: 1 / 0)
+    monkeypatch.setattr("web.workspace.workspace.Workspace.hunt_names", lambda _: ("one",))
     answer = client.get("/hunts")
     assert answer.status_code == 500
     assert "ZeroDivision" not in answer.text and "Traceback" not in answer.text and "went wrong" in answer.text

@@ -207,7 +207,7 @@ def test_a_page_that_takes_long_is_begun_with_the_last_label_only(call, small_hu
 
     monkeypatch.setattr(Hunt, "prepare", seen_prepare)
     first, *between, last = rows_of(small_hunt)
-    monkeypatch.setattr("web.hunts.next_pages.QUICK_SECONDS", 0.0)  # nothing is so quick once it is known how long it takes
+    monkeypatch.setattr("web.hunts.rounds.next_pages.QUICK_SECONDS", 0.0)  # nothing is so quick once it is known how long it takes
     call("/labels", method="POST", status=201, row=first, verdict="positive")
     wait_for(1)
     time.sleep(0.5)

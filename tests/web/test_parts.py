@@ -18,14 +18,14 @@ from discovery.hunts.log.records import AUDIT
 from discovery.hunts.strategies import STRATEGIES
 from discovery.stamps.render import upright
 from discovery.stamps.stamp import Stamp
-from web.access.gate import host_name
-from web.access.login import local_address
+from web.access.middleware import host_name
 from web.access.sessions import Sessions, clean_name
+from web.hunt_rules import REASON_MEANINGS, STRATEGY_MEANINGS, consensus_rules, stopper_rules, strategy_rules
 from web.hunts.audits.plot import draw_cuts
 from web.hunts.curve import Total, draw_curve
-from web.hunts.rules import REASON_MEANINGS, STRATEGY_MEANINGS, consensus_rules, stopper_rules, strategy_rules
 from web.layout.problems import without_paths
 from web.layout.wording import figure, sexagesimal
+from web.login.login import local_address
 from web.objects.objects import make_overlay
 from web.search.form import Asked, asked_from, parse_cone
 from web.stamps.pictures import PictureCache, StampPicture

@@ -138,7 +138,7 @@ def reports(monkeypatch):
             raise HuntError(made.fail)
         return report(hunt, **options)
 
-    monkeypatch.setattr("web.hunts.audits.reports.report", noted)
+    monkeypatch.setattr("web.workspace.audit_reports.report", noted)
     yield made
     made.open.set()
 
@@ -207,7 +207,7 @@ def test_a_large_release_is_counted_only_on_a_click(client, audited_hunt, report
     address = f"/hunts/{audited_hunt.path.stem}"
     by_itself = re.compile(r'hx-get="[^"]+/audit/brief" hx-trigger="load"')
     assert by_itself.search(client.get(address).text)
-    monkeypatch.setattr("web.hunts.audits.views.is_large", lambda release, dimension: True)
+    monkeypatch.setattr("web.hunts.audits.brief.is_large", lambda release, dimension: True)
     page = client.get(address).text
     assert not by_itself.search(page) and "/audit/brief?anew=1" in page
     client.get(f"{address}/audit/brief?poll=1")

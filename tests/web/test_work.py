@@ -9,15 +9,15 @@ import pytest
 from discovery.errors import HuntError
 from discovery.hunts import Hunt
 from web.jobs import progress
-from web.jobs.jobs import MOST_KEPT, Work
 from web.jobs.progress import patient_result, quick_result, under_way
+from web.jobs.queue import MOST_KEPT, JobQueue
 
 SOON = 30.0
 
 
 @pytest.fixture
-def work():
-    made = Work(2)
+def jobs():
+    made = JobQueue(2)
     yield made
     made.close()
 
@@ -35,128 +35,128 @@ class Piece:
         return self.result
 
 
-def test_the_outcome_is_what_was_returned_or_raised(work):
-    assert work.ask("a", "one", lambda: 7).outcome(SOON) == 7
+def test_the_outcome_is_what_was_returned_or_raised(jobs):
+    assert jobs.submit("a", "one", lambda: 7).outcome(SOON) == 7
     with pytest.raises(ZeroDivisionError):
-        work.ask("a", "two", lambda: 1 / 0).outcome(SOON)
-    assert under_way(work, "a").state == "failed"
-    work.forget("a")
-    assert under_way(work, "a") is None
+        jobs.submit("a", "two", lambda: 1 / 0).outcome(SOON)
+    assert under_way(jobs, "a").state == "failed"
+    jobs.forget("a")
+    assert under_way(jobs, "a") is None
 
 
-def test_one_piece_at_a_time_for_a_hunt_a_few_in_all_the_others_in_order(work):
+def test_one_piece_at_a_time_for_a_hunt_a_few_in_all_the_others_in_order(jobs):
     pieces = {name: Piece(name) for name in ("a1", "a2", "b1", "c1")}
-    jobs = {name: work.ask(name[0], name, piece) for name, piece in pieces.items()}
+    submitted = {name: jobs.submit(name[0], name, piece) for name, piece in pieces.items()}
     assert pieces["a1"].begun.wait(SOON) and pieces["b1"].begun.wait(SOON)
-    assert [work.place(job) for job in jobs.values()] == [0, 2, 0, 3]
+    assert [jobs.jobs_before(job) for job in submitted.values()] == [0, 2, 0, 3]
     assert not pieces["a2"].begun.wait(0.05) and not pieces["c1"].begun.is_set()
     pieces["b1"].open.set()
     assert pieces["c1"].begun.wait(SOON)  # a2 came first, but its hunt is at work
-    assert not pieces["a2"].begun.is_set() and jobs["a2"].state == "waiting"
+    assert not pieces["a2"].begun.is_set() and submitted["a2"].state == "waiting"
     pieces["a1"].open.set()
     assert pieces["a2"].begun.wait(SOON)
     for piece in pieces.values():
         piece.open.set()
-    assert [job.outcome(SOON) for job in jobs.values()] == list(pieces)
-    assert work.idle(SOON)
+    assert [job.outcome(SOON) for job in submitted.values()] == list(pieces)
+    assert jobs.wait_idle(SOON)
 
 
-def test_two_who_ask_the_same_wait_for_one_piece(work):
+def test_two_who_ask_the_same_wait_for_one_piece(jobs):
     piece, needless = Piece(1), []
-    first = work.ask("a", "round 2", piece)
-    second = work.ask("a", "round 2", lambda: needless.append(1))
+    first = jobs.submit("a", "round 2", piece)
+    second = jobs.submit("a", "round 2", lambda: needless.append(1))
     assert first is second
     piece.open.set()
     assert first.outcome(SOON) == 1
-    assert work.ask("a", "round 2", lambda: 2).outcome(SOON) == 2
+    assert jobs.submit("a", "round 2", lambda: 2).outcome(SOON) == 2
     assert needless == []
 
 
-def test_what_nobody_waits_for_leaves_a_place_free(work):
+def test_what_nobody_waits_for_leaves_a_place_free(jobs):
     behind = [Piece() for _ in range(3)]
     for number, piece in enumerate(behind):
-        work.behind(str(number), piece)
+        jobs.submit_background(str(number), piece)
     assert behind[0].begun.wait(SOON)
     assert not behind[1].begun.wait(0.05)
-    assert work.ask("someone", "now", lambda: 1).outcome(SOON) == 1
+    assert jobs.submit("someone", "now", lambda: 1).outcome(SOON) == 1
     for piece in behind:
         piece.open.set()
-    assert work.idle(SOON)
+    assert jobs.wait_idle(SOON)
     assert all(piece.begun.is_set() for piece in behind)
 
 
 def test_with_one_place_everything_is_done_all_the_same():
-    work, done = Work(1), []
-    work.behind("a", lambda: done.append(1))
-    assert work.ask("a", "one", lambda: 2).outcome(SOON) == 2
-    assert work.idle(SOON)
-    work.close()
+    jobs, done = JobQueue(1), []
+    jobs.submit_background("a", lambda: done.append(1))
+    assert jobs.submit("a", "one", lambda: 2).outcome(SOON) == 2
+    assert jobs.wait_idle(SOON)
+    jobs.close()
     assert done == [1]
 
 
-def test_progress_tells_the_place_the_time_and_what_went_wrong(work):
+def test_progress_tells_the_place_the_time_and_what_went_wrong(jobs):
     first, second = Piece(), Piece()
-    jobs = [work.ask(name, f"round of {name}", piece) for name, piece in (("a", first), ("b", second))]
-    third = work.ask("c", "round 9", lambda: (_ for _ in ()).throw(HuntError("'/secret/place/x.hunt' is gone")))
-    assert (under_way(work, "c").state, under_way(work, "c").before) == ("waiting", 2)
+    submitted = [jobs.submit(name, f"round of {name}", piece) for name, piece in (("a", first), ("b", second))]
+    third = jobs.submit("c", "round 9", lambda: (_ for _ in ()).throw(HuntError("'/secret/place/x.hunt' is gone")))
+    assert (under_way(jobs, "c").state, under_way(jobs, "c").before) == ("waiting", 2)
     assert quick_result(third, 0.01) == (False, None)
     assert first.begun.wait(SOON)
-    assert under_way(work, "a").state == "running" and under_way(work, "a").seconds >= 0
+    assert under_way(jobs, "a").state == "running" and under_way(jobs, "a").seconds >= 0
     first.open.set()
     second.open.set()
     with pytest.raises(HuntError):
         third.outcome(SOON)
-    assert [job.outcome(SOON) for job in jobs] == [None, None]
-    assert under_way(work, "a") is None
-    assert under_way(work, "c").problem == "'x.hunt' is gone"
+    assert [job.outcome(SOON) for job in submitted] == [None, None]
+    assert under_way(jobs, "a") is None
+    assert under_way(jobs, "c").problem == "'x.hunt' is gone"
 
 
 def test_closing_waits_for_what_runs_and_fails_what_waits():
-    work, running = Work(1), Piece("kept")
-    one, other = work.ask("a", "one", running), work.ask("b", "other", lambda: 1)
+    jobs, running = JobQueue(1), Piece("kept")
+    one, other = jobs.submit("a", "one", running), jobs.submit("b", "other", lambda: 1)
     assert running.begun.wait(SOON)
     threading.Timer(0.1, running.open.set).start()
-    work.close()
+    jobs.close()
     assert one.outcome(0) == "kept"
-    for late in (other, work.ask("c", "late", lambda: 1)):
+    for late in (other, jobs.submit("c", "late", lambda: 1)):
         with pytest.raises(HuntError, match="closing"):
             late.outcome(0)
 
 
-def test_old_work_is_forgotten(work):
+def test_old_work_is_forgotten(jobs):
     for number in range(MOST_KEPT + 10):
-        work.ask(str(number), "one", lambda: 1).outcome(SOON)
-    assert work.latest("0") is None and work.latest(str(MOST_KEPT + 9)) is not None
+        jobs.submit(str(number), "one", lambda: 1).outcome(SOON)
+    assert jobs.latest("0") is None and jobs.latest(str(MOST_KEPT + 9)) is not None
 
 
-def test_results_that_nobody_fetches_are_dropped_after_a_time_and_failures_are_told(work, monkeypatch):
-    work.ask("a/export/1", "one", lambda: 1).outcome(SOON)
+def test_results_that_nobody_fetches_are_dropped_after_a_time_and_failures_are_told(jobs, monkeypatch):
+    jobs.submit("a/export/1", "one", lambda: 1).outcome(SOON)
     with pytest.raises(ZeroDivisionError):
-        work.ask("a/export/2", "two", lambda: 1 / 0).outcome(SOON)
-    work.ask("ab", "three", lambda: 1).outcome(SOON)
-    assert work.keys("a/export") == ["a/export/1", "a/export/2"] and work.keys("a/ex") == []
-    monkeypatch.setattr("web.jobs.jobs.KEPT_SECONDS", 0.0)
-    work.ask("b", "four", lambda: 1).outcome(SOON)
-    assert work.latest("a/export/1") is None
-    assert work.latest("a/export/2").state == "failed"
+        jobs.submit("a/export/2", "two", lambda: 1 / 0).outcome(SOON)
+    jobs.submit("ab", "three", lambda: 1).outcome(SOON)
+    assert jobs.keys("a/export") == ["a/export/1", "a/export/2"] and jobs.keys("a/ex") == []
+    monkeypatch.setattr("web.jobs.queue.KEPT_SECONDS", 0.0)
+    jobs.submit("b", "four", lambda: 1).outcome(SOON)
+    assert jobs.latest("a/export/1") is None
+    assert jobs.latest("a/export/2").state == "failed"
 
 
-def test_what_still_runs_is_told_before_what_went_wrong(work):
+def test_what_still_runs_is_told_before_what_went_wrong(jobs):
     piece = Piece()
     with pytest.raises(ZeroDivisionError):
-        work.ask("a", "one", lambda: 1 / 0).outcome(SOON)
-    job = work.ask("a/audit", "two", piece)
-    assert under_way(work, "a", "a/audit").what == "two"
+        jobs.submit("a", "one", lambda: 1 / 0).outcome(SOON)
+    job = jobs.submit("a/audit", "two", piece)
+    assert under_way(jobs, "a", "a/audit").what == "two"
     piece.open.set()
     job.outcome(SOON)
-    assert under_way(work, "a", "a/audit").state == "failed"
+    assert under_way(jobs, "a", "a/audit").state == "failed"
 
 
-def test_only_a_few_wait_long(work, monkeypatch):
+def test_only_a_few_wait_long(jobs, monkeypatch):
     monkeypatch.setattr("web.jobs.progress.MOST_PATIENT", 1)
     monkeypatch.setattr("web.jobs.progress._patient", threading.BoundedSemaphore(1))
     piece, outcomes = Piece("made"), []
-    job = work.ask("a", "one", piece)
+    job = jobs.submit("a", "one", piece)
     patient = threading.Thread(target=lambda: outcomes.append(patient_result(job)))
     patient.start()
     deadline = time.monotonic() + SOON

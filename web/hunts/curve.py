@@ -5,11 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from web.hunts.views import Curve, Level
 from web.layout.wording import plural
 
 WIDTH, HEIGHT = 268, 132
 LEFT, RIGHT, TOP, BOTTOM = 28, 12, 18, 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """A horizontal line with a band in a plot, in the drawing's units: an estimate and its interval."""
+
+    y: float
+    top: float
+    bottom: float
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Positives found against labels given, ready to draw: everything in the drawing's units."""
+
+    width: int
+    height: int
+    left: int
+    right: int
+    bottom: int
+    line: str
+    """Points of the polyline."""
+    ideal: str
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
+    last: tuple[float, float] | None
+    total: Level | None
+    """The estimated number of targets, once an audit tells it."""
+    summary: str
 
 
 @dataclass(frozen=True, kw_only=True)

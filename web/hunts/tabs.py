@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from urllib.parse import quote
 
-from web.hunts.views import HuntTabs
-from web.layout.pages import Choice
-from web.workspace import OpenHunt
+from web.layout.parts import Choice
+from web.workspace.open_hunt import OpenHunt
 
 TABS = {"label": ("Label", ""), "history": ("History", "/history"), "audit": ("Audit", "/audit")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuntTabs:
+    """The pages of one hunt, at the head of each of them."""
+
+    name: str
+    address: str
+    tabs: tuple[Choice, ...]
 
 
 def hunt_address(hunt: str) -> str:

@@ -1,4 +1,4 @@
-"""How far long work is, while it runs outside the request that asked for it: what pages show, and what scripts are told."""
+"""How far jobs are: what pages show and scripts receive while a job runs outside the request."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from dataclasses import dataclass
 from typing import Any
 
 from discovery.errors import DiscoveryError
-from web.jobs.jobs import Job, State, Work
+from web.jobs.queue import Job, JobQueue, State
 from web.layout.problems import UNEXPECTED, without_paths
 
 log = logging.getLogger(__name__)
 
 QUICK_SECONDS = 0.3
-"""Work that is done by then is answered at once; of what takes longer the page shows the progress."""
+"""A job that is over by then is answered at once; of a longer one the page shows the progress."""
 PATIENT_SECONDS = 30.0
-"""So long a script is left to wait for its answer before it is told to ask again."""
+"""Seconds that a script waits for its answer before it is sent the progress instead."""
 MOST_PATIENT = 8
-"""Scripts that wait so at once; others are told at once, since each wait holds a thread that answers requests."""
+"""Scripts that wait so at the same time; others get the progress at once, since each wait holds a thread that answers requests."""
 _patient = threading.BoundedSemaphore(MOST_PATIENT)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far a piece of work is.
+class JobProgress:
+    """How far a job is.
 
     Attributes
     ----------
     what : str
-        The work in words: "round 3".
+        What it makes, in words: "round 3".
     state : {"waiting", "running", "done", "failed"}
-        Where it stands.
+        Whether it runs yet, or is over.
     before : int
-        Pieces of work of others that come first.
+        Other jobs that come first.
     seconds : float
         How long it has been running, or ran.
     problem : str
@@ -47,31 +47,31 @@ class Progress:
     problem: str
 
 
-def progress_of(work: Work, job: Job) -> Progress:
-    """Return how far a piece of work is."""
-    return Progress(
+def progress_of(jobs: JobQueue, job: Job) -> JobProgress:
+    """Return how far a job is."""
+    return JobProgress(
         what=job.what,
         state=job.state,
-        before=work.place(job),
+        before=jobs.jobs_before(job),
         seconds=round(job.running_seconds, 1),
-        problem="" if job.error is None else _told(job),
+        problem="" if job.error is None else _problem(job),
     )
 
 
-def under_way(work: Work, *keys: str) -> Progress | None:
-    """Return how far the first work of these keys is that is not over yet, or else what went wrong; None where nothing is to tell."""
-    jobs = [job for job in map(work.latest, keys) if job is not None and job.state != "done"]
-    jobs.sort(key=lambda job: job.over)
-    return progress_of(work, jobs[0]) if jobs else None
+def under_way(jobs: JobQueue, *keys: str) -> JobProgress | None:
+    """Return how far the first job of these keys is that is not over, else what went wrong with one; None where all went well."""
+    open_jobs = [job for job in map(jobs.latest, keys) if job is not None and job.state != "done"]
+    open_jobs.sort(key=lambda job: job.over)
+    return progress_of(jobs, open_jobs[0]) if open_jobs else None
 
 
 def quick_result(job: Job, seconds: float | None = None) -> tuple[bool, Any]:
-    """Return whether a piece of work is done within a moment (`QUICK_SECONDS`, or others), and its result.
+    """Return whether a job is done within ``seconds`` (by default `QUICK_SECONDS`), and its result.
 
     Raises
     ------
     Exception
-        What went wrong, when it did so within that moment.
+        What the job raised within that time.
     """
     try:
         return True, job.outcome(QUICK_SECONDS if seconds is None else seconds)
@@ -80,12 +80,12 @@ def quick_result(job: Job, seconds: float | None = None) -> tuple[bool, Any]:
 
 
 def patient_result(job: Job) -> tuple[bool, Any]:
-    """Return the same as `quick_result` for a script, which is left to wait longer as long as not too many do.
+    """Return the same as `quick_result` for a script, which waits longer unless too many already do.
 
     Raises
     ------
     Exception
-        What went wrong, when it did so within that time.
+        What the job raised within that time.
     """
     if not _patient.acquire(blocking=False):
         return quick_result(job)
@@ -96,12 +96,12 @@ def patient_result(job: Job) -> tuple[bool, Any]:
 
 
 def over_soon(job: Job) -> bool:
-    """Return whether a piece of work is over within a moment, done or failed."""
+    """Return whether a job is over within a moment, done or failed."""
     return job.ended.wait(QUICK_SECONDS)
 
 
-def _told(job: Job) -> str:
-    """Return what went wrong as visitors may read it; a fault of ours goes to the log."""
+def _problem(job: Job) -> str:
+    """Return what went wrong as visitors may read it; an unexpected error goes to the log."""
     if isinstance(job.error, DiscoveryError):
         return without_paths(str(job.error))
     log.error("%s of %s failed", job.what, job.key, exc_info=job.error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from litestar import MediaType, Request, Response
@@ -19,7 +20,7 @@ from discovery.errors import (
     StampError,
     SurveyError,
 )
-from web.layout.pages import ErrorPage, frame_of
+from web.layout.frame import PageFrame, frame_of
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,15 @@ TITLES = {
 UNEXPECTED = "Something went wrong on the server; its log has the details. Going back and trying again is safe."
 _QUOTED_PATH = re.compile(r"(?<=['\"`])(?:~|[A-Za-z]:)?[/\\][^'\"`\n]*[/\\][^'\"`\n]*(?=['\"`])")
 _ABSOLUTE_PATH = re.compile(r"(?<![\w.:/<])(?:~|[A-Za-z]:)?(?:[/\\][^/\\\s'\"`:;,()\[\]]+){2,}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorPage:
+    """An error: what is wrong and what to do."""
+
+    frame: PageFrame
+    status: int
+    text: str
 
 
 def without_paths(message: str) -> str:

@@ -19,12 +19,12 @@ from discovery.search.similarity import search
 from discovery.stamps.imaging_surveys import SURVEYS
 from discovery.stamps.render import BAR_FRACTION, BAR_LENGTHS_ARCSEC
 from discovery.stamps.stamp import Stamp
-from web.known_objects import KnownShelf
-from web.layout.pages import Card, Choice, Fact, ObjectPage, Overlay, frame_of
+from web.layout.frame import PageFrame, frame_of
+from web.layout.parts import Choice, NamedValue
 from web.layout.problems import without_paths
 from web.layout.wording import figure, in_degrees, sexagesimal, unit_of
 from web.search.form import is_truth
-from web.stamps.cards import object_address, stamp_cards
+from web.stamps.cards import Card, object_address, stamp_cards
 from web.stamps.pictures import LARGE_SIZE, Band, StampPicture, Stretch, View
 from web.stamps.stamps import (
     check_row,
@@ -32,7 +32,8 @@ from web.stamps.stamps import (
     displayed_box,
     release_version,
 )
-from web.workspace import Shelf
+from web.workspace.known_tables import KnownTables
+from web.workspace.workspace import Workspace
 
 NEIGHBOURS = 12
 FLAG_WORDS = {
@@ -45,10 +46,48 @@ NORTH_UP_FORMATS = ("ssl-legacysurvey", "stamps-hdf5", "galaxy10", "bricks", "fi
 """Layouts whose stamps are cut from coadds with north up and east left."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Overlay:
+    """What is drawn over the large stamp, in units of its pixels."""
+
+    side: float
+    box: tuple[float, float, float, float] | None
+    """x, y, width, height of the crop; None when the crop itself is shown."""
+    bar_length: float | None
+    bar_label: str
+    north_up: bool
+    field: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ObjectPage:
+    """One object."""
+
+    frame: PageFrame
+    release: str
+    row: int
+    object_id: str
+    position: tuple[str, str] | None
+    """Degrees and sexagesimal."""
+    picture: str
+    overlay: Overlay | None
+    views: tuple[Choice, ...]
+    bands: tuple[Choice, ...]
+    stretches: tuple[Choice, ...]
+    flags: tuple[str, ...]
+    known: str
+    facts: tuple[NamedValue, ...]
+    truth_switch: Choice | None
+    neighbours: tuple[Card, ...]
+    links: tuple[Choice, ...]
+    more_like: str
+    stamp_problem: str = ""
+
+
 @get("/releases/{name:str}/objects/{row:int}", sync_to_thread=True, include_in_schema=False)
 def object_page(
     request: Request[Any, Any, Any],
-    shelf: NamedDependency[Shelf],
+    workspace: NamedDependency[Workspace],
     name: FromPath[str],
     row: FromPath[int],
     view: FromQuery[View] = "context",
@@ -57,7 +96,7 @@ def object_page(
     truth: FromQuery[bool] = False,
 ) -> Template:
     """Show one object: its stamp, its catalogue values, what looks like it, where else to look."""
-    release = shelf.release(name)
+    release = workspace.release(name)
     check_row(release, row)
     line = release.catalogue.rows([row]).to_pylist()[0]
     picture = StampPicture(
@@ -80,8 +119,8 @@ def object_page(
         + (("duplicate",) if line["primary_row"] != row else ()),
         facts=_facts(line, truth),
         truth_switch=_truth_switch(here, line, truth),
-        neighbours=_neighbours(name, release, row, shelf.known),
-        known=shelf.known.flag(name, release, int(line["primary_row"])),
+        neighbours=_neighbours(name, release, row, workspace.known),
+        known=workspace.known.flag(name, release, int(line["primary_row"])),
         links=_links(line, release),
         more_like=f"/releases/{name}/search?{urlencode({'like': line['object_id']})}",
         stamp_problem=trouble,
@@ -162,9 +201,9 @@ def _position(line: Mapping[str, Any]) -> tuple[str, str] | None:
     return in_degrees(line["ra"], line["dec"]), sexagesimal(line["ra"], line["dec"])
 
 
-def _facts(line: Mapping[str, Any], truth: bool) -> tuple[Fact, ...]:
+def _facts(line: Mapping[str, Any], truth: bool) -> tuple[NamedValue, ...]:
     return tuple(
-        Fact(name=name, value=figure(value), unit=unit_of(name))
+        NamedValue(name=name, value=figure(value), unit=unit_of(name))
         for name, value in line.items()
         if truth or not is_truth(name)
     )
@@ -177,7 +216,7 @@ def _truth_switch(here: _Switches, line: Mapping[str, Any], truth: bool) -> Choi
     return Choice(label=label, href=here.with_value("truth", str(int(not truth))), chosen=truth)
 
 
-def _neighbours(name: str, release: Release, row: int, known: KnownShelf) -> tuple[Card, ...]:
+def _neighbours(name: str, release: Release, row: int, known: KnownTables) -> tuple[Card, ...]:
     found = search(release, like=[prompt_from_row(release, row)], k=NEIGHBOURS)
     return stamp_cards(name, release, found.table, known)
 

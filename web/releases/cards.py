@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -10,15 +11,33 @@ import numpy as np
 from discovery.errors import ReleaseError
 from discovery.release.manifest import REPORT_FILE
 from discovery.release.release import Release
-from web.layout.pages import Fact, ReleaseCard
+from web.layout.parts import NamedValue
 from web.layout.problems import without_paths
 from web.layout.wording import count, figure
 from web.stamps.pictures import SMALL_SIZE
 from web.stamps.stamps import grid_picture
-from web.workspace import survey_problem
+from web.workspace.workspace import survey_problem
 
 DAMAGED_SHOWN = 20
 PICTURES = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseCard:
+    """One release on the first page."""
+
+    name: str
+    objects: int
+    facts: tuple[NamedValue, ...]
+    recognised: str
+    """What the survey's reader saw."""
+    damaged: int
+    damaged_examples: tuple[NamedValue, ...]
+    """The first few damaged stamps: name and reason."""
+    pictures: tuple[str, ...]
+    """Addresses of a few stamps."""
+    stamps_problem: str = ""
+    """Why its stamps cannot be shown, if so."""
 
 
 class DamagedLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +80,7 @@ def release_card(name: str, release: Release) -> ReleaseCard:
         recognised=without_paths(report.recognised),
         damaged=report.damaged_count or len(report.damaged),
         damaged_examples=tuple(
-            Fact(name=line.object_id, value=without_paths(line.reason)) for line in report.damaged[:DAMAGED_SHOWN]
+            NamedValue(name=line.object_id, value=without_paths(line.reason)) for line in report.damaged[:DAMAGED_SHOWN]
         ),
         pictures=tuple(grid_picture(name, release, row, size=SMALL_SIZE) for row in rows),
         stamps_problem=trouble,
@@ -82,7 +101,7 @@ def read_report(release: Release) -> Report:
         raise ReleaseError(f"The report of release {release.name} is missing or damaged. Build it again.") from error
 
 
-def _counts(report: Report) -> tuple[Fact, ...]:
+def _counts(report: Report) -> tuple[NamedValue, ...]:
     named = {
         "stars": report.flag_star,
         "masked": report.flag_masked,
@@ -91,16 +110,16 @@ def _counts(report: Report) -> tuple[Fact, ...]:
         "duplicates": report.duplicates,
     }
     said = ", ".join(f"{count(number)} {name}" for name, number in named.items() if number)
-    return (Fact(name="Flagged", value=said or "none"),)
+    return (NamedValue(name="Flagged", value=said or "none"),)
 
 
-def _technical(release: Release) -> tuple[Fact, ...]:
+def _technical(release: Release) -> tuple[NamedValue, ...]:
     space, measured = release.manifest.spaces[0], release.manifest.measured
     return (
-        Fact(name="Encoder", value=f"{space.encoder.name}, {space.dimension} numbers, {space.encoder.checksum[:10]}"),
-        Fact(name="Index", value=f"{space.index.kind}" + (f", {space.index.probes} probes" if space.index.probes else "")),
-        Fact(name="Recall @10, @100", value=f"{_ratio(measured.get('recall_at_10'))}, {_ratio(measured.get('recall_at_100'))}"),
-        Fact(name="A query", value=figure(measured.get("milliseconds_a_query")), unit="ms"),
+        NamedValue(name="Encoder", value=f"{space.encoder.name}, {space.dimension} numbers, {space.encoder.checksum[:10]}"),
+        NamedValue(name="Index", value=f"{space.index.kind}" + (f", {space.index.probes} probes" if space.index.probes else "")),
+        NamedValue(name="Recall @10, @100", value=f"{_ratio(measured.get('recall_at_10'))}, {_ratio(measured.get('recall_at_100'))}"),
+        NamedValue(name="A query", value=figure(measured.get("milliseconds_a_query")), unit="ms"),
     )
 
 

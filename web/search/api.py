@@ -14,7 +14,7 @@ from discovery.tables.writer import plain_rows
 from web.access.sessions import visitor_name
 from web.search.form import Asked, find
 from web.search.uploads import Uploads
-from web.workspace import Shelf
+from web.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,17 +52,17 @@ def read_session(request: Request[Any, Any, Any]) -> Visitor:
 
 
 @get("/api/releases", sync_to_thread=True, tags=["search"])
-def list_releases(shelf: NamedDependency[Shelf]) -> list[ReleaseSummary]:
+def list_releases(workspace: NamedDependency[Workspace]) -> list[ReleaseSummary]:
     """List the releases."""
-    return [_release_summary(name, shelf.release(name)) for name in shelf.release_names]
+    return [_release_summary(name, workspace.release(name)) for name in workspace.release_names]
 
 
 @get("/api/releases/{name:str}/search", sync_to_thread=True, tags=["search"])
 def search_release(
-    shelf: NamedDependency[Shelf], uploads: NamedDependency[Uploads], asked: NamedDependency[Asked], name: FromPath[str]
+    workspace: NamedDependency[Workspace], uploads: NamedDependency[Uploads], asked: NamedDependency[Asked], name: FromPath[str]
 ) -> HitList:
     """Search; the same parameters as the page."""
-    found = find(shelf.release(name), asked, uploads, name)
+    found = find(workspace.release(name), asked, uploads, name)
     return HitList(hits=plain_rows(found.table), fitting=found.fitting)
 
 

@@ -1,4 +1,4 @@
-"""Releases, search and its hits."""
+"""The search page and its hits."""
 
 from __future__ import annotations
 
@@ -11,30 +11,14 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
 
-from discovery.errors import (
-    DiscoveryError,
-    EncoderError,
-    QueryError,
-    SurveyError,
-)
+from discovery.errors import EncoderError, QueryError, SurveyError
 from discovery.release.release import Release
-from web.hunts.rules import consensus_rules, strategy_rules
-from web.known_objects import KnownShelf
+from web.hunt_rules import consensus_rules, strategy_rules
 from web.layout.files import MEDIA_TYPES, TableFormat, table_file
-from web.layout.pages import (
-    BrokenRelease,
-    ColumnChoice,
-    Fact,
-    HitsView,
-    QueryView,
-    ReleasesPage,
-    SearchForm,
-    SearchPage,
-    frame_of,
-)
+from web.layout.frame import frame_of
+from web.layout.parts import NamedValue
 from web.layout.problems import without_paths
 from web.layout.wording import count
-from web.releases.cards import release_card
 from web.search.form import (
     DEFAULT_K,
     MAX_K,
@@ -45,34 +29,20 @@ from web.search.form import (
     shown_columns,
 )
 from web.search.uploads import Uploads
+from web.search.views import ColumnChoice, HitsView, QueryView, SearchForm, SearchPage
 from web.stamps.cards import object_address, search_address, stamp_cards
 from web.stamps.pictures import SMALL_SIZE
 from web.stamps.stamps import grid_picture
-from web.workspace import Shelf
+from web.workspace.known_tables import KnownTables
+from web.workspace.workspace import Workspace
 
 SHOWN_PROMPTS = 14
-
-
-@get("/", sync_to_thread=True, include_in_schema=False)
-def releases_page(request: Request[Any, Any, Any], shelf: NamedDependency[Shelf]) -> Template:
-    """Show all releases."""
-    cards, broken = [], []
-    for name in shelf.release_names:
-        try:
-            cards.append(release_card(name, shelf.release(name)))
-        except DiscoveryError as error:
-            broken.append(BrokenRelease(name=name, reason=without_paths(str(error))))
-    only = cards[0].name if len(cards) == 1 else None
-    frame = frame_of(request, title="Releases", section="releases", release=only)
-    return Template(
-        "releases/releases.html", context={"page": ReleasesPage(frame=frame, releases=tuple(cards), broken=tuple(broken))}
-    )
 
 
 @get("/releases/{name:str}/search", sync_to_thread=True, tags=["search"], include_in_schema=False)
 def search_page(
     request: Request[Any, Any, Any],
-    shelf: NamedDependency[Shelf],
+    workspace: NamedDependency[Workspace],
     uploads: NamedDependency[Uploads],
     asked: NamedDependency[Asked],
     name: FromPath[str],
@@ -80,14 +50,14 @@ def search_page(
     tick: FromQuery[list[int] | None] = None,
 ) -> Template | Redirect:
     """Show the search form and, when something was asked, the hits."""
-    release = shelf.release(name)
+    release = workspace.release(name)
     if ticked and tick:
         return Redirect(search_address(name, Asked(like=_ids(release, tick)).query_string()), status_code=303)
     hits, trouble = None, ""
     if not asked.empty:
         try:
             found = find(release, asked, uploads, name)
-            hits = _hits_view(name, release, asked, found, shelf.known)
+            hits = _hits_view(name, release, asked, found, workspace.known)
         except (QueryError, SurveyError, EncoderError) as error:
             trouble = without_paths(str(error))
     page = SearchPage(
@@ -97,7 +67,7 @@ def search_page(
         form=_form(name, release, asked, uploads),
         hits=hits,
         problem=trouble,
-        suggested_hunt=_free_name(shelf),
+        suggested_hunt=_free_name(workspace),
         query_string=asked.query_string(),
         strategies=strategy_rules(),
         consensus=consensus_rules(),
@@ -107,18 +77,18 @@ def search_page(
 
 @get("/releases/{name:str}/hits", sync_to_thread=True, tags=["search"])
 def save_hits(
-    shelf: NamedDependency[Shelf],
+    workspace: NamedDependency[Workspace],
     uploads: NamedDependency[Uploads],
     asked: NamedDependency[Asked],
     name: FromPath[str],
     format: FromQuery[TableFormat] = "csv",
 ) -> Response[bytes]:
     """Return the hits of a search as a file: csv, FITS table, VOTable or Parquet."""
-    table = find(shelf.release(name), asked, uploads, name).table
+    table = find(workspace.release(name), asked, uploads, name).table
     return table_file(table, f"{name}-hits", format)
 
 
-def _hits_view(name: str, release: Release, asked: Asked, found: Found, known: KnownShelf) -> HitsView:
+def _hits_view(name: str, release: Release, asked: Asked, found: Found, known: KnownTables) -> HitsView:
     shown = found.table.num_rows
     if found.like:
         headline = f"{count(shown)} most similar of {count(found.fitting)}"
@@ -126,7 +96,7 @@ def _hits_view(name: str, release: Release, asked: Asked, found: Found, known: K
         headline = f"{count(found.fitting)} objects fit" + (f", the first {count(shown)}" if shown < found.fitting else "")
     k = int(asked.k or DEFAULT_K)
     exports = tuple(
-        Fact(name=suffix, value=f"/releases/{quote(name, safe='')}/hits?{asked.query_string()}&format={suffix}")
+        NamedValue(name=suffix, value=f"/releases/{quote(name, safe='')}/hits?{asked.query_string()}&format={suffix}")
         for suffix in MEDIA_TYPES
     )
     more = shown == k and shown < min(found.fitting, MAX_K)
@@ -158,7 +128,7 @@ def _form(name: str, release: Release, asked: Asked, uploads: Uploads) -> Search
     held = []
     for upload in asked.uploads:
         try:
-            held.append(Fact(name=uploads.get(upload, name).name, value=upload))
+            held.append(NamedValue(name=uploads.get(upload, name).name, value=upload))
         except QueryError:
             continue
     try:
@@ -186,8 +156,8 @@ def _ids(release: Release, rows: Sequence[int]) -> tuple[str, ...]:
     return tuple(release.catalogue.rows(list(rows), ["object_id"])["object_id"].to_pylist())
 
 
-def _free_name(shelf: Shelf) -> str:
-    taken = set(shelf.hunt_names())
+def _free_name(workspace: Workspace) -> str:
+    taken = set(workspace.hunt_names())
     number = len(taken) + 1
     while f"hunt-{number}" in taken:
         number += 1

@@ -24,7 +24,7 @@ from discovery.stamps.render import stamp_png, upright
 from discovery.stamps.stamp import Stamp
 from web.stamps.cards import search_address
 from web.stamps.pictures import GRID_SIZE
-from web.workspace import Shelf
+from web.workspace.workspace import Workspace
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".vot", ".votable", ".xml")
 
@@ -80,15 +80,15 @@ class UploadForm:
 
 @post("/releases/{name:str}/uploads", sync_to_thread=True, include_in_schema=False)
 def take_upload(
-    shelf: NamedDependency[Shelf],
+    workspace: NamedDependency[Workspace],
     uploads: NamedDependency[Uploads],
     name: FromPath[str],
     data: MultipartBody[UploadForm],
 ) -> Redirect:
     """Turn an uploaded stamp or table into prompts and search with them."""
-    release = shelf.release(name)
+    release = workspace.release(name)
     content, file_name = data.file.file.read(), Path(data.file.filename.replace("\\", "/")).name
-    prompts, stamp = _prompts_in(shelf, release, content, file_name)
+    prompts, stamp = _prompts_in(workspace, release, content, file_name)
     picture = None if stamp is None else stamp_png(upright(stamp), size_pixels=GRID_SIZE, scale_bar=True)
     upload = Upload(name=file_name[:80], release=name, prompts=tuple(prompts), picture=picture)
     return Redirect(search_address(name, urlencode({"upload": uploads.add(upload)})), status_code=303)
@@ -104,7 +104,7 @@ def upload_picture(uploads: NamedDependency[Uploads], name: FromPath[str], uploa
 
 
 def _prompts_in(
-    shelf: Shelf, release: Release, content: bytes, file_name: str
+    workspace: Workspace, release: Release, content: bytes, file_name: str
 ) -> tuple[list[Prompt], Stamp | None]:
     """Return the prompts of an uploaded file and, if it is a stamp, the stamp."""
     suffix = Path(file_name).suffix.lower()
@@ -118,7 +118,7 @@ def _prompts_in(
         if suffix not in (".fits", ".fit"):
             raise
         return _table_prompts(release, content, ".fits"), None
-    with shelf.encoding:
+    with workspace.encoding:
         return [prompt_from_stamp(release, stamp, label=file_name[:80])], stamp
 
 

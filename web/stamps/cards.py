@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 import pyarrow as pa
 
 from discovery.release.release import Release
-from web.known_objects import KnownShelf
-from web.layout.pages import Card, Fact
+from web.layout.parts import NamedValue
 from web.layout.wording import figure, unit_of
 from web.stamps.pictures import GRID_SIZE
 from web.stamps.stamps import grid_picture
+from web.workspace.known_tables import KnownTables
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A stamp in a grid."""
+
+    row: int
+    object_id: str
+    picture: str
+    """Address of the stamp, with its scale bar."""
+    href: str
+    more_like: str
+    similarity: str = ""
+    known: str = ""
+    """"known as NAME, 0.4 arcsec"; empty for an object that no table knows."""
+    facts: tuple[NamedValue, ...] = ()
 
 
 def stamp_cards(
     name: str,
     release: Release,
     table: pa.Table,
-    known: KnownShelf,
+    known: KnownTables,
     columns: Sequence[str] = (),
     *,
     size: int = GRID_SIZE,
@@ -39,7 +56,7 @@ def stamp_cards(
                 similarity="" if similarity is None else f"{similarity:.3f}",
                 known=known.flag(name, release, line["row"]),
                 facts=tuple(
-                    Fact(name=column, value=figure(line[column], digits=4), unit=unit_of(column))
+                    NamedValue(name=column, value=figure(line[column], digits=4), unit=unit_of(column))
                     for column in columns
                     if column not in ("row", "object_id")
                 ),

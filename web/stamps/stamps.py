@@ -17,7 +17,7 @@ from discovery.release.release import Release
 from discovery.stamps.render import Box, stamp_png, upright
 from discovery.stamps.stamp import Stamp
 from web.stamps.pictures import GRID_SIZE, SIZES, Band, PictureCache, StampPicture, Stretch, View
-from web.workspace import Shelf
+from web.workspace.workspace import Workspace
 
 RENDERING = 1
 """Goes up whenever the same stamp is to look different: pictures that were kept no longer count."""
@@ -31,7 +31,7 @@ NO_STAMP = (
 @get("/releases/{name:str}/stamps/{row:int}/{view:str}", tags=["stamps"])
 async def stamp_picture(
     request: Request[Any, Any, Any],
-    shelf: NamedDependency[Shelf],
+    workspace: NamedDependency[Workspace],
     pictures: NamedDependency[PictureCache],
     name: FromPath[str],
     row: FromPath[int],
@@ -46,9 +46,9 @@ async def stamp_picture(
 
     Pictures are rendered in few threads of their own: a page full of them must not keep a label waiting.
     """
-    release = shelf.opened(name)
+    release = workspace.opened(name)
     if release is None:
-        release = await to_thread.run_sync(shelf.release, name)
+        release = await to_thread.run_sync(workspace.release, name)
     check_row(release, row)
     if size not in SIZES:
         raise QueryError(f"no stamp of {size} pixels is made: ask for one of {', '.join(map(str, SIZES))}")

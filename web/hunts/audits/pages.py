@@ -1,98 +1,128 @@
-"""What the page of a hunt's audit shows."""
+"""The page of a hunt's audit: draw a sample to be judged, and show how complete and how pure the list is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from web.hunts.views import AuditBrief, Curve, Estimate, HuntTabs, Tally
-from web.jobs.progress import Progress
-from web.layout.pages import Frame
+from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, URLEncodedBody
+from litestar.response import Redirect, Template
 
-
-@dataclass(frozen=True, kw_only=True)
-class Band:
-    """A line with its 95 % interval in a plot, in the drawing's units."""
-
-    line: str
-    """Points of the polyline."""
-    area: str
-    """Points of the polygon around it."""
-    marks: tuple[tuple[float, float], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CutsPlot:
-    """Purity and completeness against the length of the list, ready to draw."""
-
-    width: int
-    height: int
-    left: int
-    right: int
-    top: int
-    bottom: int
-    purity: Band
-    completeness: Band
-    wished: float
-    """Height of the wished completeness."""
-    x_ticks: tuple[tuple[float, str], ...]
-    y_ticks: tuple[tuple[float, str], ...]
+from discovery.hunts.audits.report import AuditReport
+from web.access.sessions import visitor_name
+from web.hunts.audits.audit_jobs import audit_key, failed_report, report_key, submit_draw, submit_report
+from web.hunts.audits.brief import brief_view
+from web.hunts.audits.views import audit_view
+from web.hunts.rounds.next_pages import NextPages
+from web.hunts.tabs import hunt_address
+from web.jobs.progress import over_soon, progress_of, quick_result, under_way
+from web.jobs.queue import JobQueue
+from web.layout.problems import status_of
+from web.workspace.audit_reports import DEFAULT_COMPLETENESS
+from web.workspace.open_hunt import OpenHunt
+from web.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True, kw_only=True)
-class CutRow:
-    """The list down to one score."""
+class DrawForm:
+    """How many objects the audit is to draw."""
 
-    score: str
-    objects: str
-    purity: Estimate
-    completeness: Estimate
+    labels: int = 100
+    csrf: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportView:
-    """What the judged stamps tell."""
+class CountForm:
+    """Asks for a new count, with advice for a wished completeness in percent."""
 
-    objects: int
-    known: int
-    targets: Estimate
-    completeness: Estimate
-    lower_bound_only: bool
-    next_labels: int
-    expected: Estimate
-    advice: str
-    why: str
-    cuts: tuple[CutRow, ...]
-    plot: CutsPlot | None
+    completeness: float = 100 * DEFAULT_COMPLETENESS
+    csrf: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class AuditPage:
-    """The audit of a hunt: its sample, how far it is judged, and what it tells."""
+@get("/hunts/{hunt:str}/audit", sync_to_thread=True, include_in_schema=False)
+def audit_page(
+    request: Request[Any, Any, Any],
+    workspace: NamedDependency[Workspace],
+    jobs: NamedDependency[JobQueue],
+    hunt: FromPath[str],
+    completeness: FromQuery[float] = 100 * DEFAULT_COMPLETENESS,
+) -> Template:
+    """Show how far the audit is and what it tells, or how far the count is; the wished completeness is in percent.
 
-    frame: Frame
-    head: HuntTabs
-    drawn: int
-    judged: int
-    skipped: int
-    waiting: int
-    wished: float
-    """In percent."""
-    counted: bool
-    """Whether the counts are made."""
-    overtaken: bool
-    """Whether labels came since they were made."""
-    failed: bool
-    """Whether ``progress`` is of work that went wrong."""
-    report: ReportView | None
-    progress: Progress | None
-    """Of work on the hunt that is under way, or went wrong."""
+    What is counted already is shown, also where labels came since, and what went wrong: neither is counted anew by itself.
+    """
+    opened, wished = workspace.hunt(hunt), completeness / 100
+    made, failed = _counted(opened, wished), failed_report(jobs, opened, wished)
+    if made is None and failed is None and opened.present().audited:
+        job = submit_report(jobs, opened, wished)
+        over_soon(job)
+        made, failed = job.result, job if job.error is not None else None
+    fresh = made is not None and opened.reports.find(opened.hunt, wished) is not None
+    progress = under_way(jobs, audit_key(hunt), report_key(hunt, wished))
+    page = audit_view(request, opened, made, percent=completeness, fresh=fresh, progress=progress)
+    status = status_of(failed.error) if made is None and failed is not None and failed.error is not None else 200
+    return Template("hunts/audits/audit.html", context={"page": page}, status_code=status)
 
 
-@dataclass(frozen=True, kw_only=True)
-class BriefFragment:
-    """The audit in short with the panel that shows its total, once they are made."""
+@get("/hunts/{hunt:str}/audit/brief", sync_to_thread=True, include_in_schema=False)
+def audit_brief(
+    workspace: NamedDependency[Workspace],
+    jobs: NamedDependency[JobQueue],
+    hunt: FromPath[str],
+    poll: FromQuery[bool] = False,
+    anew: FromQuery[bool] = False,
+) -> Template:
+    """Have it counted anew, and return the parts of the hunt's page that show it; they ask again until that is over.
 
-    head: HuntTabs
-    audit: AuditBrief
-    tally: Tally
-    curve: Curve
+    With ``poll`` nothing is begun, and what went wrong is begun again only with ``anew``: a person's own click.
+    """
+    opened = workspace.hunt(hunt)
+    job = jobs.latest(report_key(hunt, DEFAULT_COMPLETENESS))
+    if not poll and (anew or job is None or job.error is None):
+        job = submit_report(jobs, opened)
+    over = job is None or over_soon(job)
+    problem = progress_of(jobs, job).problem if job is not None else ""
+    return Template("hunts/audits/audit_brief.html", context={"page": brief_view(opened), "again": not over, "problem": problem})
+
+
+@post("/hunts/{hunt:str}/audit/report", sync_to_thread=True, include_in_schema=False)
+def count_again(
+    workspace: NamedDependency[Workspace], jobs: NamedDependency[JobQueue], hunt: FromPath[str], data: URLEncodedBody[CountForm]
+) -> Redirect:
+    """Have the audit counted anew, on a person's request."""
+    over_soon(submit_report(jobs, workspace.hunt(hunt), data.completeness / 100))
+    return Redirect(f"{hunt_address(hunt)}/audit?completeness={data.completeness}", status_code=303)
+
+
+@post("/hunts/{hunt:str}/audit", sync_to_thread=True, include_in_schema=False)
+def draw(
+    request: Request[Any, Any, Any],
+    workspace: NamedDependency[Workspace],
+    jobs: NamedDependency[JobQueue],
+    next_pages: NamedDependency[NextPages],
+    hunt: FromPath[str],
+    data: URLEncodedBody[DrawForm],
+) -> Redirect:
+    """Have a sample drawn; its stamps come with the next pages."""
+    quick_result(submit_draw(jobs, next_pages, workspace.hunt(hunt), data.labels, visitor_name(request)))
+    return Redirect(hunt_address(hunt) + "/audit", status_code=303)
+
+
+@get("/hunts/{hunt:str}/audit/work", sync_to_thread=True, include_in_schema=False)
+def audit_work(
+    jobs: NamedDependency[JobQueue], hunt: FromPath[str], completeness: FromQuery[float] = 100 * DEFAULT_COMPLETENESS
+) -> Template | Response[bytes]:
+    """Tell how far the work on the audit is, in a fragment that asks again; once it is over, the page is to be loaded anew."""
+    progress = under_way(jobs, audit_key(hunt), report_key(hunt, completeness / 100))
+    if progress is None or progress.problem:
+        return Response(b"", headers={"HX-Refresh": "true"})
+    address, asked = f"{hunt_address(hunt)}/audit", f"?completeness={completeness}"
+    return Template("jobs/progress.html", context={"address": address + asked, "poll": f"{address}/work{asked}", "progress": progress})
+
+
+def _counted(opened: OpenHunt, wished: float) -> AuditReport | None:
+    """The report of the hunt as it stands, or else the latest that tells anything."""
+    fresh, latest = opened.reports.find(opened.hunt, wished), opened.reports.latest(wished)
+    return fresh or (latest if latest is not None and latest.progress.judged else None)

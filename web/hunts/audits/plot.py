@@ -4,15 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from discovery.hunts.audits.estimates import Interval
 from discovery.hunts.audits.report import AuditReport
-from web.hunts.audits.pages import Band, CutsPlot
 from web.hunts.curve import joined
 from web.layout.wording import count
 
 WIDTH, HEIGHT = 640, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 624, 14, 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """A line with its 95 % interval in a plot, in the drawing's units."""
+
+    line: str
+    """Points of the polyline."""
+    area: str
+    """Points of the polygon around it."""
+    marks: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutsPlot:
+    """Purity and completeness against the length of the list, ready to draw."""
+
+    width: int
+    height: int
+    left: int
+    right: int
+    top: int
+    bottom: int
+    purity: Band
+    completeness: Band
+    wished: float
+    """Height of the wished completeness."""
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
 
 
 def draw_cuts(made: AuditReport) -> CutsPlot:

@@ -1,84 +1,42 @@
-"""What the pages of a hunt's history and of its disagreements show."""
+"""The pages of a hunt's history and of its disagreements, and the same in JSON."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
-from web.hunts.views import HuntTabs, NoteView
-from web.layout.pages import Card, Frame, Rule
+from litestar import Request, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+from litestar.response import Template
 
-
-@dataclass(frozen=True, kw_only=True)
-class HistoryRow:
-    """One line of the history of labels."""
-
-    event: int
-    object_id: str
-    href: str
-    """Empty for an object that this release does not hold."""
-    picture: str
-    verdict: str
-    negative_class: str
-    who: str
-    when: str
-    round: str
-    reason: str
-    remark: str
-    """What became of it ("undone by 17"), or what it undid."""
-    undone: bool
-    undoable: bool
+from discovery.hunts.log.records import Disagreement, HistoryLine
+from web.hunts.history.views import disagreements_view, history_view
+from web.workspace.workspace import Workspace
 
 
-@dataclass(frozen=True, kw_only=True)
-class NoteRow:
-    """One note in the history."""
-
-    object_id: str
-    href: str
-    note: NoteView
-
-
-@dataclass(frozen=True, kw_only=True)
-class HistoryPage:
-    """All that was said in a hunt, the latest first."""
-
-    frame: Frame
-    head: HuntTabs
-    lines: tuple[HistoryRow, ...]
-    notes: tuple[NoteRow, ...]
-    """All of them, the latest first."""
-    total: int
-    number: int
-    """Of this page, from 1."""
-    newer: str
-    older: str
-    """Addresses of the pages beside this one; empty where there is none."""
+@get("/hunts/{hunt:str}/history", sync_to_thread=True, include_in_schema=False)
+def history_page(
+    request: Request[Any, Any, Any], workspace: NamedDependency[Workspace], hunt: FromPath[str], page: FromQuery[int] = 1
+) -> Template:
+    """Show what was said in a hunt, the latest first."""
+    return Template("hunts/history/history.html", context={"page": history_view(request, workspace.hunt(hunt), page)})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Opinion:
-    """What one person says of an object."""
-
-    who: str
-    verdict: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class DisagreementView:
-    """An object of which people say different things."""
-
-    card: Card | None
-    """None for an object that this release does not hold."""
-    object_id: str
-    opinions: tuple[Opinion, ...]
-    agreed: str
+@get("/hunts/{hunt:str}/disagreements", sync_to_thread=True, include_in_schema=False)
+def disagreements_page(
+    request: Request[Any, Any, Any], workspace: NamedDependency[Workspace], hunt: FromPath[str]
+) -> Template:
+    """Show the objects of which people say different things."""
+    return Template("hunts/history/disagreements.html", context={"page": disagreements_view(request, workspace.hunt(hunt))})
 
 
-@dataclass(frozen=True, kw_only=True)
-class DisagreementsPage:
-    """Where people differ, and the rule that decides."""
+@get("/api/hunts/{hunt:str}/history", sync_to_thread=True, tags=["hunts"])
+def read_history(workspace: NamedDependency[Workspace], hunt: FromPath[str]) -> list[HistoryLine]:
+    """Return every label ever given, the latest first."""
+    return workspace.hunt(hunt).hunt.history()
 
-    frame: Frame
-    head: HuntTabs
-    rule: Rule
-    disagreements: tuple[DisagreementView, ...]
+
+@get("/api/hunts/{hunt:str}/disagreements", sync_to_thread=True, tags=["hunts"])
+def read_disagreements(workspace: NamedDependency[Workspace], hunt: FromPath[str]) -> list[Disagreement]:
+    """Return the objects of which people say different things, and what counts."""
+    return workspace.hunt(hunt).hunt.disagreements()

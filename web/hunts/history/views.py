@@ -2,31 +2,100 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from litestar import Request
 
 from discovery.hunts.log.records import HistoryLine
-from web.hunts.history.pages import (
-    DisagreementsPage,
-    DisagreementView,
-    HistoryPage,
-    HistoryRow,
-    NoteRow,
-    Opinion,
-)
-from web.hunts.hunt_view import hunt_cards
-from web.hunts.rules import consensus_meaning
-from web.hunts.tabs import hunt_address, hunt_tabs
-from web.hunts.views import NoteView
-from web.layout.pages import Rule, frame_of
+from web.hunt_rules import RuleChoice, consensus_meaning
+from web.hunts.cards import hunt_cards
+from web.hunts.labelling.notes import NoteView
+from web.hunts.tabs import HuntTabs, hunt_address, hunt_tabs
+from web.layout.frame import PageFrame, frame_of
 from web.layout.wording import day_and_time
-from web.stamps.cards import object_address
+from web.stamps.cards import Card, object_address
 from web.stamps.pictures import SMALL_SIZE
 from web.stamps.stamps import grid_picture
-from web.workspace import OpenHunt
+from web.workspace.open_hunt import OpenHunt
 
 LINES_A_PAGE = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryRow:
+    """One line of the history of labels."""
+
+    event: int
+    object_id: str
+    href: str
+    """Empty for an object that this release does not hold."""
+    picture: str
+    verdict: str
+    negative_class: str
+    who: str
+    when: str
+    round: str
+    reason: str
+    remark: str
+    """What became of it ("undone by 17"), or what it undid."""
+    undone: bool
+    undoable: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoteRow:
+    """One note in the history."""
+
+    object_id: str
+    href: str
+    note: NoteView
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryPage:
+    """All that was said in a hunt, the latest first."""
+
+    frame: PageFrame
+    head: HuntTabs
+    lines: tuple[HistoryRow, ...]
+    notes: tuple[NoteRow, ...]
+    """All of them, the latest first."""
+    total: int
+    number: int
+    """Of this page, from 1."""
+    newer: str
+    older: str
+    """Addresses of the pages beside this one; empty where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opinion:
+    """What one person says of an object."""
+
+    who: str
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisagreementView:
+    """An object of which people say different things."""
+
+    card: Card | None
+    """None for an object that this release does not hold."""
+    object_id: str
+    opinions: tuple[Opinion, ...]
+    agreed: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisagreementsPage:
+    """Where people differ, and the rule that decides."""
+
+    frame: PageFrame
+    head: HuntTabs
+    rule: RuleChoice
+    disagreements: tuple[DisagreementView, ...]
 
 
 def history_view(request: Request[Any, Any, Any], opened: OpenHunt, number: int) -> HistoryPage:
@@ -57,7 +126,7 @@ def disagreements_view(request: Request[Any, Any, Any], opened: OpenHunt) -> Dis
     return DisagreementsPage(
         frame=frame_of(request, title=f"{opened.name}: disagreements", section="hunts", release=opened.release),
         head=hunt_tabs(opened, "disagreements"),
-        rule=Rule(name=rule, meaning=consensus_meaning(rule), chosen=True),
+        rule=RuleChoice(name=rule, meaning=consensus_meaning(rule), chosen=True),
         disagreements=tuple(
             DisagreementView(
                 card=None if one.row is None else cards[one.row],

@@ -1,23 +1,23 @@
-"""Labels: give one, undo any, write notes, read the history and where people differ."""
+"""Labels and notes as forms of the page: give a label, undo any, write a note."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from litestar import Request, get, post
+from litestar import Request, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, URLEncodedBody
+from litestar.params import FromPath, URLEncodedBody
 from litestar.response import Redirect, Template
 
 from discovery.errors import HuntError
 from discovery.hunts.log.records import Verdict
 from web.access.sessions import visitor_name
-from web.hunts.history.views import disagreements_view, history_view
-from web.hunts.hunt_view import label_view, notes_view
-from web.hunts.next_pages import NextPages
+from web.hunts.labelling.notes import notes_view
+from web.hunts.labelling.views import label_view
+from web.hunts.rounds.next_pages import NextPages
 from web.hunts.tabs import hunt_address
-from web.workspace import Shelf
+from web.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +52,15 @@ class NoteForm:
 @post("/hunts/{hunt:str}/labels", sync_to_thread=True, status_code=200, include_in_schema=False)
 def give_label(
     request: Request[Any, Any, Any],
-    shelf: NamedDependency[Shelf],
+    workspace: NamedDependency[Workspace],
     next_pages: NamedDependency[NextPages],
     hunt: FromPath[str],
     data: URLEncodedBody[LabelForm],
 ) -> Template | Redirect:
     """Log a verdict; the answer goes out once it is on the disk."""
-    opened = shelf.hunt(hunt)
+    opened = workspace.hunt(hunt)
     negative_class = data.negative_class.strip() or None if data.verdict == "negative" else None
-    with opened.pen:
+    with opened.label_lock:
         opened.hunt.label(data.row, data.verdict, who=visitor_name(request), negative_class=negative_class)
     next_pages.changed(opened)
     if not request.headers.get("hx-request"):
@@ -72,14 +72,14 @@ def give_label(
 @post("/hunts/{hunt:str}/undo", sync_to_thread=True, status_code=200, include_in_schema=False)
 def undo_label(
     request: Request[Any, Any, Any],
-    shelf: NamedDependency[Shelf],
+    workspace: NamedDependency[Workspace],
     next_pages: NamedDependency[NextPages],
     hunt: FromPath[str],
     data: URLEncodedBody[UndoForm],
 ) -> Template | Redirect:
     """Take back a label: of anybody when its event is given, else this visitor's latest."""
-    opened = shelf.hunt(hunt)
-    with opened.pen:
+    opened = workspace.hunt(hunt)
+    with opened.label_lock:
         undone = opened.hunt.undo(visitor_name(request), event=data.event)
     if undone is None:
         raise HuntError("You have given no label here that could be undone.")
@@ -95,30 +95,14 @@ def undo_label(
 @post("/hunts/{hunt:str}/notes", sync_to_thread=True, status_code=200, include_in_schema=False)
 def write_note(
     request: Request[Any, Any, Any],
-    shelf: NamedDependency[Shelf],
+    workspace: NamedDependency[Workspace],
     hunt: FromPath[str],
     data: URLEncodedBody[NoteForm],
 ) -> Template | Redirect:
     """Keep a note on an object."""
-    opened = shelf.hunt(hunt)
-    with opened.pen:
+    opened = workspace.hunt(hunt)
+    with opened.label_lock:
         opened.hunt.note(data.row, data.text, visitor_name(request))
     if not request.headers.get("hx-request"):
         return Redirect(f"{hunt_address(hunt)}#card-{data.row}", status_code=303)
     return Template("hunts/labelling/note.html", context={"page": notes_view(opened.hunt, data.row)})
-
-
-@get("/hunts/{hunt:str}/history", sync_to_thread=True, include_in_schema=False)
-def history_page(
-    request: Request[Any, Any, Any], shelf: NamedDependency[Shelf], hunt: FromPath[str], page: FromQuery[int] = 1
-) -> Template:
-    """Show what was said in a hunt, the latest first."""
-    return Template("hunts/history/history.html", context={"page": history_view(request, shelf.hunt(hunt), page)})
-
-
-@get("/hunts/{hunt:str}/disagreements", sync_to_thread=True, include_in_schema=False)
-def disagreements_page(
-    request: Request[Any, Any, Any], shelf: NamedDependency[Shelf], hunt: FromPath[str]
-) -> Template:
-    """Show the objects of which people say different things."""
-    return Template("hunts/history/disagreements.html", context={"page": disagreements_view(request, shelf.hunt(hunt))})

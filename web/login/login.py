@@ -11,11 +11,20 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery, URLEncodedBody
 from litestar.response import Redirect, Template
 
-from web.access.gate import session_cookie
+from web.access.middleware import session_cookie
 from web.access.sessions import Sessions, clean_name
-from web.layout.pages import LoginPage, frame_of
+from web.layout.frame import PageFrame, frame_of
 
 SECONDS_AFTER_A_WRONG_TOKEN = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginPage:
+    """Asks for the token and a name."""
+
+    frame: PageFrame
+    next: str
+    problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +45,7 @@ def login_page(
     if sessions.token is None:
         return Redirect("/", status_code=303)
     page = LoginPage(frame=frame_of(request, title="Sign in"), next=local_address(next))
-    return Template("access/login.html", context={"page": page})
+    return Template("login/login.html", context={"page": page})
 
 
 @post("/login", status_code=200, include_in_schema=False)
@@ -55,7 +64,7 @@ async def sign_in(
         next=local_address(data.next),
         problem="Please give your name as well." if known else "That is not the token of this server.",
     )
-    return Template("access/login.html", context={"page": page}, status_code=401)
+    return Template("login/login.html", context={"page": page}, status_code=401)
 
 
 @post("/logout", sync_to_thread=False, include_in_schema=False)

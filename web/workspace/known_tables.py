@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from discovery.release.release import Release
 
 
-class KnownShelf:
+class KnownTables:
     """The tables of known objects, and where they lie in each release.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The next page of each hunt, ready before it is asked for where the background work is on."""
+"""The next page of each hunt, made outside the request, and ahead of it where the setting ``ahead`` is on."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from discovery.errors import DiscoveryError
 from discovery.hunts.hunt import Prepared
 from discovery.hunts.log.records import Round
 from discovery.search.known_objects import KnownRows
-from web.hunts.ahead import Ahead
-from web.jobs.jobs import Job, Work
+from web.hunts.rounds.background_pages import BackgroundPages
+from web.jobs.queue import Job, JobQueue
 from web.stamps.pictures import PictureCache
 from web.stamps.stamps import grid_stamp, render_picture
-from web.workspace import OpenHunt
+from web.workspace.open_hunt import OpenHunt
 
 QUICK_SECONDS = 1.0
 """A page that takes longer to make is begun with the last label of the present page, not with each: no click is to wait
-for work that another label has overtaken. The same holds for any page where people are many and work waits already."""
+for a page that another label has made stale. The same holds for any page while other jobs wait."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ready:
-    """A page that was made ahead, and the hunt that it was made of."""
+class PageAhead:
+    """A page that was made ahead, and its hunt."""
 
     opened: OpenHunt
     prepared: Prepared
@@ -34,49 +34,49 @@ class NextPages:
 
     Parameters
     ----------
-    work : Work
+    jobs : JobQueue
         Where they are made.
     pictures : PictureCache
         Where the stamps of a page made ahead wait to be shown.
     ahead : bool
-        Whether pages are made while people label; otherwise when they are asked for.
+        Whether pages are made while people label; otherwise when they are requested.
     """
 
-    def __init__(self, work: Work, pictures: PictureCache, *, ahead: bool) -> None:
-        self._work = work
+    def __init__(self, jobs: JobQueue, pictures: PictureCache, *, ahead: bool) -> None:
+        self._jobs = jobs
         self._pictures = pictures
-        self._ahead = Ahead(work, after=self._draw_stamps) if ahead else None
+        self._ahead = BackgroundPages(jobs, after=self._draw_stamps) if ahead else None
         self._seconds: dict[str, float] = {}
 
     def changed(self, opened: OpenHunt) -> None:
-        """Make the hunt's next page anew in the background, since a label or a rule has changed; forget what went wrong."""
-        for key in (opened.name, f"{opened.name}/audit"):  # reports and exports know of which moment they are
-            self._work.forget(key)
-        quick = self._seconds.get(opened.name, 0.0) <= QUICK_SECONDS and not self._work.crowded
+        """Make the hunt's next page anew in the background, since a label or a setting has changed; forget failed jobs."""
+        for key in (opened.name, f"{opened.name}/audit"):  # reports and exports carry the mark of their moment
+            self._jobs.forget(key)
+        quick = self._seconds.get(opened.name, 0.0) <= QUICK_SECONDS and not self._jobs.crowded
         if self._ahead is not None and (quick or _all_labelled(opened)):
-            self._ahead.ask(opened.name, lambda: self._prepare(opened))
+            self._ahead.request(opened.name, lambda: self._prepare(opened))
 
-    def ask(self, opened: OpenHunt, who: str, *, after: int | None = None, new_only: bool = False) -> Job:
-        """Have the next page recorded; the job's result is its round.
+    def request(self, opened: OpenHunt, who: str, *, after: int | None = None, new_only: bool = False) -> Job:
+        """Return the job that records the next page; its result is the round.
 
         Parameters
         ----------
         after : int, optional
-            Number of the round that the page was asked for from: where the hunt is further already, its latest round is
-            the result. By default the present one.
+            Number of the round that the visitor saw: where the hunt is further already, its latest round is the result.
+            By default the present round.
         """
         if after is None:
             latest = opened.present().round
             after = 0 if latest is None else latest.number
 
         def make() -> Round:
-            with opened.lock:
+            with opened.round_lock:
                 present = opened.present().round
                 if present is not None and present.number != after:
                     return present
                 return self._next_round(opened, who, new_only=new_only)
 
-        return self._work.ask(opened.name, f"round {after + 1}", make)
+        return self._jobs.submit(opened.name, f"round {after + 1}", make)
 
     def close(self) -> None:
         """Make no more pages ahead."""
@@ -89,21 +89,21 @@ class NextPages:
         Raises
         ------
         DiscoveryError
-            No page can be made; also where that came out in the background.
+            No page can be made, here or in the background.
         """
         ready = self._ahead.take(opened.name) if self._ahead is not None else None
         prepared = ready.prepared if ready is not None and ready.opened is opened else None
         return opened.hunt.next_round(who, prepared=prepared, without=known_rows(opened) if new_only else None)
 
-    def _prepare(self, opened: OpenHunt) -> Ready:
+    def _prepare(self, opened: OpenHunt) -> PageAhead:
         """Make the page that follows, with or without known objects as the present one."""
         started = time.perf_counter()
         without = known_rows(opened) if leaves_known_out(opened.present().round) else None
         prepared = opened.hunt.prepare(without=without)
         self._seconds[opened.name] = time.perf_counter() - started
-        return Ready(opened=opened, prepared=prepared)
+        return PageAhead(opened=opened, prepared=prepared)
 
-    def _draw_stamps(self, ready: Ready) -> None:
+    def _draw_stamps(self, ready: PageAhead) -> None:
         release = ready.opened.hunt.release
         for row in ready.prepared.round.rows.tolist():
             picture = grid_stamp(ready.opened.release, release, row)
@@ -119,7 +119,7 @@ def known_rows(opened: OpenHunt) -> KnownRows | None:
 
 
 def leaves_known_out(round_: Round | None) -> bool:
-    """Say whether a round left known objects out."""
+    """Return whether a round left known objects out."""
     return round_ is not None and bool(round_.parts.get("candidates", {}).get("without"))
 
 

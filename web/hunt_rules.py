@@ -1,17 +1,14 @@
-"""Strategies, consensus rules and reasons as people read them: a name, and a sentence that says what it does."""
+"""Strategies, consensus rules and stoppers of a hunt as people read them: a name, and a sentence that says what it does."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from discovery.hunts.consensus import ARBITER, LATEST, MAJORITY
-from discovery.hunts.present import Present
 from discovery.hunts.settings import NEVER
 from discovery.hunts.stoppers import Dry, Hypergeometric, parse_stopper
 from discovery.hunts.strategies import STRATEGIES, parse_strategy
-from web.hunts.views import HuntSettingsView, ReasonView
-from web.layout.pages import Rule
 from web.layout.wording import plural
 
 REASON_MEANINGS = {
@@ -37,31 +34,19 @@ CONSENSUS_MEANINGS = {
 }
 
 
-def reason_views(reasons: Sequence[str]) -> tuple[ReasonView, ...]:
-    """Return why the stamps of a page are on it, the most frequent reason first; nothing for old rounds."""
-    return tuple(
-        ReasonView(word=word, count=number, meaning=REASON_MEANINGS.get(word, ""))
-        for word, number in Counter(reasons).most_common()
-        if word
-    )
+@dataclass(frozen=True, kw_only=True)
+class RuleChoice:
+    """A strategy or a consensus rule to choose, and what it does in a sentence."""
+
+    name: str
+    meaning: str
+    chosen: bool
 
 
-def settings_view(present: Present) -> HuntSettingsView:
-    """Return what may be changed for the rounds to come."""
-    info = present.settings
-    return HuntSettingsView(
-        alpha=info.alpha,
-        uses_alpha=parse_strategy(info.strategy, alpha=info.alpha).chooser.name == "alpha",
-        strategies=strategy_rules(info.strategy),
-        consensus=consensus_rules(info.consensus, present.people),
-        stoppers=stopper_rules(info.stopper),
-    )
-
-
-def strategy_rules(chosen: str = "auto") -> tuple[Rule, ...]:
+def strategy_rules(chosen: str = "auto") -> tuple[RuleChoice, ...]:
     """Return the named strategies, and the chosen one where it has no name."""
     names = [*STRATEGIES, *([] if chosen in STRATEGIES else [chosen])]
-    return tuple(Rule(name=name, meaning=strategy_meaning(name), chosen=name == chosen) for name in names)
+    return tuple(RuleChoice(name=name, meaning=strategy_meaning(name), chosen=name == chosen) for name in names)
 
 
 def strategy_meaning(name: str) -> str:
@@ -72,12 +57,12 @@ def strategy_meaning(name: str) -> str:
     return f"Ranks by {parts.model.name} and shows by {parts.chooser.name}."
 
 
-def consensus_rules(chosen: str = LATEST, people: Sequence[str] = ()) -> tuple[Rule, ...]:
+def consensus_rules(chosen: str = LATEST, people: Sequence[str] = ()) -> tuple[RuleChoice, ...]:
     """Return the consensus rules; each of ``people`` may be the arbiter."""
     names = [*CONSENSUS_MEANINGS, *(ARBITER + who for who in people)]
     if chosen not in names:
         names.append(chosen)
-    return tuple(Rule(name=name, meaning=consensus_meaning(name), chosen=name == chosen) for name in names)
+    return tuple(RuleChoice(name=name, meaning=consensus_meaning(name), chosen=name == chosen) for name in names)
 
 
 def consensus_meaning(name: str) -> str:
@@ -87,10 +72,10 @@ def consensus_meaning(name: str) -> str:
     return CONSENSUS_MEANINGS[name]
 
 
-def stopper_rules(chosen: str = NEVER) -> tuple[Rule, ...]:
+def stopper_rules(chosen: str = NEVER) -> tuple[RuleChoice, ...]:
     """Return the usual advices to stop, and the chosen one."""
     names = dict.fromkeys([*USUAL_STOPPERS, chosen])
-    return tuple(Rule(name=name, meaning=stopper_meaning(name), chosen=name == chosen) for name in names)
+    return tuple(RuleChoice(name=name, meaning=stopper_meaning(name), chosen=name == chosen) for name in names)
 
 
 def stopper_meaning(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Long work, outside the requests: a few pieces at once, one at a time for each hunt, the others in order."""
+"""Jobs, which run outside the requests: a few at once, one at a time for each hunt, the others in order."""
 
 from __future__ import annotations
 
@@ -14,33 +14,30 @@ from discovery.errors import HuntError
 
 State = Literal["waiting", "running", "done", "failed"]
 MOST_KEPT = 64
-"""Keys whose last piece of work is remembered."""
+"""Keys whose latest job is remembered."""
 KEPT_SECONDS = 600.0
-"""So long the result of a piece of work waits to be fetched."""
+"""Seconds for which a result waits to be fetched."""
 
 
 @dataclass(eq=False, kw_only=True)
 class Job:
-    """A piece of work that somebody waits for.
+    """A call that somebody waits for.
 
     Attributes
     ----------
     key : str
-        Whose it is: the name of a hunt, and after a ``/`` of which page of it, and what tells it from others of that
-        page. Of one hunt only one runs at a time.
+        The name of a hunt; after a ``/`` the page of it, and what distinguishes it from other jobs of that page. Of one
+        hunt only one job runs at a time.
     what : str
         In words, as the page shows it: "round 3".
-    wish : object
-        What tells two jobs of the same name apart.
-    asked : object
-        How the hunt stood when it was first asked for, where that matters.
+    hunt_mark : object
+        How far the hunt's file had come when the job was submitted, where that matters.
     """
 
     key: str
     what: str
     call: Callable[[], Any]
-    wish: object = None
-    asked: object = None
+    hunt_mark: object = None
     state: State = "waiting"
     result: Any = None
     error: Exception | None = None
@@ -65,14 +62,14 @@ class Job:
         return time.monotonic() - self.began if self.state == "running" else self.seconds
 
     def outcome(self, seconds: float | None = None) -> Any:
-        """Wait for the result.
+        """Return the result, once it is there.
 
         Raises
         ------
         TimeoutError
             It is not there after so many seconds.
         Exception
-            What went wrong.
+            What the call raised.
         """
         if not self.ended.wait(seconds):
             raise TimeoutError(self.what)
@@ -81,7 +78,7 @@ class Job:
         return self.result
 
     def run(self) -> None:
-        """Do it, in whatever thread calls; what goes wrong is kept for who waits."""
+        """Call it in the present thread; an error is kept for those who wait."""
         self.began, self.state = time.monotonic(), "running"
         try:
             self.result = self.call()
@@ -92,33 +89,33 @@ class Job:
         self.ended.set()
 
 
-class Work:
-    """The pieces of work of all hunts; safe to share between threads.
+class JobQueue:
+    """The jobs of all hunts; safe to share between threads.
 
     Parameters
     ----------
     at_once : int
-        Pieces that run at the same time. Where there are two or more places, what nobody waits for leaves one free.
+        Jobs that run at the same time. Of two or more places, background calls leave one free.
     """
 
     def __init__(self, at_once: int) -> None:
         self._places = at_once
-        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="work")
-        self._state = threading.Condition()
-        self._asked: list[Job] = []
-        self._behind: list[tuple[str, Callable[[], None]]] = []
+        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="job")
+        self._changed = threading.Condition()
+        self._waiting: list[Job] = []
+        self._background: list[tuple[str, Callable[[], None]]] = []
         self._running: dict[str, bool] = {}
-        """Hunts of what runs, and whether somebody waits for it."""
+        """Hunts of what runs, and whether it is a job rather than a background call."""
         self._latest: OrderedDict[str, Job] = OrderedDict()
         self._closed = False
 
-    def ask(self, key: str, what: str, call: Callable[[], Any], *, wish: object = None, asked: object = None) -> Job:
-        """Have a piece of work done in its turn; one of the same key, name and wish that is under way serves for both."""
-        with self._state:
+    def submit(self, key: str, what: str, call: Callable[[], Any], *, hunt_mark: object = None) -> Job:
+        """Return the job that makes a call in its turn: a job of the same key and name that is under way, else a new one."""
+        with self._changed:
             latest = self._latest.get(key)
-            if latest is not None and (latest.what, latest.wish) == (what, wish) and not latest.over:
+            if latest is not None and latest.what == what and not latest.over:
                 return latest
-            job = Job(key=key, what=what, call=call, wish=wish, asked=asked)
+            job = Job(key=key, what=what, call=call, hunt_mark=hunt_mark)
             self._latest[key] = job
             self._latest.move_to_end(key)
             self._forget_the_oldest()
@@ -126,88 +123,88 @@ class Work:
                 job.call = _closing
                 job.run()
             else:
-                self._asked.append(job)
+                self._waiting.append(job)
                 self._start()
             return job
 
-    def behind(self, key: str, call: Callable[[], None]) -> None:
-        """Have something done that nobody waits for yet; ``call`` sees to its own errors."""
-        with self._state:
+    def submit_background(self, key: str, call: Callable[[], None]) -> None:
+        """Have a call made that nobody waits for yet; it handles its own errors."""
+        with self._changed:
             if not self._closed:
-                self._behind.append((key, call))
+                self._background.append((key, call))
                 self._start()
 
     def latest(self, key: str) -> Job | None:
-        """Return what was asked for last, also once it is over."""
-        with self._state:
+        """Return the latest job of a key, also once it is over."""
+        with self._changed:
             return self._latest.get(key)
 
     def keys(self, below: str) -> list[str]:
-        """Return a key and those that begin with it and a ``/``, of what is remembered."""
-        with self._state:
+        """Return the remembered keys that are this one or begin with it and a ``/``."""
+        with self._changed:
             return [key for key in self._latest if key == below or key.startswith(f"{below}/")]
 
     def forget(self, key: str) -> None:
-        """Forget what was asked for last if it is over: what it said no longer holds."""
-        with self._state:
+        """Forget the latest job of a key if it is over: its outcome no longer holds."""
+        with self._changed:
             latest = self._latest.get(key)
             if latest is not None and latest.over:
                 del self._latest[key]
 
-    def place(self, job: Job) -> int:
-        """Return how many pieces that somebody waits for come before a job; 0 once it runs."""
-        with self._state:
-            if job not in self._asked:
+    def jobs_before(self, job: Job) -> int:
+        """Return how many jobs come before a job; 0 once it runs."""
+        with self._changed:
+            if job not in self._waiting:
                 return 0
-            return self._asked.index(job) + sum(self._running.values())
+            return self._waiting.index(job) + sum(self._running.values())
 
     @property
     def crowded(self) -> bool:
-        """Whether something waits for its turn."""
-        with self._state:
-            return bool(self._asked or self._behind)
+        """Whether anything waits for its turn."""
+        with self._changed:
+            return bool(self._waiting or self._background)
 
-    def idle(self, seconds: float) -> bool:
-        """Wait until nothing waits or runs, at most so long; say whether it came to that."""
-        with self._state:
-            return self._state.wait_for(lambda: not (self._asked or self._behind or self._running), seconds)
+    def wait_idle(self, seconds: float) -> bool:
+        """Return whether nothing waits or runs any more, after at most so many seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not (self._waiting or self._background or self._running), seconds)
 
     def close(self) -> None:
-        """End: what waits is dropped and fails, what runs is waited for."""
-        with self._state:
+        """End the queue: waiting jobs fail, running jobs are waited for."""
+        with self._changed:
             self._closed = True
-            dropped, self._asked = self._asked, []
-            self._behind.clear()
-            self._state.notify_all()
+            dropped, self._waiting = self._waiting, []
+            self._background.clear()
+            self._changed.notify_all()
         for job in dropped:
             job.call = _closing
             job.run()
         self._pool.shutdown(wait=True)
 
     def _start(self) -> None:
-        """Give free places away, first to those that somebody waits for; called with the lock held."""
-        for job in list(self._asked):
+        """Fill the free places, first with jobs; called with the lock held."""
+        for job in list(self._waiting):
             if len(self._running) < self._places and job.hunt not in self._running:
-                self._asked.remove(job)
+                self._waiting.remove(job)
                 self._running[job.hunt] = True
-                self._pool.submit(self._do, job.hunt, job.run)
-        unasked = max(1, self._places - 1)
-        for entry in list(self._behind):
+                self._pool.submit(self._run, job.hunt, job.run)
+        background_places = max(1, self._places - 1)
+        for entry in list(self._background):
             key, call = entry
-            free = len(self._running) < self._places and list(self._running.values()).count(False) < unasked
+            free = len(self._running) < self._places and list(self._running.values()).count(False) < background_places
             if free and key not in self._running:
-                self._behind.remove(entry)
+                self._background.remove(entry)
                 self._running[key] = False
-                self._pool.submit(self._do, key, call)
+                self._pool.submit(self._run, key, call)
 
-    def _do(self, key: str, call: Callable[[], None]) -> None:
+    def _run(self, key: str, call: Callable[[], None]) -> None:
         try:
             call()
         finally:
-            with self._state:
+            with self._changed:
                 del self._running[key]
                 self._start()
-                self._state.notify_all()
+                self._changed.notify_all()
 
     def _forget_the_oldest(self) -> None:
         over, spare = [job for job in self._latest.values() if job.over], len(self._latest) - MOST_KEPT
@@ -218,4 +215,4 @@ class Work:
 
 
 def _closing() -> None:
-    raise HuntError("the server is closing; start it again and ask once more")
+    raise HuntError("the server is closing; start it again and repeat the request")

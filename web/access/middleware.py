@@ -41,7 +41,7 @@ ErrorRenderer = Callable[[int, str, str], bytes]
 """(status, what is wrong, what to do) -> a whole page."""
 
 
-class Gate:
+class AccessMiddleware:
     """ASGI layer around the app.
 
     Parameters

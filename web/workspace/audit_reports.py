@@ -10,12 +10,12 @@ from discovery.hunts.audits.audit import report
 from discovery.hunts.audits.report import AuditReport
 from discovery.hunts.log.store import Mark
 
-USUAL_WISH = 0.9
+DEFAULT_COMPLETENESS = 0.9
 """The completeness to advise on when nobody wishes for another."""
 MOST_KEPT = 4
 
 
-class HuntReports:
+class AuditReports:
     """The reports of one hunt; one is made at a time, and threads that want the same wait for it."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class HuntReports:
         self._lock = threading.Lock()  # never held for long
         self._held: OrderedDict[tuple[Mark, float], AuditReport] = OrderedDict()
 
-    def make(self, hunt: Hunt, wished: float = USUAL_WISH) -> AuditReport:
+    def make(self, hunt: Hunt, wished: float = DEFAULT_COMPLETENESS) -> AuditReport:
         """Return the report of the hunt as it stands.
 
         Raises
@@ -41,13 +41,13 @@ class HuntReports:
                     self._held.popitem(last=False)
         return made
 
-    def find(self, hunt: Hunt, wished: float = USUAL_WISH) -> AuditReport | None:
+    def find(self, hunt: Hunt, wished: float = DEFAULT_COMPLETENESS) -> AuditReport | None:
         """Return the report of the hunt as it stands if it is there already."""
         key = (hunt.store.mark(), wished)
         with self._lock:
             return self._held.get(key)
 
-    def latest(self, wished: float = USUAL_WISH) -> AuditReport | None:
+    def latest(self, wished: float = DEFAULT_COMPLETENESS) -> AuditReport | None:
         """Return the report made last with a wish, which labels since may have overtaken."""
         with self._lock:
             same = [made for (_, wish), made in self._held.items() if wish == wished]

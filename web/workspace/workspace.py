@@ -1,23 +1,21 @@
-"""The releases and hunts that the app serves, opened when first asked for and shared by all visitors."""
+"""The releases and hunts that the server shows, opened when first needed and shared by all visitors."""
 
 from __future__ import annotations
 
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from litestar.exceptions import NotFoundException
 
 from discovery.errors import ConfigError, DiscoveryError, HuntError
-from web.hunts.audits.reports import HuntReports
-from web.known_objects import KnownShelf
+from web.workspace.known_tables import KnownTables
+from web.workspace.open_hunt import OpenHunt
 
 if TYPE_CHECKING:
-    from discovery.hunts import Hunt, HuntInfo
-    from discovery.hunts.present import Present, Watch
+    from discovery.hunts import HuntInfo
     from discovery.release.release import Release
 
 HUNT_SUFFIX = ".hunt"
@@ -25,29 +23,8 @@ HUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 MANIFEST = "manifest.json"
 
 
-@dataclass(frozen=True, kw_only=True)
-class OpenHunt:
-    """A hunt, the file it was checked as, and the locks under which its rounds are made and its labels written."""
-
-    name: str
-    hunt: Hunt
-    release: str
-    file: tuple[int, int]
-    """Device and inode: another file of the same name is opened, and checked, anew."""
-    known: KnownShelf
-    watch: Watch
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    pen: threading.Lock = field(default_factory=threading.Lock)
-    """Held for each label and note: who waits here has the next turn, who waits for the file sleeps and asks again."""
-    reports: HuntReports = field(default_factory=HuntReports)
-
-    def present(self) -> Present:
-        """Return the hunt as it stands."""
-        return self.watch.look()
-
-
-class Shelf:
-    """What is served.
+class Workspace:
+    """The releases, hunts and known objects of one server.
 
     Parameters
     ----------
@@ -57,8 +34,8 @@ class Shelf:
         Folder of the hunt files.
     survey_roots : sequence of Path
         Survey files are read only below these.
-    known : KnownShelf
-        Known objects.
+    known : KnownTables
+        Tables of known objects.
 
     Raises
     ------
@@ -67,7 +44,7 @@ class Shelf:
     """
 
     def __init__(
-        self, *, releases: Sequence[Path], hunts: Path, survey_roots: Sequence[Path], known: KnownShelf
+        self, *, releases: Sequence[Path], hunts: Path, survey_roots: Sequence[Path], known: KnownTables
     ) -> None:
         self.known = known
         self._folders = _release_folders(releases)
@@ -115,7 +92,7 @@ class Shelf:
         return tuple(path.stem for path in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True))
 
     def hunt_info(self, name: str) -> HuntInfo:
-        """Return what a hunt says of itself, without opening its release."""
+        """Return settings and counts of a hunt, without opening its release."""
         from discovery.hunts import peek_hunt
 
         return peek_hunt(self._hunt_path(name))

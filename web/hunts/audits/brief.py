@@ -1,0 +1,70 @@
+"""The audit in short, on the hunt's page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from discovery.hunts.models.ranking import is_large
+from web.hunts.audits.estimates import Estimate, completeness_estimate, share
+from web.hunts.curve import Curve
+from web.hunts.labels_panel import Tally, curve_of, tally_of
+from web.hunts.tabs import HuntTabs, hunt_tabs
+from web.workspace.open_hunt import OpenHunt
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditBrief:
+    """The audit on the hunt's page: what is known, or how many of its stamps wait."""
+
+    drawn: int
+    waiting: int
+    pending: bool
+    """Whether labels were given since these numbers were made."""
+    by_itself: bool
+    """Whether the page has them made anew; a large release is ranked only when somebody asks for it."""
+    completeness: Estimate | None
+    lower_bound_only: bool
+    purity: Estimate | None
+    purity_of: int
+    """So many unlabelled objects the list of this purity takes in."""
+    advice: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BriefFragment:
+    """The audit in short with the panel that shows its total, once they are made."""
+
+    head: HuntTabs
+    audit: AuditBrief
+    tally: Tally
+    curve: Curve
+
+
+def brief_view(opened: OpenHunt) -> BriefFragment:
+    """Return the parts of a hunt's page that show its audit."""
+    present = opened.present()
+    return BriefFragment(
+        head=hunt_tabs(opened, "label"),
+        audit=audit_brief(opened),
+        tally=tally_of(present, present.round),
+        curve=curve_of(opened, present),
+    )
+
+
+def audit_brief(opened: OpenHunt) -> AuditBrief:
+    """Return the audit in short: what was reported last, and whether that is out of date."""
+    present = opened.present()
+    drawn, left = len(present.audited), len(present.waiting)
+    made = opened.reports.latest()
+    told = made is not None and made.progress.judged > 0
+    return AuditBrief(
+        drawn=drawn,
+        waiting=left,
+        pending=drawn > left and not opened.reports.is_fresh(opened.hunt),
+        by_itself=not is_large(opened.hunt.release, opened.hunt.release.dimension),
+        completeness=completeness_estimate(made) if made is not None and told else None,
+        lower_bound_only=made is not None and made.lower_bound_only,
+        purity=share(made.curve[0].purity) if made is not None and told and made.curve else None,
+        purity_of=made.curve[0].objects if made is not None and told and made.curve else 0,
+        advice=f"{made.advice}: {made.why}" if made is not None and told else "",
+    )

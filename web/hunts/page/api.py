@@ -1,0 +1,104 @@
+"""The rounds of a hunt in JSON, for scripts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath, JSONBody
+
+from discovery.errors import HuntError
+from discovery.hunts.log.records import Round
+from web.access.sessions import visitor_name
+from web.hunts.audits.audit_jobs import audit_key
+from web.hunts.rounds.next_pages import NextPages
+from web.jobs.progress import JobProgress, patient_result, progress_of, under_way
+from web.jobs.queue import JobQueue
+from web.workspace.open_hunt import OpenHunt
+from web.workspace.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateSummary:
+    """One stamp of a round; an audit's has no score."""
+
+    row: int
+    object_id: str
+    score: float | None
+    reason: str
+    known: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundSummary:
+    """What a round shows, and why."""
+
+    number: int
+    why: str
+    advice: str
+    """Why the hunt's stopper would end the hunt here; empty while it would not."""
+    strategy: str
+    candidates: list[CandidateSummary]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundRequest:
+    """What the next round is to leave out."""
+
+    new_only: bool = False
+
+
+@post(
+    "/api/hunts/{hunt:str}/rounds",
+    sync_to_thread=True,
+    tags=["hunts"],
+    responses={202: ResponseSpec(JobProgress, description="Under way; ask for the hunt's work, then for its latest round")},
+)
+def make_round(
+    request: Request[Any, Any, Any],
+    workspace: NamedDependency[Workspace],
+    next_pages: NamedDependency[NextPages],
+    jobs: NamedDependency[JobQueue],
+    hunt: FromPath[str],
+    data: JSONBody[RoundRequest | None] = None,
+) -> Response[RoundSummary | JobProgress]:
+    """Have the next round made; where that takes longer than half a minute, say how far it is."""
+    opened = workspace.hunt(hunt)
+    job = next_pages.request(opened, visitor_name(request), new_only=data is not None and data.new_only)
+    done, made = patient_result(job)
+    return Response(_round_summary(opened, made) if done else progress_of(jobs, job), status_code=201 if done else 202)
+
+
+@get("/api/hunts/{hunt:str}/rounds/latest", sync_to_thread=True, tags=["hunts"])
+def latest_round(workspace: NamedDependency[Workspace], hunt: FromPath[str]) -> RoundSummary:
+    """Return the round that the hunt's page shows."""
+    opened = workspace.hunt(hunt)
+    latest = opened.present().round
+    if latest is None:
+        raise HuntError(f"hunt '{opened.name}' has no round yet: make one first")
+    return _round_summary(opened, latest)
+
+
+@get("/api/hunts/{hunt:str}/work", sync_to_thread=True, tags=["hunts"])
+def read_work(workspace: NamedDependency[Workspace], jobs: NamedDependency[JobQueue], hunt: FromPath[str]) -> JobProgress | None:
+    """Say how far the work on a hunt's rounds and audit is, or what went wrong with it; null where there is nothing to say."""
+    name = workspace.hunt(hunt).name
+    return under_way(jobs, name, *jobs.keys(audit_key(name)))
+
+
+def _round_summary(opened: OpenHunt, made: Round) -> RoundSummary:
+    shown = zip(made.rows.tolist(), made.object_ids, made.scores.tolist(), made.reasons, strict=True)
+    candidates = [
+        CandidateSummary(
+            row=row,
+            object_id=object_id,
+            score=score if score == score else None,  # NaN: an audit's stamp
+            reason=reason,
+            known=opened.known.flag(opened.release, opened.hunt.release, row),
+        )
+        for row, object_id, score, reason in shown
+    ]
+    return RoundSummary(number=made.number, why=made.why, advice=made.advice, strategy=made.strategy, candidates=candidates)

@@ -1,0 +1,71 @@
+"""The page of a hunt: its present round, and how far the next one is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, URLEncodedBody
+from litestar.response import Redirect, Template
+
+from discovery.hunts.log.records import Round
+from web.access.sessions import visitor_name
+from web.hunts.page.views import hunt_view
+from web.hunts.rounds.next_pages import NextPages
+from web.hunts.tabs import hunt_address
+from web.jobs.progress import quick_result, under_way
+from web.jobs.queue import JobQueue
+from web.workspace.workspace import Workspace
+
+WHOLE_PAGE = {"HX-Retarget": "#hunt", "HX-Reselect": "#hunt", "HX-Reswap": "outerHTML show:window:top"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundForm:
+    """Asks for the round after the one that the page showed."""
+
+    after: int = 0
+    new_only: str = ""
+    csrf: str = ""
+
+
+@get("/hunts/{hunt:str}", sync_to_thread=True, include_in_schema=False)
+def hunt_page(
+    request: Request[Any, Any, Any], workspace: NamedDependency[Workspace], jobs: NamedDependency[JobQueue], hunt: FromPath[str]
+) -> Template:
+    """Show the present round of a hunt, and how far the next one is when it is being made."""
+    page = hunt_view(request, workspace.hunt(hunt), progress=under_way(jobs, hunt))
+    return Template("hunts/page/hunt.html", context={"page": page})
+
+
+@get("/hunts/{hunt:str}/work", sync_to_thread=True, include_in_schema=False)
+def hunt_work(
+    request: Request[Any, Any, Any], workspace: NamedDependency[Workspace], jobs: NamedDependency[JobQueue], hunt: FromPath[str]
+) -> Template:
+    """Tell how far the work is, in a fragment that asks again; once it is over, the whole page."""
+    progress, address = under_way(jobs, hunt), hunt_address(hunt)
+    if progress is not None and not progress.problem:
+        return Template("jobs/progress.html", context={"address": address, "poll": f"{address}/work", "progress": progress})
+    job, opened = jobs.latest(hunt), workspace.hunt(hunt)
+    nothing_left = job.result if job is not None and isinstance(job.result, Round) and job.result.exhausted else None
+    page = hunt_view(request, opened, nothing_left, progress=progress)
+    return Template("hunts/page/hunt.html", context={"page": page}, headers=WHOLE_PAGE)
+
+
+@post("/hunts/{hunt:str}/rounds", sync_to_thread=True, include_in_schema=False)
+def next_round(
+    request: Request[Any, Any, Any],
+    workspace: NamedDependency[Workspace],
+    next_pages: NamedDependency[NextPages],
+    hunt: FromPath[str],
+    data: URLEncodedBody[RoundForm],
+) -> Template | Redirect:
+    """Have the next round made, unless somebody else already has; the page shows it, or how far it is."""
+    opened = workspace.hunt(hunt)
+    job = next_pages.request(opened, visitor_name(request), after=data.after, new_only=bool(data.new_only))
+    done, made = quick_result(job)
+    if done and made.exhausted:
+        return Template("hunts/page/hunt.html", context={"page": hunt_view(request, opened, made)})
+    return Redirect(hunt_address(hunt), status_code=303)

@@ -1,0 +1,81 @@
+"""A hunt is started from ticked hits of a search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from litestar import Request, post
+from litestar.di import NamedDependency
+from litestar.params import URLEncodedBody
+from litestar.response import Redirect
+
+from discovery.errors import HuntError, QueryError
+from discovery.hunts import new_hunt
+from discovery.hunts.consensus import LATEST
+from discovery.release.release import Release
+from discovery.search.prompts import prompt_from_row
+from web.access.sessions import visitor_name
+from web.hunts.rounds.next_pages import NextPages
+from web.hunts.tabs import hunt_address
+from web.jobs.progress import quick_result
+from web.search.form import asked_from, prompts_of
+from web.search.uploads import Uploads
+from web.workspace.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewHuntForm:
+    """What starts a hunt: ticked rows, and the search they came from."""
+
+    release: str
+    name: str
+    query: str = ""
+    tick: list[str] | str = ""
+    with_query: str = ""
+    with_filter: str = ""
+    page_size: int = 20
+    strategy: str = "auto"
+    consensus: str = LATEST
+    csrf: str = ""
+
+
+@post("/hunts", sync_to_thread=True, include_in_schema=False)
+def start_hunt(
+    request: Request[Any, Any, Any],
+    workspace: NamedDependency[Workspace],
+    uploads: NamedDependency[Uploads],
+    next_pages: NamedDependency[NextPages],
+    data: URLEncodedBody[NewHuntForm],
+) -> Redirect:
+    """Start a hunt from ticked hits and show its first round."""
+    release = workspace.release(data.release)
+    asked = asked_from(data.query)
+    like, unlike = prompts_of(release, asked, uploads, data.release)
+    ticked = [prompt_from_row(release, row) for row in _rows(release, data.tick)]
+    positives = [*ticked, *(like if data.with_query else ())]
+    if not positives:
+        raise HuntError("A hunt starts from at least one example: tick a few hits that show what you look for.")
+    path = workspace.new_hunt_path(data.name.strip())
+    new_hunt(
+        path,
+        release,
+        positives=positives,
+        negatives=unlike if data.with_query else (),
+        page_size=data.page_size,
+        where=asked.where or None if data.with_filter else None,
+        flagged=asked.flagged,
+        strategy=data.strategy,
+        consensus=data.consensus,
+        who=visitor_name(request),
+    )
+    quick_result(next_pages.request(workspace.hunt(path.stem), visitor_name(request), after=0))
+    return Redirect(hunt_address(path.stem), status_code=303)
+
+
+def _rows(release: Release, ticked: list[str] | str) -> list[int]:
+    given = [ticked] if isinstance(ticked, str) else ticked
+    rows = [int(text) for text in given if text.isdecimal() and len(text) < 18]
+    if any(row >= release.count for row in rows):
+        raise QueryError("A ticked object is not in this release: search again.")
+    return rows

@@ -1,0 +1,1 @@
+"""The releases, hunts and tables that the server has open."""
