@@ -18,7 +18,6 @@ names the survey that each range of rows came from.
 from __future__ import annotations
 
 import bisect
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -175,9 +174,3 @@ def read_manifest(folder: Path) -> Manifest:
 def manifest_bytes(manifest: Manifest) -> bytes:
     """Return the manifest as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,8 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from discovery.errors import QueryError, ReleaseError
-from discovery.release.manifest import Shard, file_sha256
+from discovery.release.manifest import Shard
+from discovery.storage.atomic import file_sha256
 from discovery.storage.cores import usable_cores
 
 STORED_DTYPE = np.dtype("<f2")

@@ -1,1 +1,1 @@
-"""Files put in place so that a kill or power cut leaves the old one or the new one."""
+"""What is on disk to stay: files put in place whole, locks, checksums, and how shards are recorded."""

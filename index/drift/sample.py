@@ -11,7 +11,7 @@ from discovery.encoders.encoder import Encoder
 from discovery.errors import ReleaseError
 from discovery.release.shards import STORED_DTYPE, unit
 from discovery.stamps.stamp import Damaged, Stamp, Survey
-from discovery.storage.publish import put
+from discovery.storage.atomic import put
 from index.drift.observing import conditions_of
 
 READ_AT_ONCE = 64

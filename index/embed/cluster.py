@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import socket
 from collections import Counter, deque
-from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,8 @@ from tqdm import tqdm
 
 from discovery.encoders.encoder import Encoder, Precision, load_encoder
 from discovery.errors import ConfigError
+from discovery.processes.ray_cluster import LostWorker, ray_cluster, ray_result
+from discovery.processes.worker_pool import use_threads
 from discovery.release.manifest import ENCODER_FOLDER
 from discovery.stamps.stamp import Survey
 from index.embed.ingest import Batch, BatchReader, InputForm, batch_reader, input_form, read_batch
@@ -34,12 +34,8 @@ TRIES = 3
 """Workers that may be lost over the same shard, or before they are ready, one after another."""
 START_SECONDS = 600.0
 """How long to wait for a first (or any other) worker, while no shard is being made."""
-START_WAIT_SECONDS = "180"
-"""How long Ray waits for its own processes where it is started here; its 30 s are too few for a busy machine."""
 CPUS_A_WORKER = 4
 READERS_A_GPU = 8
-STORE_BYTES = 2**30
-"""Shared memory of a cluster of this machine alone, for batches on their way to a GPU."""
 log = logging.getLogger(__name__)
 
 
@@ -117,51 +113,13 @@ def embed_on_cluster(
         return _Foreman(ray, plan, staff, told, found).make(missing, bar)
 
 
-@contextlib.contextmanager
-def ray_cluster(address: str | None) -> Iterator[Any]:
-    """Connect to a cluster and give the module `ray`; disconnect at the end, unless we were connected before.
-
-    No dashboard is started, and nothing is reported to anybody.
-
-    Raises
-    ------
-    ConfigError
-        If Ray is not installed or the cluster cannot be reached.
-    """
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", START_WAIT_SECONDS)
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of a change in its next version
-    try:
-        import ray
-    except ImportError as problem:
-        raise ConfigError("--engine ray needs Ray: install discovery with its extra 'cluster', or 'ray' itself.") from problem
-    if ray.is_initialized():
-        yield ray
-        return
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
-    own: dict[str, Any] = {} if address else {"include_dashboard": False, "object_store_memory": STORE_BYTES}
-    try:
-        _knock(address)
-        ray.init(address=address or "local", **quiet, **own)
-    except (Exception, SystemExit) as problem:  # Ray raises many kinds, plain ones among them, and even wants to exit
-        raise ConfigError(f"The Ray cluster {address or 'of this machine'} cannot be reached: {problem}") from problem
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
 class ShardWorker:
     """The process on the cluster that makes shards, one after another."""
 
     def __init__(
         self, building: Path, plan: Plan, survey: Survey, precision: Precision | None, compiled: bool, staff: Staffing, ref: list[Any]
     ) -> None:
-        import cv2
-        import torch
-
-        cv2.setNumThreads(1)
-        torch.set_num_threads(max(1, staff.cpus))
+        use_threads(staff.cpus)
         if not building.exists():
             raise ConfigError(f"{building} is not there on {os.uname().nodename}: --out must be on a file system that all machines share.")
         self._encoder = load_encoder(building / ENCODER_FOLDER)
@@ -260,18 +218,15 @@ class _Foreman:
 
     def _outcome(self, ref: Any, number: int | None) -> Any:
         """Return what a worker answered, or None where it was lost."""
-        errors = self._ray.exceptions
         try:
-            return self._ray.get(ref)
-        except (errors.ActorDiedError, errors.ActorUnavailableError) as problem:
+            return ray_result(self._ray, ref)
+        except LostWorker as problem:
             self._lost[number] += 1
             if self._lost[number] > TRIES:
                 about = "before it was ready" if number is None else f"with shard {number}"
-                raise ConfigError(f"The Ray cluster lost worker after worker {about}: {_last_line(problem)}") from problem
+                raise ConfigError(f"The Ray cluster lost worker after worker {about}: {problem}") from problem
             log.warning("A worker of the Ray cluster was lost%s; another one goes on.", "" if number is None else f" with shard {number}")
             return None
-        except errors.RayTaskError as problem:
-            raise problem.cause from problem
 
 
 _surveys: dict[bytes, Survey] = {}
@@ -280,23 +235,11 @@ _surveys: dict[bytes, Survey] = {}
 
 def _read_there(ref: list[Any], form: InputForm, start: int, stop: int) -> Batch:
     """Read a batch in a task; its process opens the survey once."""
-    import cv2
     import ray
 
-    cv2.setNumThreads(1)
+    use_threads()
     key = ref[0].binary()
     if key not in _surveys:
         _surveys.clear()
         _surveys[key] = ray.get(ref[0])
     return read_batch(_surveys[key], form, start, stop)
-
-
-def _knock(address: str | None) -> None:
-    """Raise OSError where nobody listens at HOST:PORT; Ray would try for a minute."""
-    host, _, port = (address or "").rpartition(":")
-    if port.isdecimal() and "/" not in host:
-        socket.create_connection((host, int(port)), timeout=10).close()
-
-
-def _last_line(problem: Exception) -> str:
-    return str(problem).strip().splitlines()[-1].strip()

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from discovery.errors import StampError, SurveyError
+from discovery.errors import StampError
+from discovery.processes.worker_pool import worker_pool
 from discovery.stamps.preprocess import Convention, CropConfig, prepare
 from discovery.stamps.stamp import Damaged, Survey
 from index.catalogue.quality import StampMeasures, measure_stamp
@@ -121,56 +117,43 @@ class BatchReader:
         for start, stop in ranges:
             waiting.append(self._submit(start, stop))
             if len(waiting) > AHEAD * self.readers:
-                yield _result(waiting.popleft())
+                yield waiting.popleft().result()
         while waiting:
-            yield _result(waiting.popleft())
+            yield waiting.popleft().result()
 
 
 @contextmanager
 def batch_reader(survey: Survey, form: InputForm, workers: int) -> Iterator[BatchReader]:
-    """Open a `BatchReader` with ``workers`` processes; 0 reads in a thread of this one."""
-    pool, read = _in_thread(survey, form) if workers == 0 else _in_processes(survey, form, workers)
+    """Open a `BatchReader` with ``workers`` processes; 0 reads in a thread of this one.
+
+    Raises
+    ------
+    SurveyError
+        If a process was stopped from outside.
+    """
+    if workers == 0:
+        with _reading_thread() as thread:
+            yield BatchReader(lambda start, stop: thread.submit(read_batch, survey, form, start, stop), 1)
+        return
+    with worker_pool(workers, _open_here, survey, form, doing="read stamps", remedy="--workers 0 needs least") as pool:
+        yield BatchReader(lambda start, stop: pool.submit(_read_here, start, stop), workers)
+
+
+@contextmanager
+def _reading_thread() -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(1, "reader")
     try:
-        yield BatchReader(lambda start, stop: pool.submit(read, start, stop), max(1, workers))
+        yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _in_thread(survey: Survey, form: InputForm) -> tuple[Executor, Callable[[int, int], Batch]]:
-    return ThreadPoolExecutor(1, "reader"), partial(read_batch, survey, form)
-
-
-def _in_processes(survey: Survey, form: InputForm, workers: int) -> tuple[Executor, Callable[[int, int], Batch]]:
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(survey, form)), _read_here
-
-
-def _result(future: Future[Batch]) -> Batch:
-    try:
-        return future.result()
-    except BrokenProcessPool as problem:
-        raise SurveyError(
-            "A process that read stamps was stopped from outside (out of memory?). Run again to go on; --workers 0 needs least."
-        ) from problem
 
 
 _here: tuple[Survey, InputForm]
 
 
-def _start_worker(survey: Survey, form: InputForm) -> None:
+def _open_here(survey: Survey, form: InputForm) -> None:
     global _here
-    import cv2
-
-    cv2.setNumThreads(1)
     _here = (survey, form)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _read_here(start: int, stop: int) -> Batch:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,9 +13,10 @@ import pyarrow as pa
 
 from discovery.encoders.encoder import Precision
 from discovery.errors import ConfigError, ReleaseError
-from discovery.release.manifest import EMBEDDINGS_FOLDER, Shard, file_sha256
+from discovery.release.manifest import EMBEDDINGS_FOLDER, Shard
 from discovery.stamps.stamp import Damaged
-from discovery.storage.publish import put
+from discovery.storage.atomic import file_sha256
+from discovery.storage.shard_records import put_record, read_record
 from index.embed.ingest import Batch
 from index.embed.rates import Work
 from index.plan import Plan
@@ -37,7 +37,6 @@ SCHEMA = pa.schema(
 )
 NAMED = 5
 """Shards that an error names."""
-DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class Computed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -115,19 +114,14 @@ def write_part(
     work: Work,
     computed: Computed,
 ) -> None:
-    """Write the part of a shard whose embeddings are in place: an Arrow file with its SHA-256 after it."""
+    """Write the part of a shard whose embeddings are in place."""
     told = {
         "shard": msgspec.json.encode(shard),
         "damaged": msgspec.json.encode([asdict(stamp) for stamp in damaged]),
         "work": msgspec.json.encode(work),
         "computed": msgspec.json.encode(computed),
     }
-    table = pa.Table.from_batches(batches, SCHEMA).combine_chunks().replace_schema_metadata(told)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    data = sink.getvalue().to_pybytes()
-    put(part_path(building, number), data + hashlib.sha256(data).digest())
+    put_record(part_path(building, number), pa.Table.from_batches(batches, SCHEMA).combine_chunks().replace_schema_metadata(told))
 
 
 def measures_of(batch: Batch) -> pa.RecordBatch:
@@ -152,14 +146,9 @@ def read_part(building: Path, plan: Plan, number: int) -> Part:
     """
     path = part_path(building, number)
     try:
-        data = path.read_bytes()
-    except OSError as problem:
-        raise ReleaseError(f"Shard {number} is missing: there is no {PARTS_FOLDER}/{path.name}.") from problem
-    data, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
-    if hashlib.sha256(data).digest() != digest:
-        raise ReleaseError(f"Shard {number} is damaged: {PARTS_FOLDER}/{path.name} does not have its checksum.")
-    with pa.ipc.open_file(pa.BufferReader(data)) as reader:
-        table = reader.read_all()
+        table = read_record(path)
+    except ReleaseError as problem:
+        raise ReleaseError(f"Shard {number} is {'damaged' if path.exists() else 'missing'}: {problem}.") from problem
     told = table.schema.metadata
     if b"computed" not in told:
         raise ReleaseError(f"Shard {number} does not say what it was computed in: an older version of discovery made it.")

@@ -5,9 +5,7 @@ In memory are the batches that are read ahead and the measures of one shard, wha
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import time
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -20,7 +18,7 @@ from discovery.encoders.encoder import Encoder, Precision
 from discovery.release.manifest import Shard
 from discovery.release.shards import STORED_DTYPE
 from discovery.stamps.stamp import Damaged, Survey
-from discovery.storage.publish import written
+from discovery.storage.atomic import written
 from index.embed.ingest import Batch, batch_reader, input_form
 from index.embed.parts import (
     Computed,
@@ -130,7 +128,7 @@ def embed_shard(
         Of the run, shown in the bar; the shard's is added.
     """
     start, stop = plan.shard(number)
-    file, digest, rows, work, began = shard_file(number), hashlib.sha256(), 0, Work(), time.perf_counter()
+    file, rows, work, began = shard_file(number), 0, Work(), time.perf_counter()
     measures: list[pa.RecordBatch] = []
     damaged: list[Damaged] = []
     with written(building / file) as out:
@@ -138,7 +136,6 @@ def embed_shard(
             data = _embedded(encoder, batch, work)
             with work.timed("write"):
                 out.write(data)
-                digest.update(data)
                 measures.append(measures_of(batch))
             damaged += batch.damaged
             rows += len(batch.positions)
@@ -146,9 +143,8 @@ def embed_shard(
             bar.update(len(batch.positions) + len(batch.damaged))
             bar.set_postfix_str(rates_text(_with(so_far, work, time.perf_counter() - began, readers)), refresh=False)
         with work.timed("write"):
-            out.flush()
-            os.fsync(out.fileno())
-    shard = Shard(file=file, start=start, stop=stop, rows=rows, sha256=digest.hexdigest())
+            out.sync()
+    shard = Shard(file=file, start=start, stop=stop, rows=rows, sha256=out.sha256)
     work.passed(time.perf_counter() - began, readers)
     write_part(building, number, shard, measures, damaged, work, computed_by(encoder))
     so_far.add(work)

@@ -25,8 +25,9 @@ from discovery.release.manifest import MANIFEST_FILE
 from discovery.release.release import Release, open_release
 from discovery.sky.crossmatch import BY_ID, Matches, match_objects, rows_named
 from discovery.stamps.stamp import Survey
+from discovery.storage.atomic import clear_replaced, remove
 from discovery.storage.cores import default_workers
-from discovery.storage.publish import clear_replaced, only_run, remove
+from discovery.storage.locks import only_run
 from index.catalogue.columns import sky_positions
 from index.catalogue.ids import check_ids
 from index.drift.drift import SAMPLE, SEED

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,8 +35,8 @@ from discovery.release.manifest import (
 )
 from discovery.release.release import Release
 from discovery.release.shards import EmbeddingShards
+from discovery.storage.atomic import put, put_linked, put_made
 from discovery.storage.provenance import git_commit
-from discovery.storage.publish import put, put_made
 from index.catalogue.duplicates import primary_rows
 from index.drift.drift import FEWEST, Side, compare, report_json, whole
 from index.drift.sample import embed_sample, read_sample, write_sample
@@ -255,17 +254,9 @@ def _link_shards(building: Path, old: Release, fresh: Path, parts: Parts, survey
     records = []
     for number, (folder, shard) in enumerate(sources):
         record = msgspec.structs.replace(shard, file=shard_file(number))
-        _link(folder / shard.file, building / record.file)
+        put_linked(building / record.file, folder / shard.file)
         records.append(record)
     return tuple(records)
-
-
-def _link(source: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        put_made(target, lambda beside: shutil.copyfile(source, beside))
 
 
 def _write_drift(

@@ -30,7 +30,8 @@ from discovery.release.shards import STORED_DTYPE, EmbeddingShards
 from discovery.release.survey_files import SurveyFiles
 from discovery.sky.crossmatch import ROWS_AT_ONCE, match_objects
 from discovery.stamps.stamp import Survey
-from discovery.storage.publish import LOCK_FILE, only_run, put, remove
+from discovery.storage.atomic import put
+from discovery.storage.locks import only_run
 from index.catalogue.columns import sky_positions
 from index.embed.ingest import input_form, read_batch
 from index.embed.selected_positions import SelectedSurvey
@@ -71,11 +72,8 @@ def repair_release(release: Path | str) -> list[str]:
     """
     path = Path(release).resolve()
     read_manifest(path)  # an error for what is no release, before a lock is made there
-    with only_run(path):
-        try:
-            return _repaired(path, read_manifest(path))
-        finally:
-            remove(path / LOCK_FILE)
+    with only_run(path, leaves_lock=False):
+        return _repaired(path, read_manifest(path))
 
 
 def _repaired(path: Path, manifest: Manifest) -> list[str]:

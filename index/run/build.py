@@ -31,8 +31,8 @@ from discovery.release.manifest import (
 )
 from discovery.release.shards import EmbeddingShards
 from discovery.stamps.stamp import Damaged, Survey
+from discovery.storage.atomic import put, put_made, written
 from discovery.storage.provenance import git_commit
-from discovery.storage.publish import put, put_made, written
 from index.catalogue.columns import catalogue_part, kept_names
 from index.catalogue.duplicates import primary_rows
 from index.embed.parts import SPACE, Parts

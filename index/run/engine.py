@@ -23,16 +23,9 @@ from discovery.errors import ConfigError, SurveyError
 from discovery.readers import open_survey
 from discovery.release.manifest import ENCODER_FOLDER, MANIFEST_FILE, read_manifest
 from discovery.stamps.stamp import Survey
+from discovery.storage.atomic import clear_replaced, clear_unfinished, put_first, remove, replace_folder
 from discovery.storage.cores import default_workers, usable_cores
-from discovery.storage.publish import (
-    LOCK_FILE,
-    clear_replaced,
-    clear_unfinished,
-    only_run,
-    publish,
-    put_first,
-    remove,
-)
+from discovery.storage.locks import LOCK_FILE, only_run
 from index.catalogue.ids import check_ids
 from index.embed.parts import PARTS_FOLDER
 from index.embed.shards import embed_survey
@@ -239,7 +232,7 @@ def put_in_place(building: Path, folder: Path) -> None:
     clear_unfinished(building)
     for leftover in (PARTS_FOLDER, PLAN_FILE, LOCK_FILE):
         remove(building / leftover)
-    publish(building, folder)
+    replace_folder(building, folder)
 
 
 def in_precision(encoder: Encoder, precision: Precision | None) -> Encoder:

@@ -9,7 +9,7 @@ from typing import Any
 from discovery.encoders.encoder import Precision, load_encoder
 from discovery.errors import ConfigError, ReleaseError
 from discovery.release.manifest import ENCODER_FOLDER, MANIFEST_FILE, read_manifest
-from discovery.storage.publish import only_run
+from discovery.storage.locks import only_run
 from index.catalogue.ids import check_ids
 from index.embed.parts import NAMED, precisions_of, problem_of
 from index.plan import Plan, explain_difference, read_plan

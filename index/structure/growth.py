@@ -13,7 +13,7 @@ import numpy as np
 from discovery.release.manifest import IndexRecord
 from discovery.release.release import Release
 from discovery.release.shards import EmbeddingShards
-from discovery.storage.publish import put_made
+from discovery.storage.atomic import put_made
 from index.structure.structure import ROWS_PER_CHUNK, index_shards, plan_kind, tune
 
 MOST_GROWTH = 4.0

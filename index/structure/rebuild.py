@@ -19,7 +19,8 @@ from discovery.release.manifest import (
     read_manifest,
 )
 from discovery.release.shards import EmbeddingShards
-from discovery.storage.publish import LOCK_FILE, only_run, put, remove
+from discovery.storage.atomic import put, remove
+from discovery.storage.locks import only_run
 from index.plan import RECALL
 from index.structure.structure import index_shards
 
@@ -47,11 +48,8 @@ def rebuild(release: Path | str, *, memory_gib: float = 4.0, recall: float = REC
     if memory_gib <= 0:
         raise ConfigError(f"--memory is {memory_gib}; give a positive number of GiB.")
     read_manifest(folder)
-    with only_run(folder):
-        try:
-            return _rebuilt(folder, int(memory_gib * 2**30), recall, kind)
-        finally:
-            remove(folder / LOCK_FILE)
+    with only_run(folder, leaves_lock=False):
+        return _rebuilt(folder, int(memory_gib * 2**30), recall, kind)
 
 
 def _rebuilt(folder: Path, memory_bytes: int, recall: float, kind: str | None) -> Manifest:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from discovery.errors import ConfigError
 from discovery.release.manifest import IndexRecord
 from discovery.release.shards import EmbeddingShards
-from discovery.storage.publish import put_made
+from discovery.storage.atomic import put_made
 from index.structure.tune import tune
 
 __all__ = ["StructurePlan", "build_structure", "dimensions_kept", "index_shards", "plan_kind", "plan_structure", "tune"]

@@ -3,7 +3,7 @@
 import pytest
 
 from discovery.errors import ConfigError
-from index.embed.cluster import ray_cluster
+from discovery.processes.ray_cluster import ray_cluster
 
 pytestmark = pytest.mark.ray
 

@@ -9,9 +9,9 @@ from sklearn.ensemble import IsolationForest
 
 import discovery.search.outliers
 from discovery.cli import main
-from discovery.release.manifest import file_sha256
 from discovery.release.release import open_release
 from discovery.search.outliers import MOST_FITTED, find_outliers, outlier_scores
+from discovery.storage.atomic import file_sha256
 
 
 @pytest.fixture

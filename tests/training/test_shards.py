@@ -17,9 +17,9 @@ import torch
 from discovery.cli import main
 from discovery.errors import ConfigError, SurveyError
 from discovery.readers import open_survey
-from discovery.release.manifest import file_sha256
 from discovery.stamps.preprocess import CropConfig, prepare
 from discovery.stamps.stamp import Damaged
+from discovery.storage.atomic import file_sha256
 from training.data.packing import pack
 from training.data.shards import SHARDS_FILE, open_shards, read_manifest
 from training.data.stamps import is_training, is_validation, load_stamps
@@ -103,7 +103,7 @@ def test_several_workers_make_the_same_shards(survey, packed, tmp_path):
 def test_a_killed_packing_goes_on(survey, packed, tmp_path):
     out = tmp_path / "shards"
     program = (
-        "import sys, time\nfrom pathlib import Path\nfrom training import packing\nmade = packing._make_shard\n"
+        "import sys, time\nfrom pathlib import Path\nfrom training.data import packing\nmade = packing._make_shard\n"
         "def slow(out, plan, surveys, number):\n    made(out, plan, surveys, number)\n    time.sleep(60 if number == 1 else 0)\n"
         "packing._make_shard = slow\npacking.pack([sys.argv[1]], Path(sys.argv[2]), shard_stamps=50)\n"
     )

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import logging
-import multiprocessing
-import os
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Sequence
+from concurrent.futures import as_completed
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +16,14 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from discovery.errors import ConfigError, StampError, SurveyError
+from discovery.errors import ConfigError, ReleaseError, StampError, SurveyError
+from discovery.processes.worker_pool import worker_pool
 from discovery.readers import open_survey
-from discovery.release.manifest import file_sha256
 from discovery.stamps.preprocess import prepare
 from discovery.stamps.stamp import Damaged, Survey
+from discovery.storage.atomic import clear_unfinished, file_sha256, put, put_made, written
+from discovery.storage.locks import only_run
+from discovery.storage.shard_records import put_record, read_record
 from training.data.shards import (
     DAMAGED_FILE,
     PLAN_FILE,
@@ -44,17 +41,17 @@ from training.data.split import is_training, is_validation
 DTYPES = ("uint8", "float16")
 SHARD_STAMPS = 4096
 READ = 256
-PART = pa.schema({"object_id": pa.string(), "trains": pa.bool_(), "validates": pa.bool_(), "label": pa.string()})
-LINES = pa.schema([*list(PART)[:3], pa.field("label", pa.int32())])
+RECORD = pa.schema({"object_id": pa.string(), "trains": pa.bool_(), "validates": pa.bool_(), "label": pa.string()})
+STAMPS = pa.schema([*list(RECORD)[:3], pa.field("label", pa.int32())])
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """What a finished shard left beside its pixels: its lines (`PART`) and the stamps that could not be used."""
+class PackedShard:
+    """The record of a finished shard: its pixels, a table of its stamps (`RECORD`) and the stamps that could not be used."""
 
     pixels: PixelFile
-    lines: pa.Table
+    table: pa.Table
     damaged: list[Damaged]
 
 
@@ -98,8 +95,9 @@ def pack(
     surveys = [open_survey([source.partition("@")[0]]) for source in sources]
     listed = tuple(_source(source, survey) for source, survey in zip(sources, surveys, strict=True))
     plan = ShardsPlan(sources=listed, dtype=dtype, size=size, shard_stamps=shard_stamps)  # type: ignore[arg-type]
-    with _only_run(_begun(out, plan)):
-        missing = [number for number in range(len(plan.ranges())) if _load_part(out, plan, number, verify) is None]
+    with only_run(_begun(out, plan), program="discovery train shards", waits=True, leaves_lock=False):
+        clear_unfinished(out)
+        missing = [number for number in range(len(plan.ranges())) if _load_record(out, plan, number, verify) is None]
         if missing or not (out / SHARDS_FILE).exists():
             (out / SHARDS_FILE).unlink(missing_ok=True)
             _make_missing(out, plan, surveys, missing, workers)
@@ -140,23 +138,8 @@ def _begun(out: Path, plan: ShardsPlan) -> Path:
         raise ConfigError(f"{out} is no folder of shards and not empty; choose another one.")
     else:
         out.mkdir(parents=True, exist_ok=True)
-        _put(path, msgspec.json.format(msgspec.json.encode(plan), indent=1))
+        put(path, msgspec.json.format(msgspec.json.encode(plan), indent=1))
     return out
-
-
-@contextmanager
-def _only_run(folder: Path) -> Iterator[None]:
-    """Hold a folder against other processes that pack into it; who comes second waits, and finds it done."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.warning("Another process is packing into %s; waiting for it.", folder)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _make_missing(out: Path, plan: ShardsPlan, surveys: Sequence[Survey], missing: Sequence[int], workers: int) -> None:
@@ -168,37 +151,18 @@ def _make_missing(out: Path, plan: ShardsPlan, surveys: Sequence[Survey], missin
                 _make_shard(out, plan, surveys, number)
                 bar.update(ranges[number][2] - ranges[number][1])
             return
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(out, plan, surveys))
-        try:
+        with worker_pool(workers, _open_here, out, plan, surveys, doing="packs stamps", remedy="fewer --workers need less") as pool:
             for done in as_completed([pool.submit(_make_here, number) for number in missing]):
                 number = done.result()
                 bar.update(ranges[number][2] - ranges[number][1])
-        except BrokenProcessPool as problem:
-            raise SurveyError(
-                "A process that packs stamps was stopped from outside (out of memory?). Run again to go on; fewer --workers need less."
-            ) from problem
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 _here: tuple[Path, ShardsPlan, Sequence[Survey]]
 
 
-def _start_worker(out: Path, plan: ShardsPlan, surveys: Sequence[Survey]) -> None:
+def _open_here(out: Path, plan: ShardsPlan, surveys: Sequence[Survey]) -> None:
     global _here
-    import cv2
-
-    cv2.setNumThreads(1)
     _here = (out, plan, surveys)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _make_here(number: int) -> int:
@@ -231,12 +195,14 @@ def _make_shard(out: Path, plan: ShardsPlan, surveys: Sequence[Survey], number: 
     columns = [ids, [is_training(name) for name in ids], [is_validation(name) for name in ids], labels]
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, np.lib.format.header_data_from_array_1_0(pixels[: len(ids)]))
-    file = PixelFile(file=f"pixels/{number:05d}.npy", rows=len(ids), sha256="")
-    _put(out / file.file, buffer.getvalue(), pixels[: len(ids)].data)
-    file = msgspec.structs.replace(file, sha256=file_sha256(out / file.file))
-    told = {"pixels": msgspec.json.encode(file), "damaged": msgspec.json.encode([astuple(one) for one in damaged])}
-    arrays = [pa.array(values, field.type) for values, field in zip(columns, PART, strict=True)]
-    _put(_part_path(out, number), _arrow([pa.record_batch(arrays, schema=PART.with_metadata(told))], PART.with_metadata(told)))
+    name = f"pixels/{number:05d}.npy"
+    with written(out / name) as sink:
+        sink.write(buffer.getvalue())
+        sink.write(pixels[: len(ids)].data)
+    file = PixelFile(file=name, rows=len(ids), sha256=sink.sha256)
+    about = {"pixels": msgspec.json.encode(file), "damaged": msgspec.json.encode([astuple(one) for one in damaged])}
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, RECORD, strict=True)]
+    put_record(_record_path(out, number), pa.table(arrays, schema=RECORD.with_metadata(about)))
 
 
 def _texts(column: Any) -> list[str | None]:
@@ -244,21 +210,20 @@ def _texts(column: Any) -> list[str | None]:
     return [None if value is None else value.decode() if isinstance(value, bytes) else str(value) for value in values]
 
 
-def _load_part(out: Path, plan: ShardsPlan, number: int, verify: bool = False) -> Part | None:
-    """Return a finished shard's part, or None where the shard has to be made (again)."""
+def _load_record(out: Path, plan: ShardsPlan, number: int, verify: bool = False) -> PackedShard | None:
+    """Return a finished shard's record, or None where the shard has to be made (again)."""
     try:
-        with pa.ipc.open_file(_part_path(out, number)) as reader:
-            lines = reader.read_all()
-    except (FileNotFoundError, pa.ArrowInvalid):
+        table = read_record(_record_path(out, number))
+    except ReleaseError:
         return None
-    told = lines.schema.metadata
-    pixels = msgspec.json.decode(told[b"pixels"], type=PixelFile)
+    about = table.schema.metadata
+    pixels = msgspec.json.decode(about[b"pixels"], type=PixelFile)
     path, needed = out / pixels.file, pixels.rows * 3 * plan.size**2 * np.dtype(plan.dtype).itemsize
     if not path.exists() or path.stat().st_size < needed or (verify and file_sha256(path) != pixels.sha256):
         log.warning("Shard %s is damaged and is made again.", path)
         return None
-    damaged = [Damaged(object_id=one, source=source, reason=why) for one, source, why in msgspec.json.decode(told[b"damaged"])]
-    return Part(pixels=pixels, lines=lines, damaged=damaged)
+    damaged = [Damaged(object_id=one, source=source, reason=why) for one, source, why in msgspec.json.decode(about[b"damaged"])]
+    return PackedShard(pixels=pixels, table=table, damaged=damaged)
 
 
 def _finish(out: Path, plan: ShardsPlan) -> None:
@@ -266,70 +231,58 @@ def _finish(out: Path, plan: ShardsPlan) -> None:
     values: dict[str, set[str]] = {source.column: set() for source in plan.sources if source.column}
     counts, files = np.zeros(4, np.int64), []
     used = np.zeros(len(plan.sources), np.int64)
-    with _beside(out / DAMAGED_FILE) as path, path.open("w", newline="") as file:
-        damaged = csv.writer(file)
-        damaged.writerow(["survey", "object_id", "source", "reason"])
+    with written(out / DAMAGED_FILE) as file:
+        file.write(_csv([("survey", "object_id", "source", "reason")]))
         for number, (which, _, _) in enumerate(plan.ranges()):
-            part = _load_part(out, plan, number)
-            assert part is not None
+            shard = _finished(out, plan, number)
             source = plan.sources[which]
-            damaged.writerows([source.path, *astuple(one)] for one in part.damaged)
+            file.write(_csv([(source.path, *astuple(one)) for one in shard.damaged]))
             if source.column:
-                values[source.column] |= {name for name in part.lines["label"].unique().to_pylist() if name is not None}
-            masks = [part.lines[name].to_numpy().sum() for name in ("trains", "validates")]
-            counts += [len(part.lines), *masks, len(part.damaged)]
-            used[which] += len(part.lines)
-            files.append(part.pixels)
+                values[source.column] |= {name for name in shard.table["label"].unique().to_pylist() if name is not None}
+            masks = [shard.table[name].to_numpy().sum() for name in ("trains", "validates")]
+            counts += [len(shard.table), *masks, len(shard.damaged)]
+            used[which] += len(shard.table)
+            files.append(shard.pixels)
     if not used.all():
         source = plan.sources[int(np.argmin(used))]
         raise SurveyError(f"None of the {source.stamps} stamps of {source.path} can be used; {out / DAMAGED_FILE} says why.")
     classes = {column: tuple(sorted(names)) for column, names in values.items()}
-    with _beside(out / STAMPS_FILE) as path, pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, LINES) as writer:
-        for number, (which, _, _) in enumerate(plan.ranges()):
-            writer.write_batch(_lines(out, plan, number, classes.get(plan.sources[which].column, ())))
+    put_made(out / STAMPS_FILE, lambda beside: _write_stamps(beside, out, plan, classes))
     stamps, training, validating, n_damaged = counts.tolist()
     manifest = ShardsManifest(
         plan=plan, stamps=stamps, training=training, validating=validating, damaged=n_damaged, classes=classes, files=tuple(files)
     )
-    _put(out / SHARDS_FILE, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+    put(out / SHARDS_FILE, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
 
 
-def _lines(out: Path, plan: ShardsPlan, number: int, classes: tuple[str, ...]) -> pa.RecordBatch:
-    """Return a part's lines with its labels as numbers: one record batch."""
-    part = _load_part(out, plan, number)
-    assert part is not None
+def _finished(out: Path, plan: ShardsPlan, number: int) -> PackedShard:
+    """Return a shard's record, which is there."""
+    found = _load_record(out, plan, number)
+    assert found is not None
+    return found
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def _write_stamps(path: Path, out: Path, plan: ShardsPlan, classes: dict[str, tuple[str, ...]]) -> None:
+    """Write the table of all stamps, one record batch a shard."""
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, STAMPS) as writer:
+        for number, (which, _, _) in enumerate(plan.ranges()):
+            writer.write_batch(_stamps(out, plan, number, classes.get(plan.sources[which].column, ())))
+
+
+def _stamps(out: Path, plan: ShardsPlan, number: int, classes: tuple[str, ...]) -> pa.RecordBatch:
+    """Return a shard's table with its labels as numbers: one record batch."""
+    shard = _finished(out, plan, number)
     place = {name: i for i, name in enumerate(classes)}
-    labels = [-1 if name is None else place[name] for name in part.lines["label"].to_pylist()]
-    columns = [part.lines[name].combine_chunks() for name in ("object_id", "trains", "validates")]
-    return pa.record_batch([*columns, pa.array(labels, pa.int32())], schema=LINES)
+    labels = [-1 if name is None else place[name] for name in shard.table["label"].to_pylist()]
+    columns = [shard.table[name].combine_chunks() for name in ("object_id", "trains", "validates")]
+    return pa.record_batch([*columns, pa.array(labels, pa.int32())], schema=STAMPS)
 
 
-def _part_path(out: Path, number: int) -> Path:
+def _record_path(out: Path, number: int) -> Path:
     return out / "parts" / f"{number:05d}.arrow"
-
-
-def _arrow(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, schema) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
-
-
-def _put(path: Path, *blocks: Any) -> None:
-    """Write a file durably: beside, synced, renamed."""
-    with _beside(path) as beside, beside.open("wb") as file:
-        for block in blocks:
-            file.write(block)
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """Give a name beside a file; what was written there is synced and takes the file's place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    yield part
-    descriptor = os.open(part, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
-    part.rename(path)

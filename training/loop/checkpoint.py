@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from discovery.errors import ConfigError
+from discovery.storage.atomic import put_made
 
 NAME = "checkpoint.safetensors"
 PARTS = ("model", "ema", "optimizer")
@@ -50,12 +50,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         for part in PARTS
         for name, value in getattr(checkpoint, part).items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata={"record": json.dumps(checkpoint.record)})
-    with partial.open("rb") as written:
-        os.fsync(written.fileno())
-    os.replace(partial, path)
+    put_made(path, lambda beside: save_file(tensors, beside, metadata={"record": json.dumps(checkpoint.record)}))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

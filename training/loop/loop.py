@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import shutil
 import signal
 import threading
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from discovery.errors import ConfigError, TrainingError
+from discovery.storage.atomic import put
 from training.loop.checkpoint import (
     NAME,
     Checkpoint,
@@ -315,6 +315,4 @@ def _write_record(run: Path, record: dict[str, Any]) -> None:
             f"{run} holds a run of another configuration ({', '.join(different)} differ); "
             "give another folder, or the same options to go on."
         )
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(record, indent=1))
-    os.replace(partial, path)
+    put(path, json.dumps(record, indent=1).encode())

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import logging
-import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -13,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from discovery.errors import ConfigError, QueryError
+from discovery.processes.ray_cluster import LostWorker, ray_cluster, ray_result
+from discovery.processes.worker_pool import use_threads
 from discovery.release.manifest import Shard
 from discovery.release.neighbours.index import at_least_one, unit_queries
 from discovery.release.neighbours.top import table, top
@@ -61,15 +62,20 @@ class ClusterEngine:
     ) -> None:
         if actors is not None and actors < 1:
             raise ConfigError(f"{actors} actors cannot scan; give at least 1.")
-        self._ray = _ray()
-        self._shards = shards
-        self._started = not self._ray.is_initialized()
-        if self._started:
-            _connect(self._ray, address)
+        self._shards, self._connection = shards, ExitStack()
+        self._actors: list[Any] = []
+        self._ray = self._connection.enter_context(ray_cluster(address, store_bytes=STORE_BYTES))
+        try:
+            self._hire(actors, dtype)
+        except BaseException:
+            self.close()
+            raise
+
+    def _hire(self, actors: int | None, dtype: Literal["float16", "int8"] | None) -> None:
         resources = self._ray.cluster_resources()
         gpus, cpus = int(resources.get("GPU", 0)), resources.get("CPU", 1.0)
         count = actors or gpus or len(self._ray.nodes())
-        self._ranges = row_ranges(shards.count, count)
+        self._ranges = row_ranges(self._shards.count, count)
         threads = max(1, int(cpus) // len(self._ranges))
         device = actor_device(gpus, len(self._ranges))
         maker = self._ray.remote(_Worker).options(
@@ -77,7 +83,7 @@ class ClusterEngine:
             num_gpus=0 if device == "cpu" else 1,
             num_cpus=0,  # an actor waits for questions most of its life: it must neither block others nor wait for them
         )
-        held = (shards.folder, shards.shards, shards.dimension)
+        held = (self._shards.folder, self._shards.shards, self._shards.dimension)
         self._actors = [maker.remote(*held, rows, device, dtype, threads) for rows in self._ranges]
         self.facts = {"device": f"ray {device or 'gpu'}", "dtype": dtype or "default", "actors": len(self._ranges)}
 
@@ -94,8 +100,7 @@ class ClusterEngine:
         for actor in self._actors:
             self._ray.kill(actor)
         self._actors = []
-        if self._started:
-            self._ray.shutdown()
+        self._connection.close()
 
     def nearest(
         self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
@@ -124,9 +129,10 @@ class ClusterEngine:
             for actor, rows in zip(self._actors, self._ranges, strict=True)
         ]
         try:
-            return self._ray.get(asked)
-        except self._ray.exceptions.RayActorError as problem:
-            raise ConfigError("A machine of the Ray cluster was lost during the scan; ask again on a whole cluster.") from problem
+            found: list[Any] = ray_result(self._ray, asked)
+        except LostWorker as problem:
+            raise ConfigError(f"A machine of the Ray cluster was lost during the search; search again on a whole cluster. {problem}") from problem
+        return found
 
 
 def row_ranges(count: int, parts: int) -> list[range]:
@@ -154,11 +160,9 @@ class _Worker:
         dtype: Literal["float16", "int8"] | None,
         threads: int,
     ) -> None:
-        import torch
-
         from discovery.release.neighbours.exact import ExactEngine
 
-        torch.set_num_threads(threads)
+        use_threads(threads)
         self._engine = ExactEngine(EmbeddingShards(folder, shards, dimension), device, dtype, rows=rows)
 
     def nearest(self, vectors: np.ndarray, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -166,23 +170,3 @@ class _Worker:
 
     def top(self, scorer: Any, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         return self._engine.top(scorer, k, allowed)
-
-
-def _ray() -> Any:
-    """Import Ray, told to report nothing to anybody."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of a change in its next version
-    try:
-        import ray
-        import ray.exceptions
-    except ImportError as problem:
-        raise ConfigError("--engine ray needs Ray: install discovery with its extra 'cluster', or 'ray' itself.") from problem
-    return ray
-
-
-def _connect(ray: Any, address: str | None) -> None:
-    own: dict[str, Any] = {} if address else {"include_dashboard": False, "object_store_memory": STORE_BYTES}
-    try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **own)
-    except (ConnectionError, ValueError, RuntimeError) as problem:
-        raise ConfigError(f"The Ray cluster {address or 'of this machine'} cannot be reached: {problem}") from problem
