@@ -11,9 +11,9 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from discovery.errors import QueryError, ReleaseError
+from discovery.processes.cores import usable_cores
 from discovery.release.manifest import Shard
 from discovery.storage.atomic import file_sha256
-from discovery.storage.cores import usable_cores
 
 STORED_DTYPE = np.dtype("<f2")
 UNIT_TOLERANCE = 5e-3

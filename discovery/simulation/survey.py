@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Literal
 from tqdm import tqdm
 
 from discovery.errors import ConfigError
+from discovery.processes.cores import usable_cores
 from discovery.simulation.config import SurveyPlan
 from discovery.simulation.files.bricks import BrickTask, plan_bricks
 from discovery.simulation.files.hdf5 import StampFiles
 from discovery.simulation.targets import Target, draw_targets
-from discovery.storage.cores import usable_cores
 
 if TYPE_CHECKING:
     from discovery.simulation.draw import Drawn

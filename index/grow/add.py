@@ -21,12 +21,12 @@ import pyarrow as pa
 
 from discovery.encoders.encoder import Encoder, Precision
 from discovery.errors import ConfigError, EncoderMismatch, SurveyError
+from discovery.processes.cores import default_workers
 from discovery.release.manifest import MANIFEST_FILE
 from discovery.release.release import Release, open_release
 from discovery.sky.crossmatch import BY_ID, Matches, match_objects, rows_named
 from discovery.stamps.stamp import Survey
 from discovery.storage.atomic import clear_replaced, remove
-from discovery.storage.cores import default_workers
 from discovery.storage.locks import only_run
 from index.catalogue.columns import sky_positions
 from index.catalogue.ids import check_ids

@@ -20,11 +20,11 @@ import msgspec
 
 from discovery.encoders.encoder import Encoder, Precision
 from discovery.errors import ConfigError, SurveyError
+from discovery.processes.cores import default_workers, usable_cores
 from discovery.readers import open_survey
 from discovery.release.manifest import ENCODER_FOLDER, MANIFEST_FILE, read_manifest
 from discovery.stamps.stamp import Survey
 from discovery.storage.atomic import clear_replaced, clear_unfinished, put_first, remove, replace_folder
-from discovery.storage.cores import default_workers, usable_cores
 from discovery.storage.locks import LOCK_FILE, only_run
 from index.catalogue.ids import check_ids
 from index.embed.parts import PARTS_FOLDER

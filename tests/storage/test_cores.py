@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from discovery.storage.cores import count_cores, default_workers, usable_cores
+from discovery.processes.cores import count_cores, default_workers, usable_cores
 
 
 def counted(folder: Path, own: str, files: dict[str, str], **environment: str) -> int:
@@ -56,7 +56,7 @@ def test_a_system_without_affinity_or_control_groups(tmp_path, monkeypatch):
 
 def test_workers_leave_two_cores_and_are_capped(monkeypatch):
     for cores, workers in ((1, 0), (4, 2), (256, 8)):
-        monkeypatch.setattr("discovery.storage.cores.usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr("discovery.processes.cores.usable_cores", lambda cores=cores: cores)
         assert default_workers() == workers
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from discovery.errors import ConfigError
-from discovery.storage.cores import default_workers
+from discovery.processes.cores import default_workers
 from training.data.packing import SHARD_STAMPS, pack
 from training.data.shards import DAMAGED_FILE
 

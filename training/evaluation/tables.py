@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from discovery.encoders.encoder import Encoder
-from discovery.storage.cores import usable_cores
+from discovery.processes.cores import usable_cores
 
 Spread = dict[str, Any]
 """``median``, ``low``, ``high`` and all ``values`` of one figure."""

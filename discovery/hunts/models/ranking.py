@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from discovery.errors import HuntError
 from discovery.hunts.models.rescorer import RescorerConfig, train_rescorer
-from discovery.storage.cores import usable_cores
+from discovery.processes.cores import usable_cores
 
 if TYPE_CHECKING:
     import torch

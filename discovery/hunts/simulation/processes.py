@@ -15,7 +15,7 @@ import numpy as np
 
 from discovery.hunts.models.ranking import use_threads
 from discovery.hunts.simulation.sets import HuntSet
-from discovery.storage.cores import usable_cores
+from discovery.processes.cores import usable_cores
 
 ARRAYS = ("object_ids", "truth", "kinds", "lookalikes")
 

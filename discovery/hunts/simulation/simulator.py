@@ -20,7 +20,7 @@ from discovery.hunts.simulation.processes import spread_out
 from discovery.hunts.simulation.sets import HuntSet
 from discovery.hunts.simulation.simulate import ArrayEmbeddings, PlayedHunt, check_noise, play_hunt
 from discovery.hunts.strategies import parse_strategy
-from discovery.storage.cores import usable_cores
+from discovery.processes.cores import usable_cores
 
 CHECKPOINTS = (50, 100, 200, 500)
 """Labels given after which the share of the ideal is measured."""

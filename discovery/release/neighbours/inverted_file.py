@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from discovery.processes.cores import usable_cores
 from discovery.release.neighbours.top import top
-from discovery.storage.cores import usable_cores
 
 NEAR_SHARE, SPARE = 0.05, 1.2
 """With at least this share of rows allowed, a query first looks at ``SPARE / share`` as many candidates, allowed or not."""
