@@ -16,11 +16,17 @@ if TYPE_CHECKING:
     from discovery.hunts import new_hunt as new_hunt
     from discovery.hunts import open_hunt as open_hunt
     from discovery.release import open_release as open_release
+    from discovery.search.query import Query as Query
 
 __version__ = "0.1.0"
-__all__ = ["errors", "new_hunt", "open_hunt", "open_release"]
+__all__ = ["Query", "errors", "new_hunt", "open_hunt", "open_release"]
 
-_HOMES = {"new_hunt": "discovery.hunts", "open_hunt": "discovery.hunts", "open_release": "discovery.release"}
+_HOMES = {
+    "Query": "discovery.search.query",
+    "new_hunt": "discovery.hunts",
+    "open_hunt": "discovery.hunts",
+    "open_release": "discovery.release",
+}
 
 accept_old_imports()
 

@@ -11,6 +11,7 @@
     │   └── EncoderMismatch  a prompt or release belongs to another encoder
     ├── ReleaseError         a release folder is missing, damaged or of an unknown version
     ├── QueryError           a prompt, filter, cone or column cannot be understood or found
+    │   └── ObjectNotFound   a release has no object of that name, or none at that position
     └── HuntError            a hunt file or an action on it is not valid
 
 A message says what is wrong, which thing it is, and what to do. The command line prints it as one
@@ -52,6 +53,10 @@ class ReleaseError(DiscoveryError):
 
 class QueryError(DiscoveryError):
     """A prompt, filter, cone or column cannot be understood or found."""
+
+
+class ObjectNotFound(QueryError):
+    """A release has no object of that name, or none at that position."""
 
 
 class HuntError(DiscoveryError):

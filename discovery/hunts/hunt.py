@@ -35,6 +35,7 @@ from discovery.hunts.rounds.standing import (
 )
 from discovery.hunts.settings import checked_choices
 from discovery.hunts.strategies import parse_strategy
+from discovery.search.filters import filtered_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -248,14 +249,8 @@ class Hunt(LabelBook):
 
     @cached_property
     def allowed(self) -> np.ndarray:
-        """Primary rows that meet the hunt's filter, (N,) bool: what it may show at all."""
-        settings = self._store.settings()
-        allowed = self.release.primary.copy()
-        if settings.where is not None:
-            allowed &= self.release.catalogue.where(settings.where)
-        if not settings.flagged:
-            allowed &= self.release.clean
-        return allowed
+        """Primary rows that meet the hunt's filters, its cone among them, (N,) bool: what it may show at all."""
+        return filtered_rows(self.release, self._store.settings().filters()).mask
 
     @cached_property
     def usable_examples(self) -> list[Example]:

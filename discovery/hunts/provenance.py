@@ -51,6 +51,7 @@ def provenance(
         Fact(name="release_objects", keyword="NRELEASE", value=info.count, description="rows of the release"),
         Fact(name="encoder_checksum", keyword="ENCODER", value=info.encoder_checksum, description="of the embeddings"),
         Fact(name="filter", keyword="FILTER", value=_filter(hunt), description="what the hunt may show"),
+        *_query(info.query),
         Fact(name="ranked", keyword="NRANKED", value=int(hunt.allowed.sum()), description="objects that fulfil it"),
         Fact(name="selection", keyword="SELECT", value=dict(selection), description="what this export was to hold"),
         Fact(name="examples_positive", keyword="NEXAPOS", value=info.examples_positive, description="to start from"),
@@ -77,7 +78,13 @@ def provenance(
 def _filter(hunt: Hunt) -> str:
     settings = hunt.settings()
     parts = ["each object once", *([] if settings.flagged else ["no stars, no flags"])]
-    return "; ".join([*parts, *([] if settings.where is None else [settings.where])])
+    cone = [] if settings.cone is None else [f"cone {settings.cone}"]
+    return "; ".join([*parts, *cone, *([] if settings.where is None else [settings.where])])
+
+
+def _query(query: dict[str, Any] | None) -> list[Fact]:
+    """The query that the hunt was started from; nothing for a hunt without one."""
+    return [] if query is None else [Fact(name="query", keyword="QUERY", value=query, description="the hunt was started from")]
 
 
 def _strategies(hunt: Hunt) -> list[dict[str, Any]]:

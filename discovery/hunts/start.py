@@ -13,6 +13,9 @@ from discovery.hunts.log.binding import example_lines, release_line
 from discovery.hunts.log.store import HuntStore, now
 from discovery.hunts.log.validation import checked_person, checked_settings
 from discovery.hunts.settings import ALPHA, NEVER, checked_choices, chosen_strategy
+from discovery.search.filters import filtered_rows
+from discovery.search.prompts import resolve_prompts
+from discovery.search.query import Query, query_of
 
 if TYPE_CHECKING:
     from discovery.hunts.candidates.nearby import Engine
@@ -24,14 +27,17 @@ def new_hunt(
     path: Path | str,
     release: Release,
     *,
-    positives: Sequence[Prompt],
-    negatives: Sequence[Prompt] = (),
+    query: Query | None = None,
+    positives: Sequence[Prompt] | None = None,
+    negatives: Sequence[Prompt] | None = None,
     strategy: str | None = None,
     alpha: float | None = None,
     page_size: int = 20,
     seed: int = 0,
     where: str | None = None,
-    flagged: bool = True,
+    cone: str | Sequence[float] | None = None,
+    include_flagged: bool = False,
+    flagged: bool | None = None,
     consensus: str = LATEST,
     stopper: str = NEVER,
     who: str,
@@ -44,8 +50,12 @@ def new_hunt(
         The hunt's file; it must not exist.
     release : Release
         What to hunt in.
-    positives, negatives : sequence of Prompt
-        Examples; at least one positive. With both, the rescorer ranks from the first round on.
+    query : Query, optional
+        What the hunt is started from, in place of where, cone and include_flagged: its filters hold in every round, and
+        the file keeps the whole of it.
+    positives, negatives : sequence of Prompt, optional
+        Examples; by default those that the query names. At least one positive. With both, the rescorer ranks from the first
+        round on.
     strategy : str, optional
         How rounds rank and choose (see `discovery.hunts.strategies`); ``auto`` by default, or ``alpha``, the published
         rule, when an alpha is given.
@@ -57,8 +67,12 @@ def new_hunt(
         Of everything drawn at random.
     where : str, optional
         SQL condition on the catalogue that candidates must meet.
-    flagged : bool
+    cone : str or sequence of float, optional
+        Part of the sky that candidates lie in: ``RA,DEC,RADIUS``, or degrees, degrees and arcsec.
+    include_flagged : bool
         Whether stars and flagged objects may be shown.
+    flagged : bool, optional
+        The former name of ``include_flagged``.
     consensus : str
         What holds when several people label: ``latest``, ``majority`` or ``arbiter:NAME``.
     stopper : str
@@ -75,23 +89,28 @@ def new_hunt(
     QueryError
         The condition cannot be understood.
     """
-    path = Path(path)
+    path, given = Path(path), query
+    typed = {"where": where, "cone": cone, "include_flagged": include_flagged or None, "flagged": flagged}
+    query = query_of(query, {name: value for name, value in typed.items() if value is not None})
     settings = {
         "name": path.stem,
         "alpha": ALPHA if alpha is None else alpha,
         "page_size": page_size,
         "seed": seed,
-        "where": where,
-        "flagged": flagged,
+        "where": query.where,
+        "flagged": query.include_flagged,
+        **({} if query.cone is None else {"cone": str(query.cone)}),
+        **({} if given is None else {"query": given.to_values()}),
         **checked_choices(strategy=chosen_strategy(strategy, alpha), consensus=consensus, stopper=stopper),
     }
     checked_settings(settings)
+    positives = resolve_prompts(release, query.like) if positives is None else positives
+    negatives = resolve_prompts(release, query.unlike) if negatives is None else negatives
     if not positives:
         raise HuntError("a hunt starts from at least one positive example")
-    if where is not None:
-        release.catalogue.where(where)
-    given = [*(("positive", prompt) for prompt in positives), *(("negative", prompt) for prompt in negatives)]
-    examples, objects = example_lines(release, given)
+    filtered_rows(release, query)
+    kinds = [*(("positive", prompt) for prompt in positives), *(("negative", prompt) for prompt in negatives)]
+    examples, objects = example_lines(release, kinds)
     stamped = {"who": checked_person(who), "when": now()}
     HuntStore.create(
         path,

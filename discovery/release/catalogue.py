@@ -15,7 +15,6 @@ hash). Catalogues of before they were written do without them, only slower.
 from __future__ import annotations
 
 import atexit
-import math
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,10 +27,11 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from discovery.errors import QueryError, ReleaseError
+from discovery.errors import ObjectNotFound, QueryError, ReleaseError
 from discovery.release.catalogue_tables import HASH, cone_sql, near_sql, write_catalogue
 from discovery.release.conditions import checked, first_line
 from discovery.release.filter_cache import MaskCache
+from discovery.sky.places import checked_cone
 
 __all__ = ["FLAGS", "Catalogue", "write_catalogue"]
 
@@ -168,7 +168,7 @@ class Catalogue:
 
         Raises
         ------
-        QueryError
+        ObjectNotFound
             If there is none of that name.
         """
         some, values = "", {"name": object_id}
@@ -177,7 +177,7 @@ class Catalogue:
             some = f"row IN ({', '.join(map(str, likely))}) AND" if likely else "false AND"
         row = self._value(f"SELECT min(row) FROM objects WHERE {some} object_id = $name", **values)
         if row is None:
-            raise QueryError(f"There is no object '{object_id}' in this release.")
+            raise ObjectNotFound(f"There is no object '{object_id}' in this release.")
         return row
 
     def nearest_position(self, ra_deg: float, dec_deg: float, radius_arcsec: float = 3.0) -> tuple[int, float]:
@@ -185,14 +185,13 @@ class Catalogue:
 
         Raises
         ------
-        QueryError
+        ObjectNotFound
             If there is no object within the radius.
         """
-        self._check_cone(ra_deg, dec_deg, radius_arcsec)
-        place = _around(ra_deg, dec_deg, radius_arcsec)
+        place = _around(*checked_cone(ra_deg, dec_deg, radius_arcsec))
         found = self._run(near_sql(place, "sky" in self._side_tables), **place)
         if not found.num_rows:
-            raise QueryError(
+            raise ObjectNotFound(
                 f"There is no object within {radius_arcsec:g} arcsec of ra {ra_deg:.6f}, dec {dec_deg:.6f} in this release."
             )
         separation = found["separation"].to_numpy()
@@ -203,8 +202,7 @@ class Catalogue:
 
     def cone(self, ra_deg: float, dec_deg: float, radius_arcsec: float) -> np.ndarray:
         """Return which rows lie within a radius of a position: (N,) bool."""
-        self._check_cone(ra_deg, dec_deg, radius_arcsec)
-        place = _around(ra_deg, dec_deg, radius_arcsec)
+        place = _around(*checked_cone(ra_deg, dec_deg, radius_arcsec))
         return self._masks.get((ra_deg, dec_deg, radius_arcsec), lambda: self._mask(cone_sql(place, "sky" in self._side_tables), **place))
 
     @cached_property
@@ -293,12 +291,6 @@ class Catalogue:
         finally:
             timer.cancel()
             cursor.close()
-
-    def _check_cone(self, ra_deg: float, dec_deg: float, radius_arcsec: float) -> None:
-        if not (math.isfinite(ra_deg) and -360 <= ra_deg <= 360 and -90 <= dec_deg <= 90):
-            raise QueryError(f"ra {ra_deg:g}, dec {dec_deg:g} is no position; give degrees, dec between -90 and 90.")
-        if not 0 < radius_arcsec <= 180 * 3600:
-            raise QueryError(f"A radius of {radius_arcsec:g} arcsec is no cone; give more than 0 and at most 180 degrees.")
 
 
 _open: weakref.WeakSet[Catalogue] = weakref.WeakSet()

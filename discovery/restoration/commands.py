@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from discovery.errors import QueryError
 from discovery.printing import print_json
-from discovery.search.search_command import parse_cone
+from discovery.sky.places import parse_cone
 
 if TYPE_CHECKING:
     from discovery.restoration import Outcome

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from discovery.search.query import Query as Query
     from discovery.search.similarity import Hits as Hits
     from discovery.search.similarity import search as search
 
-__all__ = ["Hits", "search"]
+__all__ = ["Hits", "Query", "search"]
+
+_HOMES = {"Hits": "similarity", "Query": "query", "search": "similarity"}
 
 
 def __getattr__(name: str) -> Any:
     """Import the public names on first use, so that importing the package stays quick."""
-    if name in __all__:
-        from discovery.search.similarity import Hits, search
-
-        return {"Hits": Hits, "search": search}[name]
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"discovery.search.{_HOMES[name]}"), name)
     raise AttributeError(f"module '{__name__}' has no attribute {name!r}")

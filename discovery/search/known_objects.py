@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from discovery.errors import QueryError, SurveyError
-from discovery.search.prompts import DEC_COLUMNS, RA_COLUMNS, parse_position
 from discovery.sky.crossmatch import positions, unit_vectors
-from discovery.tables.columns import find_name
+from discovery.sky.places import parse_position
+from discovery.tables.columns import DEC_NAMES, ID_NAMES, RA_NAMES, find_name
 from discovery.tables.reader import read_table
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 RADIUS_ARCSEC = 2.0
 WIDEST_ARCSEC = 3600.0
-NAME_COLUMNS = ("name", "designation", "object_id", "objid", "objectid", "id")
-"""Columns that name an object, best first."""
+NAME_COLUMNS = ("name", "designation", "iauname", *ID_NAMES)
+"""Columns that name an object, best first: names that people use before numbers."""
 ROWS_AT_ONCE = 2**20
 
 
@@ -236,7 +236,7 @@ def read_known(path: Path | str) -> KnownObjects:
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     except (SurveyError, OSError) as problem:
         raise QueryError(f"Known objects: {problem}.") from problem
-    ra, dec = find_name(table.column_names, RA_COLUMNS), find_name(table.column_names, DEC_COLUMNS)
+    ra, dec = find_name(table.column_names, RA_NAMES), find_name(table.column_names, DEC_NAMES)
     if ra is None or dec is None:
         raise QueryError(
             f"{path.name} has no columns ra and dec; its columns are {', '.join(table.column_names)}."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +11,11 @@ from sklearn.ensemble import IsolationForest
 
 from discovery.errors import QueryError
 from discovery.release.release import Release
-from discovery.search.similarity import ALWAYS, allowed_rows
+from discovery.search.filters import filtered_rows
+from discovery.search.query import Query, query_of
+from discovery.search.similarity import ALWAYS
 
+DEFAULT_K = 100
 TREES = 300
 SAMPLE_A_TREE = 256
 MOST_FITTED = 20_000
@@ -32,24 +35,18 @@ class Outliers:
     score : numpy.ndarray
         (n,) float32 in 0..1; about 0.5 and below is ordinary.
     table : pyarrow.Table
-        row, object_id, ra, dec, outlier_score and the columns asked for.
+        row, object_id, ra, dec, outlier_score and the columns that the query names.
+    flagged_left_out : int
+        Stars and flagged objects that would pass the filters too.
     """
 
     rows: np.ndarray
     score: np.ndarray
     table: pa.Table
+    flagged_left_out: int
 
 
-def find_outliers(
-    release: Release,
-    *,
-    k: int = 100,
-    where: str | None = None,
-    cone: tuple[float, float, float] | None = None,
-    flagged: bool = True,
-    columns: Sequence[str] | None = None,
-    seed: int = 0,
-) -> Outliers:
+def find_outliers(release: Release, query: Query | None = None, *, seed: int = 0, **options: Any) -> Outliers:
     """Rank the objects that pass the filters by how easily random cuts set them apart from one another.
 
     The score is that of Liu, Ting and Zhou 2008 (Isolation Forest, ICDM), ``2 ** (-E[depth] / c(n))``. The filters choose
@@ -58,38 +55,33 @@ def find_outliers(
 
     Parameters
     ----------
-    k : int
-        How many objects.
-    where : str, optional
-        A SQL condition on the catalogue.
-    cone : tuple of float, optional
-        (ra in degrees, dec in degrees, radius in arcsec).
-    flagged : bool
-        Whether stars and masked, partial and artefact-like stamps take part.
-    columns : sequence of str, optional
-        Catalogue columns beside row, object_id, ra and dec.
+    query : Query, optional
+        Its filters, k (100 by default) and columns; it has no examples.
     seed : int
         Of the sample and the forest: the same seed gives the same ranking.
+    **options
+        Values of a query, in place of it, as `Query.parse` takes them; ``flagged`` is the former ``include_flagged``.
 
     Raises
     ------
     QueryError
         For a bad option, and if fewer than ten objects pass the filters.
     """
-    if k < 1:
-        raise QueryError(f"k is {k}; ask for at least 1 object.")
+    query = query_of(query, options)
     if seed < 0:
         raise QueryError(f"The seed is {seed}; give 0 or more.")
-    names = release.catalogue.check_columns([*ALWAYS, *(columns or ())])
-    allowed = allowed_rows(release, where=where, cone=cone, flagged=flagged)
-    if allowed.sum() < FEWEST:
-        raise QueryError(f"{int(allowed.sum())} objects pass the filters; with fewer than {FEWEST} none stands out.")
-    score = outlier_scores(release, allowed, seed=seed)
-    rows = np.flatnonzero(allowed)
-    rows = rows[np.argsort(-score[rows], kind="stable")[:k]]
+    if query.like or query.unlike or query.min_similarity is not None:
+        raise QueryError("Outliers are like nothing: a query for them has filters, and no examples or smallest similarity.")
+    names = release.catalogue.check_columns([*ALWAYS, *(query.columns or ())])
+    passed = filtered_rows(release, query)
+    if passed.count < FEWEST:
+        raise QueryError(f"{passed.count} objects pass the filters; with fewer than {FEWEST} none stands out.")
+    score = outlier_scores(release, passed.mask, seed=seed)
+    rows = np.flatnonzero(passed.mask)
+    rows = rows[np.argsort(-score[rows], kind="stable")[: query.k or DEFAULT_K]]
     table = release.catalogue.rows(rows, names)
     table = table.add_column(len(ALWAYS), "outlier_score", pa.array(score[rows]))
-    return Outliers(rows=rows, score=score[rows], table=table)
+    return Outliers(rows=rows, score=score[rows], table=table, flagged_left_out=passed.flagged_left_out)
 
 
 def outlier_scores(release: Release, allowed: np.ndarray, *, seed: int = 0) -> np.ndarray:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from discovery.errors import EncoderMismatch, QueryError, StampError
+from discovery.errors import EncoderMismatch, ObjectNotFound, QueryError, StampError, SurveyError
 from discovery.release.release import Release
+from discovery.sky.places import parse_position
 from discovery.stamps.stamp import Stamp
+from discovery.tables.columns import DEC_NAMES, ID_NAMES, RA_NAMES, find_name
+from discovery.tables.reader import FITS_TABLE_SUFFIXES, TABLE_SUFFIXES, read_table
 
 RADIUS_ARCSEC = 3.0
-ID_COLUMNS = ("object_id", "objid", "objectid", "id", "name")
-RA_COLUMNS = ("ra", "ra_deg", "raj2000", "_raj2000", "ra_icrs", "right_ascension")
-DEC_COLUMNS = ("dec", "dec_deg", "dej2000", "_dej2000", "decj2000", "de_icrs", "declination", "de")
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_SEXAGESIMAL = r"[+-]?\d+(?:[:hd°\s]\s*\d+(?:[:m'′\s]\s*\d+(?:\.\d*)?\s*[s\"″]?)?\s*m?)\s*"
+TRIED_IDS = 20
+"""Values of a column that are looked up to see whether it names objects of the release."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,28 +44,80 @@ class Prompt:
 
 
 def resolve_prompt(release: Release, text: str) -> Prompt:
-    """Turn what a user typed into a prompt: an object id, a position (``RA,DEC``), or the path of a stamp file.
+    """Return the one prompt that a text names; see `resolve_prompts`.
 
     Raises
     ------
     QueryError
-        If it is none of these, or no object lies within 3 arcsec of the position.
+        If it names none, or more than one (a table).
     """
-    text = text.strip()
-    row = _row_of_id(release, text)
+    found = resolve_prompts(release, [text])
+    if len(found) != 1:
+        raise QueryError(f"'{text}' holds {len(found)} examples where one is needed; give its rows one by one.")
+    return found[0]
+
+
+def resolve_prompts(release: Release, texts: Iterable[str], *, files: bool = True) -> list[Prompt]:
+    """Return the prompts that texts name: object ids, positions (``RA,DEC``), stamp files, or tables of ids or positions.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        Each is taken for an id if the release has one, else for a position, else for the path of a file.
+    files : bool
+        Whether paths of files are read; never so for what comes over the network.
+
+    Raises
+    ------
+    ObjectNotFound
+        If a text is none of these, or no object lies within 3 arcsec of the position.
+    QueryError
+        If a file cannot be read, a table has a row that is no object, or the catalogue does not answer.
+    """
+    return [prompt for text in texts for prompt in _resolved(release, text.strip(), files)]
+
+
+def _resolved(release: Release, text: str, files: bool) -> list[Prompt]:
+    row = _row_of_id(release, text) if text else None
     if row is not None:
-        return prompt_from_row(release, row, label=text)
+        return [prompt_from_row(release, row, label=text)]
     position = parse_position(text)
     if position is not None:
         row, _ = release.catalogue.nearest_position(*position, radius_arcsec=RADIUS_ARCSEC)
-        return prompt_from_row(release, row, label=text)
-    if text and Path(text).is_file():
-        from discovery.readers import read_stamp_file
+        return [prompt_from_row(release, row, label=text)]
+    if files and text and Path(text).is_file():
+        return prompts_in_file(release, Path(text))
+    known = f"'{text}' is no object of release {release.name}, no position such as '150.1,2.2' or '10:00:24,+02:12:00'"
+    raise ObjectNotFound(f"{known}, and no file of a stamp or table." if files else f"{known}; upload a file of yours to search with it.")
 
-        return prompt_from_stamp(release, read_stamp_file(Path(text)), label=text)
-    raise QueryError(
-        f"'{text}' is no object of release {release.name}, no position such as '150.1,2.2' or '10:00:24,+02:12:00', and no stamp file."
-    )
+
+def prompts_in_file(release: Release, path: Path) -> list[Prompt]:
+    """Return the prompts in a file: a stamp (FITS, JPEG, PNG), or a table of ids or positions.
+
+    Raises
+    ------
+    QueryError, StampError
+        If it cannot be read or used.
+    """
+    content = read_prompt_file(path)
+    if isinstance(content, Stamp):
+        return [prompt_from_stamp(release, content, label=str(path))]
+    return prompts_from_table(release, content, path.name)
+
+
+def read_prompt_file(path: Path) -> Stamp | pa.Table:
+    """Return the stamp or the table in a file."""
+    from discovery.readers import read_stamp_file
+
+    suffix = path.suffix.lower()
+    if suffix in (*TABLE_SUFFIXES, ".txt"):
+        return _read_table(path)
+    try:
+        return read_stamp_file(path)
+    except StampError:
+        if suffix not in FITS_TABLE_SUFFIXES:
+            raise
+    return _read_table(path)
 
 
 def prompt_from_row(release: Release, row: int, label: str | None = None) -> Prompt:
@@ -94,37 +144,49 @@ def prompt_from_stamp(release: Release, stamp: Stamp, label: str | None = None) 
 
 
 def read_prompt_table(release: Release, path: Path | str) -> list[Prompt]:
-    """Read prompts from a table of ids or positions (csv, tsv, FITS, VOTable or Parquet; fifty known lenses, say).
+    """Return the prompts in a table of ids or positions (csv, tsv, FITS, VOTable or Parquet; fifty known lenses, say).
 
-    Ids are taken from the first column named object_id, objid, id or name of which the values are objects of this
-    release, else positions from ra and dec (degrees or sexagesimal; the nearest object within 3 arcsec).
+    Ids are taken from the column of a usual name (object_id, objid, id, name ...) whose values are objects of this
+    release, positions from ra and dec (degrees or sexagesimal; the nearest object within 3 arcsec).
 
     Raises
     ------
     QueryError
-        If the table cannot be read, is empty, or a line of it is no object of the release.
+        If the table cannot be read, is empty, or a row of it is no object of the release.
     """
-    path = Path(path)
-    columns = _read_columns(path)
-    names = {name.strip().lower(): name for name in columns}
-    ids = next((columns[names[name]] for name in ID_COLUMNS if name in names), None)
-    ra = next((columns[names[name]] for name in RA_COLUMNS if name in names), None)
-    dec = next((columns[names[name]] for name in DEC_COLUMNS if name in names), None)
-    number = len(next(iter(columns.values()), []))
-    if number == 0:
-        raise QueryError(f"{path.name} has no lines; give a table of object ids or of ra and dec.")
-    if ids is None and (ra is None or dec is None):
-        raise QueryError(f"{path.name} has neither a column object_id nor ra and dec; its columns are {', '.join(columns)}.")
+    return prompts_from_table(release, _read_table(Path(path)), Path(path).name)
+
+
+def prompts_from_table(release: Release, table: pa.Table, name: str) -> list[Prompt]:
+    """Return the prompts in a table that was read from a file of a name; see `read_prompt_table`."""
+    texts = {column: _texts(table[column]) for column in table.column_names}
+    if table.num_rows == 0:
+        raise QueryError(f"{name} has no lines; give a table of object ids or of ra and dec.")
+    ra, dec = find_name(texts, RA_NAMES), find_name(texts, DEC_NAMES)
+    placed = ra is not None and dec is not None
+    ids = _id_column(release, texts)
+    if ids is None and not placed:
+        raise QueryError(f"{name} has neither a column object_id nor ra and dec; its columns are {', '.join(texts)}.")
     prompts = []
-    for line in range(number):
-        row = None if ids is None else _row_of_id(release, _text(ids[line]))
+    for line in range(table.num_rows):
+        row = None if ids is None else _row_of_id(release, texts[ids][line])
         if row is None and ra is not None and dec is not None:
-            row = _row_at(release, path, line, f"{_text(ra[line])},{_text(dec[line])}")
+            row = _row_at(release, f"Line {line + 1} of {name}", f"{texts[ra][line]},{texts[dec][line]}")
         if row is None:
-            named = "" if ids is None else f" ('{_text(ids[line])}')"
-            raise QueryError(f"Line {line + 1} of {path.name}{named} is no object of release {release.name}.")
+            named = "" if ids is None else f" ('{texts[ids][line]}')"
+            raise ObjectNotFound(f"Line {line + 1} of {name}{named} is no object of release {release.name}.")
         prompts.append(prompt_from_row(release, row))
     return prompts
+
+
+def _id_column(release: Release, texts: dict[str, list[str]]) -> str | None:
+    """Return the column that names objects: of the usual names the one whose first values name most objects of the release."""
+    usual = [column for name in ID_NAMES if (column := find_name(texts, (name,))) is not None]
+
+    def named(column: str) -> int:
+        return sum(_row_of_id(release, text) is not None for text in texts[column][:TRIED_IDS])
+
+    return max(usual, key=named) if len(usual) > 1 else next(iter(usual), None)
 
 
 def check_encoder(release: Release, prompt: Prompt) -> None:
@@ -135,78 +197,30 @@ def check_encoder(release: Release, prompt: Prompt) -> None:
         )
 
 
-def parse_position(text: str) -> tuple[float, float] | None:
-    """Parse ``RA,DEC`` (or separated by a space): degrees, or sexagesimal hours and degrees.
-
-    Returns
-    -------
-    tuple of float or None
-        (ra, dec) in degrees; None if the text does not look like a position.
-
-    Raises
-    ------
-    QueryError
-        If it looks like one but its numbers are out of range.
-    """
-    degrees = re.fullmatch(rf"\s*({_NUMBER})\s*(?:,|\s)\s*({_NUMBER})\s*", text)
-    if degrees:
-        ra, dec = float(degrees[1]), float(degrees[2])
-    else:
-        parts = text.split(",") if "," in text else text.split(maxsplit=1) if ":" in text or "h" in text else []
-        if len(parts) != 2 or not all(re.fullmatch(rf"\s*{_SEXAGESIMAL}", part) for part in parts):
-            return None
-        ra, dec = _sexagesimal(text, *parts)
-    if not (-360 <= ra <= 360 and -90 <= dec <= 90):
-        raise QueryError(f"'{text}' is no position: ra goes from 0 to 360 degrees and dec from -90 to 90.")
-    return ra % 360, dec
-
-
-def _sexagesimal(text: str, ra: str, dec: str) -> tuple[float, float]:
-    from astropy.coordinates import Angle
-
-    try:
-        return float(Angle(ra.strip(), unit="hourangle").degree), float(Angle(dec.strip(), unit="deg").degree)
-    except ValueError as problem:
-        raise QueryError(f"'{text}' is no position: {problem}") from problem
-
-
 def _row_of_id(release: Release, object_id: str) -> int | None:
     try:
         return release.catalogue.find_id(object_id)
-    except QueryError:
+    except ObjectNotFound:
         return None
 
 
-def _row_at(release: Release, path: Path, line: int, text: str) -> int:
+def _row_at(release: Release, what: str, text: str) -> int:
     position = parse_position(text)
     if position is None:
-        raise QueryError(f"Line {line + 1} of {path.name}: '{text}' is no position.")
+        raise QueryError(f"{what}: '{text}' is no position.")
     try:
         return release.catalogue.nearest_position(*position, radius_arcsec=RADIUS_ARCSEC)[0]
-    except QueryError as problem:
-        raise QueryError(f"Line {line + 1} of {path.name}: {problem}") from problem
+    except ObjectNotFound as problem:
+        raise ObjectNotFound(f"{what}: {problem}") from problem
 
 
-def _read_columns(path: Path) -> dict[str, list[Any]]:
-    """Return a table's columns by name; texts of csv and tsv stay texts."""
-    suffix = path.suffix.lower()
+def _read_table(path: Path) -> pa.Table:
     try:
-        if suffix in (".csv", ".tsv", ".txt"):
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                lines = list(csv.reader(file, delimiter="\t" if suffix == ".tsv" else ","))
-            head, body = (lines[0], [line for line in lines[1:] if any(line)]) if lines else ([], [])
-            return {name: [line[at] if at < len(line) else "" for line in body] for at, name in enumerate(head)}
-        if suffix == ".parquet":
-            import pyarrow.parquet
-
-            return pyarrow.parquet.read_table(path).to_pydict()
-        from astropy.table import Table
-
-        table = Table.read(path, format="votable" if suffix in (".vot", ".xml", ".votable") else "fits")
-        return {name: table[name].tolist() for name in table.colnames}
-    except (OSError, ValueError, UnicodeDecodeError, csv.Error, pa.ArrowException) as problem:
-        raise QueryError(f"{path.name} cannot be read as a table of prompts ({problem}); give csv, tsv, FITS, VOTable or Parquet.") from problem
+        return read_table(path)
+    except (SurveyError, OSError) as problem:
+        text = str(problem).replace(str(path), path.name)
+        raise QueryError(f"{text[:1].upper()}{text[1:]}; give csv, tsv, FITS, VOTable or Parquet.") from problem
 
 
-def _text(value: Any) -> str:
-    return value.decode().strip() if isinstance(value, bytes) else str(value).strip()
+def _texts(column: pa.ChunkedArray) -> list[str]:
+    return ["" if value is None else str(value).strip() for value in column.to_pylist()]

@@ -1,22 +1,25 @@
-"""Similarity search in a release."""
+"""Search in a release: the objects most like some examples, or those that pass filters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from discovery.errors import QueryError
+from discovery.release.catalogue import MOST_BY_ROW
 from discovery.release.release import Release
 from discovery.release.shards import unit
-from discovery.search.prompts import Prompt, check_encoder
+from discovery.search.filters import filtered_rows
+from discovery.search.prompts import Prompt, check_encoder, resolve_prompts
+from discovery.search.query import Engine, Query, query_of
 
 ALWAYS = ("row", "object_id", "ra", "dec")
+DEFAULT_K = 20
 MIN_LENGTH = 1e-4
-Engine = Literal["index", "exact", "ray"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,77 +33,129 @@ class Hits:
     similarity : numpy.ndarray
         (n,) float32, cosines with the query vector.
     table : pyarrow.Table
-        row, object_id, ra, dec, similarity and the columns asked for.
+        row, object_id, ra, dec, similarity and the columns that the query names.
+    passed : int
+        Objects that pass the filters.
+    flagged_left_out : int
+        Stars and flagged objects that would pass too.
     """
 
     rows: np.ndarray
     similarity: np.ndarray
     table: pa.Table
+    passed: int
+    flagged_left_out: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """Objects that pass the filters of a query, in order of row.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        The first of them: all columns, or those that the query names.
+    passed : int
+        How many there are.
+    flagged_left_out : int
+        Stars and flagged objects that would pass too.
+    """
+
+    table: pa.Table
+    passed: int
+    flagged_left_out: int
 
 
 def search(
     release: Release,
+    query: Query | None = None,
     *,
-    like: Sequence[Prompt],
-    unlike: Sequence[Prompt] = (),
-    k: int = 20,
-    where: str | None = None,
-    cone: tuple[float, float, float] | None = None,
-    min_similarity: float | None = None,
-    flagged: bool = True,
-    columns: Sequence[str] | None = None,
-    engine: Engine = "index",
+    like: Sequence[Prompt | str] = (),
+    unlike: Sequence[Prompt | str] = (),
     address: str | None = None,
+    **options: Any,
 ) -> Hits:
     """Find the objects most like some prompts (and unlike others).
 
     Filters apply before the search: k objects come back wherever k match. Each object counts once
     (duplicates stand behind their primary row), and the prompts themselves are not among the hits.
+    Stars and flagged objects are left out unless the query includes them.
 
     Parameters
     ----------
-    like, unlike : sequence of Prompt
-        Examples; at least one in ``like``. See `query_vector`.
-    k : int
-        How many hits.
-    where : str, optional
-        A SQL condition on the catalogue.
-    cone : tuple of float, optional
-        (ra in degrees, dec in degrees, radius in arcsec).
-    min_similarity : float, optional
-        Smallest cosine, -1 to 1.
-    flagged : bool
-        Whether stars and masked, partial and artefact-like stamps may be found.
-    columns : sequence of str, optional
-        Catalogue columns beside row, object_id, ra and dec.
-    engine : str
-        ``index`` asks the release's index; ``exact`` compares with every allowed row; ``ray`` does so on a Ray cluster.
+    query : Query, optional
+        What is searched for, its examples as texts; files among them are read.
+    like, unlike : sequence of Prompt or str
+        Examples, in place of a query or beside its own; at least one to be like. See `query_vector`.
     address : str, optional
-        Of the Ray cluster; one is started on this machine without.
+        Of the Ray cluster for the engine ray; one is started on this machine without.
+    **options
+        Values of a query, in place of it, as `Query.parse` takes them: where, cone (text, or ra and dec in degrees and
+        a radius in arcsec), include_flagged (formerly flagged), k, min_similarity, columns, engine.
 
     Raises
     ------
     QueryError, EncoderMismatch, ConfigError
         For a bad option, for a prompt from another encoder, and where Ray or its cluster is missing.
     """
-    if k < 1:
-        raise QueryError(f"k is {k}; ask for at least 1 object.")
-    if min_similarity is not None and not -1 <= min_similarity <= 1:
-        raise QueryError(f"A smallest similarity of {min_similarity} cannot be: a cosine lies between -1 and 1.")
-    if engine not in get_args(Engine):
-        raise QueryError(f"'{engine}' is no engine; give one of {', '.join(get_args(Engine))}.")
-    if address is not None and engine != "ray":
+    query = query_of(query, options)
+    liked, unliked = (_prompts(release, texts, prompts) for texts, prompts in ((query.like, like), (query.unlike, unlike)))
+    return find_hits(release, query, like=liked, unlike=unliked, address=address)
+
+
+def find_hits(
+    release: Release, query: Query, *, like: Sequence[Prompt], unlike: Sequence[Prompt] = (), address: str | None = None
+) -> Hits:
+    """Return the answer to a query whose examples are prompts already; see `search`."""
+    if address is not None and query.engine != "ray":
         raise QueryError("An address of a cluster goes with the engine ray.")
     for prompt in (*like, *unlike):
         check_encoder(release, prompt)
     vector = query_vector(like, unlike)
-    names = release.catalogue.check_columns([*ALWAYS, *(columns or ())])
-    allowed = allowed_rows(release, where=where, cone=cone, flagged=flagged, without=(*like, *unlike))
-    rows, similarity = _nearest(release, vector, k, allowed, engine, address)
-    if min_similarity is not None:
-        rows, similarity = rows[similarity >= min_similarity], similarity[similarity >= min_similarity]
+    names = release.catalogue.check_columns([*ALWAYS, *(query.columns or ())])
+    passed = filtered_rows(release, query, without=(*like, *unlike))
+    rows, similarity = _nearest(release, vector, query.k or DEFAULT_K, passed.mask, query.engine, address)
+    if query.min_similarity is not None:
+        enough = similarity >= query.min_similarity
+        rows, similarity = rows[enough], similarity[enough]
     table = release.catalogue.rows(rows, names)
-    return Hits(rows=rows, similarity=similarity, table=table.add_column(len(ALWAYS), "similarity", pa.array(similarity)))
+    return Hits(
+        rows=rows,
+        similarity=similarity,
+        table=table.add_column(len(ALWAYS), "similarity", pa.array(similarity)),
+        passed=passed.count,
+        flagged_left_out=passed.flagged_left_out,
+    )
+
+
+def list_objects(release: Release, query: Query) -> Listing:
+    """Return the objects that pass a query's filters, each once, in order of row; its examples say nothing here.
+
+    Raises
+    ------
+    QueryError
+        For a condition or a column that cannot be understood.
+    """
+    columns = None if query.columns is None else release.catalogue.check_columns(query.columns)
+    passed = filtered_rows(release, query)
+    rows = np.flatnonzero(passed.mask)[: query.k]
+    table = release.catalogue.rows(rows, columns) if len(rows) <= MOST_BY_ROW else _many_rows(release, rows, columns)
+    return Listing(table=table, passed=passed.count, flagged_left_out=passed.flagged_left_out)
+
+
+def _many_rows(release: Release, rows: np.ndarray, columns: Sequence[str] | None) -> pa.Table:
+    """Return ascending rows, read in passes over the catalogue."""
+    tables, start = [], 0
+    for part in release.catalogue.parts(columns):
+        inside = rows[slice(*np.searchsorted(rows, [start, start + part.num_rows]))]
+        tables.append(part.take(inside - start))
+        start += part.num_rows
+    return pa.concat_tables(tables)
+
+
+def _prompts(release: Release, texts: Sequence[str], given: Sequence[Prompt | str]) -> list[Prompt]:
+    typed = resolve_prompts(release, [*texts, *(one for one in given if isinstance(one, str))])
+    return [*typed, *(one for one in given if isinstance(one, Prompt))]
 
 
 def _nearest(
@@ -139,24 +194,3 @@ def query_vector(like: Sequence[Prompt], unlike: Sequence[Prompt] = ()) -> np.nd
     if np.linalg.norm(vector) < MIN_LENGTH:
         raise QueryError("The examples cancel each other: what is liked and what is not liked are the same. Use other ones.")
     return unit(vector)
-
-
-def allowed_rows(
-    release: Release,
-    *,
-    where: str | None = None,
-    cone: tuple[float, float, float] | None = None,
-    flagged: bool = True,
-    without: Sequence[Prompt] = (),
-) -> np.ndarray:
-    """Return which rows pass the filters: (N,) bool. Duplicates never do, nor prompts or their duplicates."""
-    allowed = release.primary.copy()
-    if not flagged:
-        allowed &= release.clean
-    if where is not None:
-        allowed &= release.catalogue.where(where)
-    if cone is not None:
-        allowed &= release.catalogue.cone(*cone)
-    known = [prompt.row for prompt in without if prompt.row is not None]
-    allowed[release.catalogue.primary_rows[known]] = False
-    return allowed

@@ -13,8 +13,20 @@ REQUIRED_TYPES: dict[str, pa.DataType] = {
     "dec": pa.float64(),
     "source": pa.string(),
 }
-RA_NAMES = ("ra", "ra_deg", "raj2000", "_raj2000", "ra [deg]", "ra_j2000", "alpha_j2000", "target_ra")
-DEC_NAMES = ("dec", "dec_deg", "dej2000", "_dej2000", "dec [deg]", "dec_j2000", "delta_j2000", "target_dec")
+RA_NAMES = (
+    "ra", "ra_deg", "raj2000", "_raj2000", "ra_icrs", "right_ascension", "ra [deg]", "ra_j2000", "alpha_j2000", "target_ra",
+)  # fmt: skip
+"""Usual names of right ascension, best first."""
+DEC_NAMES = (
+    "dec", "dec_deg", "dej2000", "_dej2000", "decj2000", "de_icrs", "declination", "de", "dec [deg]", "dec_j2000",
+    "delta_j2000", "target_dec",
+)  # fmt: skip
+"""Usual names of declination, best first."""
+ID_NAMES = (
+    "object_id", "id", "id_str", "name", "designation", "iauname", "objid", "objectid", "dr7objid", "dr8objid", "specobjid",
+    "asset_id", "galaxy_id", "galaxyid", "targetid",
+)  # fmt: skip
+"""Usual names of a column that names objects."""
 
 
 def arrow_column(values: np.ndarray) -> pa.Array:

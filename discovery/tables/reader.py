@@ -14,15 +14,11 @@ import pyarrow as pa
 
 from discovery.errors import SurveyError
 from discovery.files.containers import file_stem
-from discovery.tables.columns import arrow_column, find_name
+from discovery.tables.columns import ID_NAMES, arrow_column, find_name
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".vot", ".votable", ".xml")
 FITS_TABLE_SUFFIXES = (".fits", ".fit")
-KEY_NAMES = (
-    "file", "filename", "file_name", "file_loc", "path", "image", "object_id", "id", "id_str", "name",
-    "iauname", "objid", "dr7objid", "dr8objid", "specobjid", "asset_id", "galaxy_id", "galaxyid", "targetid",
-    "inds",
-)  # fmt: skip
+KEY_NAMES = ("file", "filename", "file_name", "file_loc", "path", "image", *ID_NAMES, "inds")
 """Usual names of a column that names stamps, best first; any other text or integer column is tried last."""
 
 
@@ -187,6 +183,8 @@ def _read_csv(path: Path) -> pa.Table:
         first_line = file.readline()
     delimiter = max(",\t;|", key=first_line.count)
     header = next(csv.reader([first_line], delimiter=delimiter), [])
+    if not header:
+        raise SurveyError(f"the table {path} has no lines")
     if len({name.strip() for name in header}) != len(header):
         raise SurveyError(f"the table {path} has two columns of one name: {first_line.strip()[:200]}")
     texts = {name: pa.string() for name in header if name.strip().lower() in KEY_NAMES}

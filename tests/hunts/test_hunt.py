@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from discovery.errors import EncoderMismatch, HuntError, QueryError
 from discovery.hunts import Counts, Hunt, LabelRequest, new_hunt, open_hunt, peek_hunt
+from discovery.search.query import Query
+from discovery.sky.places import Cone
 
 NAMES = count()
 
@@ -90,8 +92,29 @@ def test_pages_hold_unlabelled_primary_objects_that_the_filter_allows(start: Cal
     assert sorted(rows.tolist()) == [row for row in expected.tolist() if row not in (0, 1, 2)]
 
 
+def test_a_hunt_keeps_the_query_that_it_was_started_from(start: Callable, release: Any, tmp_path: Path) -> None:
+    from discovery.hunts.replay import replay_hunt
+
+    from discovery.hunts import move_hunt
+
+    name, place = release.catalogue.rows([0, 1], ["object_id", "ra", "dec"]).to_pylist()
+    query = Query(like=(name["object_id"],), where="mag_r < 24", cone=Cone(place["ra"], place["dec"], 3600.0), k=3)
+    inside = release.catalogue.cone(*query.cone) & release.catalogue.where("mag_r < 24") & release.clean
+    hunt = new_hunt(tmp_path / "q.hunt", release, query=query, page_size=5, who="ann")
+    assert Query.from_values(hunt.info().query) == query
+    assert [example.row for example in hunt.examples()] == [0]
+    for _ in range(2):
+        rows = hunt.next_round("ann").rows
+        assert inside[rows].all()
+        hunt.label(int(rows[0]), "negative", who="ann")
+    assert replay_hunt(hunt).confirmed
+    moved, _ = move_hunt(hunt.path, release, tmp_path / "m.hunt", "ann")
+    assert moved.settings().cone == str(query.cone) and np.array_equal(moved.allowed, hunt.allowed)
+    assert Query.from_values(moved.info().query) == query
+
+
 def test_a_small_release_is_exhausted_without_an_error(start: Callable) -> None:
-    hunt = start(page_size=400)
+    hunt = start(page_size=400, include_flagged=True)
     assert len(hunt.next_round("ann").rows) == 396
     answer(hunt)
     last = hunt.next_round("ann")

@@ -30,7 +30,7 @@ def hunt(tmp_path_factory: pytest.TempPathFactory, release: Any, prompts: Callab
     path = tmp_path_factory.mktemp("told") / "rare-Ünïque.hunt"
     made = new_hunt(
         path, release, positives=prompts(0, 1), negatives=prompts(90), page_size=10, strategy="linear", who="ann",
-        where="mag_r < 23", consensus="majority",
+        where="mag_r < 23", include_flagged=True, consensus="majority",
     )  # fmt: skip
     for person in ("ann", "bob"):
         label(made, made.next_round(person).rows.tolist(), person)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from discovery.errors import QueryError
 from discovery.search.catalogue_command import catalogue
-from discovery.search.search_command import parse_cone, search
+from discovery.search.search_command import search
 
 
 @pytest.fixture
@@ -64,15 +64,17 @@ def test_positions_south_of_the_equator_are_values_not_options(run, names):
 
 
 def test_the_catalogue_lists_rows(run, release, tmp_path):
-    matching = release.catalogue.number("mag_r < 19")
+    matching = release.catalogue.number("mag_r < 19", flagged=False)
     document = json.loads(run("catalogue", "--where", "mag_r < 19", "--columns", "object_id,mag_r", "-k", 4, "--json"))
     assert document["matching"] == matching
     assert len(document["rows"]) == 4
     assert all(list(line) == ["object_id", "mag_r"] and line["mag_r"] < 19 for line in document["rows"])
     run("catalogue", "--where", "mag_r < 19", "-o", tmp_path / "all.csv")
     assert len((tmp_path / "all.csv").read_text().splitlines()) == matching + 1
+    clean = int((release.clean & release.primary).sum())
     lines = run("catalogue").splitlines()
-    assert lines[-2] == "20 of 238 objects"
+    assert lines[-2] == f"20 of {clean} objects"
+    assert run("catalogue", "--include-flagged").splitlines()[-2] == "20 of 238 objects"
     assert lines[-1].startswith("columns: row, object_id")
 
 
@@ -93,13 +95,3 @@ def test_bad_options_are_one_clear_error(run, arguments, message):
     with pytest.raises(QueryError, match=message) as problem:
         run(*arguments)
     assert "\n" not in str(problem.value)
-
-
-def test_cones():
-    assert parse_cone("150.1,2.2,60") == (150.1, 2.2, 60)
-    assert parse_cone("150.1, -2.2, 0.5deg") == (150.1, -2.2, 1800)
-    assert parse_cone("150.1,2.2,2arcmin") == (150.1, 2.2, 120)
-    assert parse_cone("10:00:24,+02:12:00,3'") == pytest.approx((150.1, 2.2, 180))
-    for bad in ("", "1,2", "1,2,x", "1,2,", "a,b,3", "1,2,3,4", ",,"):
-        with pytest.raises(QueryError, match="no cone"):
-            parse_cone(bad)

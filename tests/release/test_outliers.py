@@ -49,7 +49,7 @@ def planted(own_folder):
 
 def test_planted_outliers_come_first(planted):
     release, rows = planted
-    found = find_outliers(release, k=5)
+    found = find_outliers(release, k=5, include_flagged=True)
     assert set(found.rows) == set(rows)
     assert list(found.table.column_names) == ["row", "object_id", "ra", "dec", "outlier_score"]
     assert np.all(np.diff(found.score) <= 0)
@@ -83,7 +83,7 @@ def test_filters_hold_and_duplicates_stay_out(release):
     expected = np.flatnonzero(release.catalogue.where("mag_r < 21") & release.clean & release.primary)
     assert sorted(found.rows) == expected.tolist()
     assert {31, 200}.isdisjoint(find_outliers(release, k=1000).rows)
-    near = find_outliers(release, k=1000, cone=(150.5, 2.0, 3600.0))
+    near = find_outliers(release, k=1000, cone=(150.5, 2.0, 3600.0), include_flagged=True)
     assert sorted(near.rows) == np.flatnonzero(release.catalogue.cone(150.5, 2.0, 3600.0) & release.primary).tolist()
 
 

@@ -8,8 +8,9 @@ from astropy.table import Table
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discovery.errors import DiscoveryError, QueryError
-from discovery.search.prompts import parse_position, read_prompt_table, resolve_prompt
+from discovery.errors import DiscoveryError, ObjectNotFound, QueryError
+from discovery.search.prompts import read_prompt_table, resolve_prompt, resolve_prompts
+from discovery.sky.places import parse_position
 
 
 @pytest.fixture
@@ -120,3 +121,44 @@ def test_what_is_no_table_is_one_clear_error(release, tmp_path):
             read_prompt_table(release, tmp_path / name)
     with pytest.raises(QueryError, match=r"nosuch\.csv"):
         read_prompt_table(release, tmp_path / "nosuch.csv")
+
+
+@pytest.mark.parametrize("separator", [";", "|"])
+def test_a_table_may_be_separated_as_survey_tables_are(release, sky, tmp_path, separator):
+    names, places = sky
+    path = tmp_path / "p.csv"
+    rows = zip(names, places.ra.deg, places.dec.deg, strict=True)
+    path.write_text("\n".join(separator.join(map(str, row)) for row in [("object_id", "ra", "dec"), *rows]))
+    assert [prompt.row for prompt in read_prompt_table(release, path)] == [20, 50, 90]
+
+
+def test_the_column_of_ids_is_the_one_whose_values_are_ours(release, sky, tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("objid,name\n" + "".join(f"{number},{name}\n" for number, name in enumerate(sky[0], 10**9)))
+    assert [prompt.row for prompt in read_prompt_table(release, path)] == [20, 50, 90]
+
+
+def test_a_table_is_a_prompt_like_an_id_or_a_file(release, sky, tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("object_id\n" + "\n".join(sky[0][:2]))
+    assert [prompt.row for prompt in resolve_prompts(release, [str(path), sky[0][2]])] == [20, 50, 90]
+    with pytest.raises(QueryError, match="2 examples"):
+        resolve_prompt(release, str(path))
+    with pytest.raises(ObjectNotFound, match="upload"):
+        resolve_prompts(release, [str(path)], files=False)
+
+
+def test_only_what_is_not_there_counts_as_not_found(release_folder, sky, tmp_path, monkeypatch):
+    from discovery.release.release import open_release
+
+    slow = open_release(release_folder)
+    monkeypatch.setattr(slow.catalogue, "_value", _times_out)
+    (tmp_path / "p.csv").write_text("object_id,ra,dec\n" + f"{sky[0][0]},150,2\n")
+    for ask in (lambda: resolve_prompt(slow, "nosuch"), lambda: read_prompt_table(slow, tmp_path / "p.csv")):
+        with pytest.raises(QueryError, match="too long") as problem:
+            ask()
+        assert not isinstance(problem.value, ObjectNotFound)
+
+
+def _times_out(*_, **__):
+    raise QueryError("The condition took too long.")

@@ -47,7 +47,7 @@ def test_search_is_brute_force(release, like, unlike, k, brightest, flagged, rad
         k=k,
         where=f"mag_r < {brightest}",
         cone=cone,
-        flagged=flagged,
+        include_flagged=flagged,
     )
     mags = release.catalogue.rows(np.arange(240), ["mag_r", "ra", "dec"]).to_pydict()
     allowed = np.array([mag is not None and mag < brightest for mag in mags["mag_r"]])
@@ -76,14 +76,14 @@ def test_columns_and_least_similarity(release):
 
 def test_neither_prompts_nor_their_duplicates_are_hits(release):
     for row in (30, 31):
-        rows = search(release, like=prompts(release, [row]), k=240).rows
+        rows = search(release, like=prompts(release, [row]), k=240, include_flagged=True).rows
         assert len(rows) == 237
         assert not np.isin([30, 31], rows).any()
-    assert not np.isin([7, 9], search(release, like=prompts(release, [7]), unlike=prompts(release, [9]), k=240).rows).any()
+    assert not np.isin([7, 9], search(release, like=prompts(release, [7]), unlike=prompts(release, [9]), k=240, include_flagged=True).rows).any()
 
 
 def test_a_stamp_from_elsewhere_finds_itself(release):
-    hits = search(release, like=[prompt_from_stamp(release, release.stamp(44))], k=1)
+    hits = search(release, like=[prompt_from_stamp(release, release.stamp(44))], k=1, include_flagged=True)
     assert hits.rows.tolist() == [44]
     assert hits.similarity[0] == pytest.approx(1, abs=1e-3)
 

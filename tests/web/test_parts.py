@@ -10,7 +10,6 @@ from astropy.coordinates import SkyCoord
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from discovery.errors import QueryError
 from discovery.hunts.audits.estimates import Interval
 from discovery.hunts.audits.report import AuditReport, CutEstimate, Progress
 from discovery.hunts.choosers import DIVERSE, LIKELY, RANDOM, UNCERTAIN, UNLIKELY
@@ -27,7 +26,7 @@ from web.layout.problems import without_paths
 from web.layout.wording import figure, sexagesimal
 from web.login.login import local_address
 from web.objects.objects import make_overlay
-from web.search.form import Asked, asked_from, parse_cone
+from web.search.form import Asked, asked_from
 from web.stamps.pictures import PictureCache, StampPicture
 from web.stamps.stamps import displayed_box
 
@@ -88,18 +87,6 @@ def test_a_changed_cookie_is_no_session(at, letter):
 )
 def test_a_search_comes_back_from_its_address(asked):
     assert asked_from(asked.query_string()) == asked
-
-
-@pytest.mark.parametrize("text", ["1,2", "1 2", "x,y,z", "1,2,", "1,2,nan,", "here", "1,95,3"])
-def test_bad_cones_are_errors(text):
-    with pytest.raises(QueryError):
-        parse_cone(text)
-
-
-def test_cones_in_degrees_and_sexagesimal():
-    assert parse_cone("150.5, -2, 60") == (150.5, -2.0, 60.0)
-    ra, dec, radius = parse_cone("10:00:24, +02:12:00, 30")
-    assert (ra, dec, radius) == pytest.approx((150.1, 2.2, 30))
 
 
 @pytest.mark.parametrize("address", ["//evil.example", "/\\evil.example", "https://evil.example", "", "/a\nb", "javascript:1"])

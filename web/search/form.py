@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, urlencode
 
-import numpy as np
 import pyarrow as pa
 from litestar.params import FromQuery
 
 from discovery.errors import QueryError
 from discovery.release.release import Release
-from discovery.search.prompts import Prompt, parse_position, prompt_from_row
-from discovery.search.similarity import allowed_rows, search
+from discovery.search.prompts import Prompt, resolve_prompts
+from discovery.search.query import Query
+from discovery.search.similarity import ALWAYS, Hits, Listing, find_hits, list_objects
 from web.search.uploads import Uploads
 
 DEFAULT_K = 48
 MAX_K = 1000
 MAX_PROMPTS = 1000
-ALWAYS = ("row", "object_id", "ra", "dec")
 USUAL_COLUMNS = ("mag_r", "z_phot_mean", "redshift", "crop_side_arcsec")
 
 
@@ -137,29 +136,22 @@ def find(release: Release, asked: Asked, uploads: Uploads, name: str) -> Found:
     """
     like, unlike = prompts_of(release, asked, uploads, name)
     k = _whole_number("The number of hits", asked.k, DEFAULT_K, MAX_K)
-    cone = parse_cone(asked.cone)
-    where = asked.where or None
     columns = shown_columns(release, asked)
+    query = Query.parse(
+        where=asked.where or None,
+        cone=asked.cone or None,
+        include_flagged=asked.flagged,
+        k=k,
+        min_similarity=asked.min_similarity,
+    )
     if unlike and not like:
         raise QueryError("A search needs at least one example to be like, beside those to be unlike.")
-    allowed = allowed_rows(release, where=where, cone=cone, flagged=asked.flagged, without=(*like, *unlike))
     if like:
-        hits = search(
-            release,
-            like=like,
-            unlike=unlike,
-            k=k,
-            where=where,
-            cone=cone,
-            min_similarity=_similarity(asked.min_similarity),
-            flagged=asked.flagged,
-            columns=columns,
-        )
-        table = hits.table
+        found: Hits | Listing = find_hits(release, replace(query, columns=tuple(columns) or None), like=like, unlike=unlike)
     else:
-        rows = np.flatnonzero(allowed)[:k]
-        table = release.catalogue.rows(rows, [*ALWAYS, *(name for name in columns if name not in ALWAYS)])
-    return Found(like=like, unlike=unlike, table=table, fitting=int(allowed.sum()))
+        found = list_objects(release, replace(query, columns=tuple(dict.fromkeys((*ALWAYS, *columns)))))
+    return Found(like=like, unlike=unlike, table=found.table, fitting=found.passed)
+
 
 
 def prompts_of(
@@ -168,50 +160,10 @@ def prompts_of(
     """Return the prompts to be like and to be unlike."""
     if len(asked.like) + len(asked.unlike) > MAX_PROMPTS:
         raise QueryError(f"More than {MAX_PROMPTS} examples: give fewer.")
-    like = [prompt_of(release, text) for text in asked.like]
+    like = resolve_prompts(release, asked.like, files=False)
     for upload in asked.uploads:
         like += uploads.get(upload, name).prompts
-    return tuple(like), tuple(prompt_of(release, text) for text in asked.unlike)
-
-
-def prompt_of(release: Release, text: str) -> Prompt:
-    """Turn an id or a position into a prompt; unlike on the command line, never a file of the server.
-
-    Raises
-    ------
-    QueryError
-        If it is neither, or no object is there.
-    """
-    try:
-        return prompt_from_row(release, release.catalogue.find_id(text), label=text)
-    except QueryError:
-        position = parse_position(text)
-    if position is None:
-        raise QueryError(
-            f"'{text}' is no object of this release and no position: give an id, or RA and Dec such as "
-            "'150.1, 2.2' or '10:00:24, +02:12:00'."
-        )
-    return prompt_from_row(release, release.catalogue.nearest_position(*position)[0], label=text)
-
-
-def parse_cone(text: str) -> tuple[float, float, float] | None:
-    """Parse ``RA, Dec, radius in arcsec``; None for an empty text.
-
-    Raises
-    ------
-    QueryError
-        If it is none.
-    """
-    if not text:
-        return None
-    position_text, _, radius_text = text.rpartition("," if "," in text else " ")
-    try:
-        position, radius_arcsec = parse_position(position_text.strip()), float(radius_text)
-    except ValueError:
-        position, radius_arcsec = None, 0.0
-    if position is None:
-        raise QueryError(f"'{text}' is no cone: give RA, Dec and a radius in arcsec, such as '150.1, 2.2, 600'.")
-    return (*position, radius_arcsec)
+    return tuple(like), tuple(resolve_prompts(release, asked.unlike, files=False))
 
 
 def shown_columns(release: Release, asked: Asked) -> list[str]:
@@ -245,12 +197,3 @@ def _whole_number(what: str, text: str, default: int, most: int) -> int:
     if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= most:
         raise QueryError(f"{what} is '{text}': give a whole number from 1 to {most}.")
     return int(text)
-
-
-def _similarity(text: str) -> float | None:
-    if not text:
-        return None
-    try:
-        return float(text)
-    except ValueError as error:
-        raise QueryError(f"The smallest similarity is '{text}': give a number between -1 and 1.") from error

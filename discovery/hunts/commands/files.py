@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from discovery.hunts.commands.answers import answer, info_document
-from discovery.hunts.commands.options import Json, Several, opened_hunt, person_name, prompts_of
+from discovery.hunts.commands.options import Json, Several, opened_hunt, person_name
 from discovery.search.known_options import KnownFiles, KnownRadius, NewOnly, matched_known
 
 
@@ -106,10 +106,11 @@ def move(
     """
     from discovery.hunts import move_hunt
     from discovery.release.release import open_release
+    from discovery.search.prompts import resolve_prompts
 
     opened = open_release(release)
     out = out or hunt.with_name(f"{hunt.stem}-{opened.name}.hunt")
-    moved, report = move_hunt(hunt, opened, out, person_name(who), positives=prompts_of(opened, like, None))
+    moved, report = move_hunt(hunt, opened, out, person_name(who), positives=resolve_prompts(opened, like or ()))
     found = len(report.objects) - len(report.not_found)
     counts = report.counts
     told = f"{counts['object_id']} by object_id, {counts['position']} by position; {report.labels_left} lines of labels left without an object"

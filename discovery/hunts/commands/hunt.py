@@ -7,8 +7,9 @@ from pathlib import Path
 from cyclopts import App
 
 from discovery.hunts.commands.answers import answer, info_document, round_document, round_text
-from discovery.hunts.commands.options import Files, Json, Several, opened_hunt, person_name, prompts_of
+from discovery.hunts.commands.options import Files, Json, Several, opened_hunt, person_name
 from discovery.search.known_options import KnownFiles, KnownRadius, NewOnly, matched_known
+from discovery.search.query_options import Cone, FormerFlagged, IncludeFlagged, SearchOptions
 
 app = App(name="hunt", help="Label galaxies round by round until enough of a kind are found.")
 
@@ -26,8 +27,11 @@ def new(
     strategy: str | None = None,
     alpha: float | None = None,
     page_size: int = 20,
+    query: Path | None = None,
     where: str | None = None,
-    flagged: bool = True,
+    cone: Cone = None,
+    include_flagged: IncludeFlagged = False,
+    flagged: FormerFlagged = None,
     consensus: str = "latest",
     stopper: str = "never",
     seed: int = 0,
@@ -58,9 +62,13 @@ def new(
         alpha, else the lowest. 0.9 leads to precision, 0.1 to recall.
     page_size
         Objects a round.
+    query
+        File of a saved query (JSON) to start from; options given beside it count in place of what it says.
     where
         SQL condition on the catalogue that candidates must meet, such as "mag_r < 19".
-    flagged
+    cone
+        RA,DEC,RADIUS that candidates must lie in, the radius in arcsec or with a unit (150.1,2.2,10arcmin).
+    include_flagged
         Show stars and flagged objects too.
     consensus
         What holds when several people label: latest, majority or arbiter:NAME.
@@ -76,18 +84,23 @@ def new(
     from discovery.hunts import new_hunt
     from discovery.release.release import open_release
 
-    opened = open_release(release)
+    options = SearchOptions(
+        query=query,
+        like=[*(like or ()), *map(str, like_table or ())] or None,
+        unlike=[*(unlike or ()), *map(str, unlike_table or ())] or None,
+        where=where,
+        cone=cone,
+        include_flagged=include_flagged,
+        flagged=flagged,
+    )
     started = new_hunt(
         hunt,
-        opened,
-        positives=prompts_of(opened, like, like_table),
-        negatives=prompts_of(opened, unlike, unlike_table),
+        open_release(release),
+        query=options.to_query(),
         strategy=strategy,
         alpha=alpha,
         page_size=page_size,
         seed=seed,
-        where=where,
-        flagged=flagged,
         consensus=consensus,
         stopper=stopper,
         who=person_name(who),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +12,6 @@ from discovery.errors import HuntError
 
 if TYPE_CHECKING:
     from discovery.hunts import Hunt
-    from discovery.release.release import Release
-    from discovery.search.prompts import Prompt
 
 Json = Annotated[bool, Parameter(negative="")]
 """``json: Json = False``: print one JSON document."""
@@ -38,11 +35,3 @@ def person_name(who: str | None) -> str:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
         raise HuntError("your login has no name here; say who labels with --who NAME") from None
-
-
-def prompts_of(release: Release, texts: Sequence[str] | None, tables: Sequence[Path] | None) -> list[Prompt]:
-    """Return the examples that texts and tables name."""
-    from discovery.search.prompts import read_prompt_table, resolve_prompt
-
-    prompts = [resolve_prompt(release, text) for text in texts or ()]
-    return prompts + [prompt for table in tables or () for prompt in read_prompt_table(release, table)]

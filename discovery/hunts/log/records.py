@@ -234,6 +234,10 @@ class HuntInfo:
     seed: int
     where: str | None
     flagged: bool
+    cone: str | None
+    """Part of the sky that candidates lie in: RA,DEC,RADIUS in degrees, degrees and arcsec."""
+    query: dict[str, Any] | None
+    """What the hunt was started from, when it was a query."""
     strategy: str
     consensus: str
     stopper: str

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 import msgspec
 
-from discovery.errors import HuntError
+from discovery.errors import HuntError, QueryError
 from discovery.hunts.consensus import arbiter_of
 from discovery.hunts.log.records import VERDICTS
+from discovery.search.query import Query
+from discovery.sky.places import parse_cone
 
 APPLICATION_ID = 0x47444854  # "GDHT"
 MAX_FILE_BYTES = 2**30
@@ -30,9 +32,21 @@ class HuntSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
     seed: Annotated[int, msgspec.Meta(ge=0, le=MAX_SEED)]
     where: str | None
     flagged: bool
+    cone: str | None = None
+    """Part of the sky that candidates lie in, as `discovery.sky.places.parse_cone` reads it."""
+    query: dict[str, Any] | None = None
+    """What the hunt was started from, as `discovery.search.query.Query.to_values` gives it; a record, which no round follows."""
     strategy: Annotated[str, msgspec.Meta(min_length=1, max_length=2 * MAX_NAME)] = "alpha"
     consensus: Annotated[str, msgspec.Meta(max_length=2 * MAX_NAME)] = "latest"
     stopper: Annotated[str, msgspec.Meta(max_length=MAX_NAME)] = "never"
+
+    def filters(self) -> Query:
+        """Return what candidates must meet, as a query without examples."""
+        return Query(
+            where=self.where,
+            cone=None if self.cone is None else parse_cone(self.cone),
+            include_flagged=self.flagged,
+        )
 
 
 def checked_settings(values: dict[str, Any]) -> HuntSettings:
@@ -46,6 +60,11 @@ def checked_settings(values: dict[str, Any]) -> HuntSettings:
     except msgspec.ValidationError as problem:
         raise HuntError(f"a setting of the hunt is not valid: {problem}") from None
     arbiter_of(settings.consensus)
+    try:
+        settings.filters()
+        Query.from_values(settings.query or {})
+    except QueryError as problem:
+        raise HuntError(f"a setting of the hunt is not valid: {problem}") from None
     return settings
 
 
