@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 import numpy as np
+from cachetools import LRUCache
 
 MOST_ENTRIES, LONG_KEY, ENTRY_BYTES = 1000, 500, 2000
 """Bitmaps at most, characters from which a key is kept as its checksum, and what an entry takes beside its bitmap at most."""
@@ -21,38 +21,35 @@ class MaskCache:
     count : int
         Number of rows N.
     max_bytes : int
-        Memory for all entries together; a bitmap of 10^7 rows takes 1.25 MB, its key up to 2 kB. More than `MOST_ENTRIES` are never held.
+        Memory for all entries together; a bitmap of 10^7 rows takes 1.25 MB, its key up to 2 kB. More than `MOST_ENTRIES` are never kept.
     """
 
     def __init__(self, count: int, max_bytes: int) -> None:
         self._count = count
-        self._most = min(MOST_ENTRIES, max_bytes // (-(-count // 8) + ENTRY_BYTES))
-        self._held: OrderedDict[Hashable, np.ndarray] = OrderedDict()
+        most = min(MOST_ENTRIES, max_bytes // (-(-count // 8) + ENTRY_BYTES))
+        self._packed: LRUCache[Hashable, np.ndarray] = LRUCache(most)
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return a condition's mask, (N,) bool and the caller's own; ``make()`` gives it when it is not held."""
+        """Return a condition's mask, (N,) bool and the caller's own; ``make()`` gives it when it is not kept."""
         key = _short(key)
         with self._lock:
-            packed = self._held.get(key)
-            if packed is not None:
-                self._held.move_to_end(key)
+            packed = self._packed.get(key)
         if packed is not None:
             return np.unpackbits(packed, count=self._count).view(bool)
         mask = make()
-        packed = np.packbits(mask)
-        with self._lock:
-            self._held[key] = packed
-            while len(self._held) > self._most:
-                self._held.popitem(last=False)
+        if self._packed.maxsize:
+            packed = np.packbits(mask)
+            with self._lock:
+                self._packed[key] = packed
         return mask
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._packed)
 
 
 def _short(key: Hashable) -> Hashable:
-    """A long text by its checksum."""
+    """Return a key, a long text as its checksum."""
     if not isinstance(key, str) or len(key) < LONG_KEY:
         return key
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()

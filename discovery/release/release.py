@@ -19,7 +19,7 @@ from discovery.release.manifest import CATALOGUE_FILE, Manifest, Space, read_man
 from discovery.release.neighbours.index import NeighbourIndex, read_index
 from discovery.release.neighbours.inverted_file import load_faiss
 from discovery.release.shards import EmbeddingShards
-from discovery.release.stamp_records import StampLines
+from discovery.release.stamp_records import StampRecords
 from discovery.release.survey_files import SurveyFiles
 from discovery.stamps.stamp import Damaged, Stamp
 
@@ -61,7 +61,7 @@ class Release:
         What it says about itself.
     catalogue : Catalogue
         One line a row.
-    stamp_lines : StampLines
+    stamp_records : StampRecords
         Those of its columns that stamps are read by.
     """
 
@@ -79,7 +79,7 @@ class Release:
             self._shards.check_sums()
         self._shards.check_unit()
         self.catalogue = Catalogue(path / CATALOGUE_FILE, self.count)
-        self.stamp_lines = StampLines(self.catalogue)
+        self.stamp_records = StampRecords(self.catalogue)
 
     def __repr__(self) -> str:
         return f"<Release {self.name}: {self.count} rows, D = {self.dimension}>"
@@ -179,7 +179,7 @@ class Release:
         ReleaseError
             If the files are missing, changed, or outside the allowed folders.
         """
-        line, number = self.stamp_lines.get(row), self.manifest.survey_number(row)
+        line, number = self.stamp_records.get(row), self.manifest.survey_number(row)
         position = line.survey_position
         with self._survey_lock:
             (stamp,) = self._files.survey(number).read(position, position + 1)

@@ -1,27 +1,27 @@
-"""What the catalogue says of the stamps that are about to be read, asked for a page at a time."""
+"""Where the catalogue places the stamps that are about to be read, a page at a time."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from cachetools import LRUCache
 
 if TYPE_CHECKING:
     from discovery.release.catalogue import Catalogue
 
 MOST_KEPT = 20_000
-"""Lines that are kept, the latest: some megabytes."""
+"""Records that are kept, the latest: some megabytes."""
 CROP_COLUMNS = ("crop_row0", "crop_row1", "crop_column0", "crop_column1")
 COLUMNS = ("object_id", "survey_position", *CROP_COLUMNS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StampLine:
-    """Where one stamp is to be found.
+class StampRecord:
+    """Where one stamp is found.
 
     Attributes
     ----------
@@ -38,19 +38,19 @@ class StampLine:
     crop_box: tuple[int, int, int, int] | None
 
 
-class StampLines:
-    """The lines of a catalogue that stamps are read by; safe to share between threads.
+class StampRecords:
+    """The records of a catalogue that stamps are read by; safe to share between threads.
 
-    A line alone costs a query, and so does a whole page: whoever shows a page asks for it by `fetch` first.
+    One record costs a query, and so does a whole page: whoever shows a page calls `fetch` with its rows first.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._held: OrderedDict[int, StampLine] = OrderedDict()
+        self._records: LRUCache[int, StampRecord] = LRUCache(MOST_KEPT)
         self._lock = threading.Lock()
 
-    def get(self, row: int) -> StampLine:
-        """Return the line of a row.
+    def get(self, row: int) -> StampRecord:
+        """Return the record of a row.
 
         Raises
         ------
@@ -59,8 +59,8 @@ class StampLines:
         """
         return self.fetch([row])[0]
 
-    def fetch(self, rows: Sequence[int]) -> list[StampLine]:
-        """Return the lines of some rows, in their order, by one query for all that are not held.
+    def fetch(self, rows: Sequence[int]) -> list[StampRecord]:
+        """Return the records of some rows, in their order, by one query for all that are not kept.
 
         Raises
         ------
@@ -68,28 +68,25 @@ class StampLines:
             If there is no such row.
         """
         with self._lock:
-            found = {row: self._held[row] for row in rows if row in self._held}
+            found = {row: self._records[row] for row in rows if row in self._records}
         missing = [row for row in dict.fromkeys(rows) if row not in found]
         if missing:
             found |= self._read(missing)
         with self._lock:
             for row in rows:
-                self._held[row] = found[row]
-                self._held.move_to_end(row)
-            while len(self._held) > MOST_KEPT:
-                self._held.popitem(last=False)
+                self._records[row] = found[row]
         return [found[row] for row in rows]
 
-    def _read(self, rows: list[int]) -> dict[int, StampLine]:
-        lines = self._catalogue.rows(np.array(rows, np.int64), COLUMNS).to_pylist()
-        return {row: _line(line) for row, line in zip(rows, lines, strict=True)}
+    def _read(self, rows: list[int]) -> dict[int, StampRecord]:
+        table = self._catalogue.rows(np.array(rows, np.int64), COLUMNS).to_pylist()
+        return {row: _record(values) for row, values in zip(rows, table, strict=True)}
 
 
-def _line(line: dict) -> StampLine:
-    row0, row1, column0, column1 = (line[name] for name in CROP_COLUMNS)
+def _record(values: dict) -> StampRecord:
+    row0, row1, column0, column1 = (values[name] for name in CROP_COLUMNS)
     whole = None in (row0, row1, column0, column1)
-    return StampLine(
-        object_id=line["object_id"],
-        survey_position=line["survey_position"],
+    return StampRecord(
+        object_id=values["object_id"],
+        survey_position=values["survey_position"],
         crop_box=None if whole else (int(row0), int(row1), int(column0), int(column1)),
     )

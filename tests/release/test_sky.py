@@ -162,7 +162,7 @@ def test_small_bitmaps_are_bounded_by_their_number_and_long_conditions_by_their_
     cache, made = MaskCache(8, max_bytes=10**6), []
     for condition in ("x" * 10**6, "x" * 10**6, "x" * 10**6 + "y", "short", "\ud800" * 600):
         cache.get(condition, lambda condition=condition: made.append(condition) or np.ones(8, bool))
-    assert len(made) == len(cache) == 4 and max(len(key) for key in cache._held) == 32
+    assert len(made) == len(cache) == 4 and max(len(key) for key in cache._packed) == 32
 
 
 def test_side_tables_are_for_positions_and_names_alone(tmp_path: Path):

@@ -115,7 +115,7 @@ def test_the_cache_stays_within_its_memory_and_gives_what_was_rendered(sizes):
     cache = PictureCache(1000)
     for row, size in enumerate(sizes):
         assert cache.get(picture(row), lambda size=size: bytes(size)) == bytes(size)
-        assert cache.held_bytes <= 1000
+        assert cache.bytes_in_memory <= 1000
     if sizes:
         held = cache.get(picture(len(sizes) - 1), lambda: pytest.fail("rendered twice"))
         assert len(held) == sizes[-1]
@@ -133,7 +133,7 @@ def test_the_cache_is_shared_by_threads():
         thread.start()
     for thread in threads:
         thread.join()
-    assert cache.held_bytes == sum(range(1, 38))
+    assert cache.bytes_in_memory == sum(range(1, 38))
 
 
 def test_every_part_of_a_picture_is_in_its_etag():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -106,7 +105,7 @@ class JobQueue:
         self._background: list[tuple[str, Callable[[], None]]] = []
         self._running: dict[str, bool] = {}
         """Hunts of what runs, and whether it is a job rather than a background call."""
-        self._latest: OrderedDict[str, Job] = OrderedDict()
+        self._latest: dict[str, Job] = {}  # the latest last; no LRU: a job under way is never forgotten
         self._closed = False
 
     def submit(self, key: str, what: str, call: Callable[[], Any], *, hunt_mark: object = None) -> Job:
@@ -116,8 +115,8 @@ class JobQueue:
             if latest is not None and latest.what == what and not latest.over:
                 return latest
             job = Job(key=key, what=what, call=call, hunt_mark=hunt_mark)
+            self._latest.pop(key, None)
             self._latest[key] = job
-            self._latest.move_to_end(key)
             self._forget_the_oldest()
             if self._closed:
                 job.call = _closing

@@ -42,7 +42,7 @@ def stamp_cards(
     size: int = GRID_SIZE,
 ) -> tuple[Card, ...]:
     """Return the cards of a grid, one a line of a table with row and object_id."""
-    release.stamp_lines.fetch(table["row"].to_pylist())  # their pictures are asked for in a moment, one by one
+    release.stamp_records.fetch(table["row"].to_pylist())  # their pictures are requested next, one by one
     cards = []
     for line in table.to_pylist():
         similarity = line.get("similarity")

@@ -1,10 +1,9 @@
-"""Rendered pictures, kept in memory and in files within fixed bounds; a picture is rendered once, however many ask for it."""
+"""Rendered pictures, kept in memory and in files within fixed bounds; each is rendered once, however many requests wait for it."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Literal
 from urllib.parse import quote, urlencode
 
 from anyio import CapacityLimiter
+from cachetools import LRUCache
 
 from web.stamps.picture_files import PictureFiles
 
@@ -74,31 +74,27 @@ class PictureCache:
     """
 
     def __init__(self, max_bytes: int, files: PictureFiles | None = None) -> None:
-        self._max_bytes = max_bytes
         self._files = files
-        self._bytes = 0
-        self._pictures: OrderedDict[StampPicture, bytes] = OrderedDict()
+        self._pictures: LRUCache[StampPicture, bytes] = LRUCache(max_bytes, getsizeof=len)
         self._coming: dict[StampPicture, Future[bytes]] = {}
         self._lock = threading.Lock()
         self.threads = CapacityLimiter(THREADS)
-        """What requests for pictures that are not held in memory run under."""
+        """Limits the threads that read or render pictures which are not in memory."""
 
-    def held(self, picture: StampPicture) -> bytes | None:
-        """Return a picture that is held in memory, at once."""
+    def in_memory(self, picture: StampPicture) -> bytes | None:
+        """Return a picture that is in memory, else None, at once."""
         with self._lock:
-            if picture in self._pictures:
-                self._pictures.move_to_end(picture)
             return self._pictures.get(picture)
 
     def get(self, picture: StampPicture, render: Callable[[], bytes]) -> bytes:
-        """Return a picture, rendered by ``render()`` when it is held neither in memory nor in a file.
+        """Return a picture, rendered by ``render()`` when it is neither in memory nor in a file.
 
-        A thread that wants a picture which another one is rendering waits for it.
+        A thread that needs a picture which another one is rendering waits for it.
         """
         with self._lock:
-            if picture in self._pictures:
-                self._pictures.move_to_end(picture)
-                return self._pictures[picture]
+            kept = self._pictures.get(picture)
+            if kept is not None:
+                return kept
             coming = self._coming.get(picture)
             if coming is None:
                 made = self._coming[picture] = Future[bytes]()
@@ -115,9 +111,9 @@ class PictureCache:
         return data
 
     @property
-    def held_bytes(self) -> int:
-        """Bytes of all pictures held in memory."""
-        return self._bytes
+    def bytes_in_memory(self) -> int:
+        """Bytes of all pictures in memory."""
+        return int(self._pictures.currsize)
 
     def _read_or_render(self, picture: StampPicture, render: Callable[[], bytes]) -> bytes:
         data = None if self._files is None else self._files.get(picture.key)
@@ -130,8 +126,5 @@ class PictureCache:
     def _arrived(self, picture: StampPicture, data: bytes | None) -> None:
         with self._lock:
             del self._coming[picture]
-            if data is not None and len(data) <= self._max_bytes:
+            if data is not None and len(data) <= self._pictures.maxsize:
                 self._pictures[picture] = data
-                self._bytes += len(data)
-            while self._bytes > self._max_bytes:
-                self._bytes -= len(self._pictures.popitem(last=False)[1])

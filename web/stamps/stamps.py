@@ -59,7 +59,7 @@ async def stamp_picture(
     if request.headers.get("if-none-match") == picture.etag:
         return Response(b"", status_code=304, headers=headers)
     try:
-        data = pictures.held(picture)
+        data = pictures.in_memory(picture)
         if data is None:
             render = partial(render_picture, release, picture)
             data = await to_thread.run_sync(pictures.get, picture, render, limiter=pictures.threads)
@@ -114,7 +114,7 @@ def check_row(release: Release, row: int) -> None:
 
 def crop_box_of(release: Release, row: int) -> Box | None:
     """Return the crop (row0, row1, column0, column1) in pixels of the stamp's array, as the catalogue has it."""
-    return release.stamp_lines.get(row).crop_box
+    return release.stamp_records.get(row).crop_box
 
 
 def displayed_box(stamp: Stamp, box: Box | None) -> Box | None:

@@ -1,9 +1,10 @@
-"""What a hunt's audit says, kept until a label, a rule or a draw changes it: a report ranks the whole release."""
+"""The reports of a hunt's audit, kept until a label, a setting or a draw changes them: a report ranks the whole release."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+
+from cachetools import LRUCache
 
 from discovery.hunts import Hunt
 from discovery.hunts.audits.audit import report
@@ -11,7 +12,7 @@ from discovery.hunts.audits.report import AuditReport
 from discovery.hunts.log.store import Mark
 
 DEFAULT_COMPLETENESS = 0.9
-"""The completeness to advise on when nobody wishes for another."""
+"""The completeness that the advice is for where none is given."""
 MOST_KEPT = 4
 
 
@@ -21,38 +22,37 @@ class AuditReports:
     def __init__(self) -> None:
         self._making = threading.Lock()
         self._lock = threading.Lock()  # never held for long
-        self._held: OrderedDict[tuple[Mark, float], AuditReport] = OrderedDict()
+        self._reports: LRUCache[tuple[Mark, float], AuditReport] = LRUCache(MOST_KEPT)
+        self._latest: LRUCache[float, AuditReport] = LRUCache(MOST_KEPT)
 
-    def make(self, hunt: Hunt, wished: float = DEFAULT_COMPLETENESS) -> AuditReport:
-        """Return the report of the hunt as it stands.
+    def make(self, hunt: Hunt, completeness: float = DEFAULT_COMPLETENESS) -> AuditReport:
+        """Return the report on the present state of the hunt.
 
         Raises
         ------
         HuntError
-            No audit was drawn, or the wished completeness is out of range.
+            No audit was drawn, or the completeness is out of range.
         """
         with self._making:
-            key = (hunt.store.mark(), wished)
-            made = self._held.get(key) or report(hunt, completeness=wished)
+            mark = hunt.store.mark()
+            made = self._find(mark, completeness) or report(hunt, completeness=completeness)
             with self._lock:
-                self._held[key] = made
-                self._held.move_to_end(key)
-                while len(self._held) > MOST_KEPT:
-                    self._held.popitem(last=False)
+                self._reports[mark, completeness] = self._latest[completeness] = made
         return made
 
-    def find(self, hunt: Hunt, wished: float = DEFAULT_COMPLETENESS) -> AuditReport | None:
-        """Return the report of the hunt as it stands if it is there already."""
-        key = (hunt.store.mark(), wished)
-        with self._lock:
-            return self._held.get(key)
+    def find(self, hunt: Hunt, completeness: float = DEFAULT_COMPLETENESS) -> AuditReport | None:
+        """Return the report on the present state of the hunt if it is made already."""
+        return self._find(hunt.store.mark(), completeness)
 
-    def latest(self, wished: float = DEFAULT_COMPLETENESS) -> AuditReport | None:
-        """Return the report made last with a wish, which labels since may have overtaken."""
+    def latest(self, completeness: float = DEFAULT_COMPLETENESS) -> AuditReport | None:
+        """Return the report made last for a completeness; labels since may have made it stale."""
         with self._lock:
-            same = [made for (_, wish), made in self._held.items() if wish == wished]
-        return same[-1] if same else None
+            return self._latest.get(completeness)
 
     def is_fresh(self, hunt: Hunt) -> bool:
-        """Say whether nothing has changed since `latest`."""
+        """Return whether nothing has changed since `latest`."""
         return self.find(hunt) is not None
+
+    def _find(self, mark: Mark, completeness: float) -> AuditReport | None:
+        with self._lock:
+            return self._reports.get((mark, completeness))
