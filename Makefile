@@ -28,7 +28,7 @@ docs: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
 lint: $(VENV)/.installed
-	$(BIN)/ruff check discovery index training web tests
+	$(BIN)/ruff check discovery index training web tests docs
 
 types: $(VENV)/.installed
 	$(BIN)/mypy

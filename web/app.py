@@ -115,7 +115,7 @@ def create_app(config: WebConfig) -> Litestar:
         template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment)),
         plugins=[HTMXPlugin()],
         openapi_config=OpenAPIConfig(
-            title="galaxy discovery", version="1", path="/schema", render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])]
+            title="galaxy discovery", version="1", path="/schema", use_handler_docstrings=True, render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])]
         ),
         logging_config=None,
         debug=False,

@@ -31,6 +31,7 @@ class WebConfig:
     survey_roots: tuple[Path, ...] = ()
     """Survey files are read only below these folders."""
     host: str = LOCAL_HOST
+    """Address to listen on; any but 127.0.0.1 needs a token."""
     port: int = 8000
     """0 takes any free port."""
     token: str | None = field(default=None, repr=False)
