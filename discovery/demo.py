@@ -7,6 +7,7 @@ import importlib.resources
 import json
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -18,20 +19,12 @@ RELEASE_NAME = "demo"
 RECORD_FILE = "demo.json"
 
 
-def demo(
-    *,
-    dir: Path = Path("demo-survey"),
-    galaxies: int = 4000,
-    seed: int = 0,
-    serve: bool = True,
-    port: int = 8000,
-    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
-) -> None:
-    """Simulate a survey, index it with the encoder that ships and serve it on 127.0.0.1.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """Options of ``discovery demo``.
 
-    A second start reuses what is there; another encoder than last time makes the release anew.
-
-    Parameters
+    Attributes
     ----------
     dir
         Folder for the survey, the release, the hunts and discovery.toml.
@@ -44,18 +37,32 @@ def demo(
     json_output
         Print one JSON document instead of the folder; only together with --no-serve.
     """
-    if serve and json_output:
+
+    dir: Path = Path("demo-survey")
+    galaxies: int = 4000
+    seed: int = 0
+    serve: bool = True
+    port: int = 8000
+    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False
+
+
+def demo(*, options: DemoOptions = DemoOptions()) -> None:
+    """Simulate a survey, index it with the encoder that ships and serve it on 127.0.0.1.
+
+    A second start reuses what is there; another encoder than last time makes the release anew.
+    """
+    if options.serve and options.json_output:
         raise ConfigError("--json needs --no-serve: a served demo runs until it is interrupted.")
-    root = dir.absolute()
-    _simulate(root, galaxies, seed)
+    root = options.dir.absolute()
+    _simulate(root, options.galaxies, options.seed)
     release = _index(root)
     config = root / "discovery.toml"
     if not config.exists():
         config.write_text('[serve]\nreleases = ["releases"]\nhunts = "hunts"\nsurvey_roots = ["survey"]\n')
-    if serve:
-        importlib.import_module("web.cli").serve(config=config, port=port)
-    elif json_output:
-        print(json.dumps({"release": str(release), "galaxies": galaxies, "seed": seed, "folder": str(root)}))
+    if options.serve:
+        importlib.import_module("web.cli").serve(config=config, port=options.port)
+    elif options.json_output:
+        print(json.dumps({"release": str(release), "galaxies": options.galaxies, "seed": options.seed, "folder": str(root)}))
     else:
         print(release)
 

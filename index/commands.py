@@ -46,6 +46,9 @@ def build(release: Path, *, options: BuildOptions = BuildOptions()) -> None:
     release
         Folder that ``discovery index`` made.
     """
+    from discovery.release.manifest import read_manifest
+
+    read_manifest(release)
     from index.structure.rebuild import rebuild
 
     manifest = rebuild(release, memory_gib=options.memory, recall=options.recall, kind=options.kind)
@@ -122,6 +125,9 @@ def repair(release: Path, *, options: RepairOptions = RepairOptions()) -> None:
     release
         Release folder.
     """
+    from discovery.release.manifest import read_manifest
+
+    read_manifest(release)
     from index.grow.repair import repair_release
 
     repaired = repair_release(release)
@@ -162,10 +168,12 @@ def drift(old: Path, new: Path, *, options: DriftOptions = DriftOptions()) -> No
         Release folder: one made on its own, or one that grew from the old one with --add.
     """
     from discovery.release.release import open_release
+
+    before, after = open_release(old), open_release(new)
     from index.drift.drift import compare_releases, report_json
     from index.drift.text import plot_drift, report_lines
 
-    report, seen = compare_releases(open_release(old), open_release(new), sample=options.sample)
+    report, seen = compare_releases(before, after, sample=options.sample)
     if options.plot is not None:
         plot_drift(report, seen, options.plot)
     text = report_json(report).decode() if options.json else "\n".join(report_lines(report))

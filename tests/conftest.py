@@ -83,9 +83,9 @@ def _shared(name: str) -> Path:
 @pytest.fixture(scope="session")
 def demo_folder(once_a_run) -> Path:
     """The folder of a demo of 300 simulated galaxies, made by the real pipeline; read it, do not change it."""
-    from discovery.demo import demo
+    from discovery.demo import DemoOptions, demo
 
-    return once_a_run("demo", lambda folder: demo(dir=folder / "demo", galaxies=300, serve=False)) / "demo"
+    return once_a_run("demo", lambda folder: demo(options=DemoOptions(dir=folder / "demo", galaxies=300, serve=False))) / "demo"
 
 
 @pytest.fixture(scope="session")

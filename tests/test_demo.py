@@ -6,7 +6,7 @@ import time
 import pytest
 
 from discovery.cli import main
-from discovery.demo import demo
+from discovery.demo import DemoOptions, demo
 from discovery.errors import ConfigError
 
 
@@ -23,7 +23,7 @@ def test_a_demo_is_a_release_that_is_used_again(demo_folder, capsys):
 
 def test_a_demo_of_other_numbers_is_refused(demo_folder):
     with pytest.raises(ConfigError, match="300 galaxies"):
-        demo(dir=demo_folder, galaxies=400, serve=False)
+        demo(options=DemoOptions(dir=demo_folder, galaxies=400, serve=False))
 
 
 def test_another_encoder_makes_the_release_anew(demo_folder, tmp_path, capsys):
@@ -35,6 +35,6 @@ def test_another_encoder_makes_the_release_anew(demo_folder, tmp_path, capsys):
     record = json.loads(manifest.read_text())
     record["spaces"][0]["encoder"]["checksum"] = "0" * 64
     manifest.write_text(json.dumps(record))
-    demo(dir=folder, galaxies=300, serve=False)
+    demo(options=DemoOptions(dir=folder, galaxies=300, serve=False))
     assert "encoder has changed" in capsys.readouterr().err
     assert json.loads(manifest.read_text())["spaces"][0]["encoder"]["checksum"] != "0" * 64

@@ -23,12 +23,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from discovery.encoders import WEIGHTS
 from discovery.encoders.lvm import LVM, LVMConfig
 from discovery.errors import EncoderError
 from discovery.stamps.preprocess import Convention, CropConfig, Prepared, prepare
 from discovery.stamps.stamp import Stamp
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
 Precision = Literal["float32", "bfloat16"]
 CARD_FILE, WEIGHTS_FILE = "encoder.json", "encoder.safetensors"
 

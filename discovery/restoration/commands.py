@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,25 +16,13 @@ if TYPE_CHECKING:
     from discovery.restoration import Outcome
 
 
-def restore(
-    image: Path,
-    *,
-    out: Annotated[Path, Parameter(name=["-o", "--out"])],
-    survey: str = "legacy",
-    model: str = "default",
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> None:
-    """Sharpen and denoise a FITS image of three bands; the flux in apertures is kept.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RestoreOptions:
+    """Options of ``discovery restore``.
 
-    The output has the input's WCS, header and number type, in nanomaggies; its extension RESIDUAL is output minus
-    input. Apertures of at least 8 pixels' radius keep their flux within 2 % (or within their sky noise, where that is more). Pixels that
-    are not finite, or exactly 0 (not observed), stay as they are. Other extensions of the input are not copied.
-
-    Parameters
+    Attributes
     ----------
-    image
-        FITS image of any size, three planes g r z (or g r i, as its BANDS card says), nanomaggies per pixel.
     out
         FITS file to write.
     survey
@@ -45,39 +34,43 @@ def restore(
     json
         Print one JSON document.
     """
-    from discovery.restoration import load_network, restore_image
-    from discovery.restoration.mosaic import check_out
 
-    check_out(out, overwrite)
-    outcome = restore_image(image, out, load_network(model), survey=survey, overwrite=overwrite)
-    _print(outcome, f"{outcome.left} pixels without measurement left as they were", json)
+    out: Annotated[Path, Parameter(name=["-o", "--out"])]
+    survey: str = "legacy"
+    model: str = "default"
+    overwrite: Annotated[bool, Parameter(negative="")] = False
+    json: Annotated[bool, Parameter(negative="")] = False
 
 
-def reconstruct(
-    image: Path,
-    *,
-    out: Annotated[Path, Parameter(name=["-o", "--out"])],
-    mask: Path | None = None,
-    keep: Annotated[list[int] | None, Parameter(negative="")] = None,
-    region: Annotated[list[str] | None, Parameter(allow_leading_hyphen=True, negative="")] = None,
-    circle: Annotated[list[str] | None, Parameter(allow_leading_hyphen=True, negative="")] = None,
-    box: Annotated[list[str] | None, Parameter(allow_leading_hyphen=True, negative="")] = None,
-    zeros: Annotated[bool, Parameter(negative="")] = False,
-    survey: str = "legacy",
-    model: str = "default",
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> None:
-    """Mend masked parts of a FITS image, so that a galaxy can be separated from its neighbours.
+def restore(image: Path, *, options: RestoreOptions) -> None:
+    """Sharpen and denoise a FITS image of three bands; the flux in apertures is kept.
 
-    What is mended: pixels that are not finite, and all that the options below name together. All other pixels are
-    kept bit for bit. The output has the input's WCS, header and number type, in nanomaggies; its extension RESIDUAL is
-    output minus input (so that a masked neighbour stands there with its sign turned), MASK says what was mended.
+    The output has the input's WCS, header and number type, in nanomaggies; its extension RESIDUAL is output minus
+    input. Apertures of at least 8 pixels' radius keep their flux within 2 % (or within their sky noise, where that is more). Pixels that
+    are not finite, or exactly 0 (not observed), stay as they are. Other extensions of the input are not copied.
 
     Parameters
     ----------
     image
         FITS image of any size, three planes g r z (or g r i, as its BANDS card says), nanomaggies per pixel.
+    """
+    from discovery.restoration.mosaic import check_image, check_out
+
+    check_image(image)
+    check_out(options.out, options.overwrite)
+    from discovery.restoration import load_network, restore_image
+
+    outcome = restore_image(image, options.out, load_network(options.model), survey=options.survey, overwrite=options.overwrite)
+    _print(outcome, f"{outcome.left} pixels without measurement left as they were", options.json)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ReconstructOptions:
+    """Options of ``discovery reconstruct``.
+
+    Attributes
+    ----------
     out
         FITS file to write.
     mask
@@ -101,21 +94,49 @@ def reconstruct(
     json
         Print one JSON document.
     """
+
+    out: Annotated[Path, Parameter(name=["-o", "--out"])]
+    mask: Path | None = None
+    keep: Annotated[list[int] | None, Parameter(negative="")] = None
+    region: Annotated[list[str] | None, Parameter(allow_leading_hyphen=True, negative="")] = None
+    circle: Annotated[list[str] | None, Parameter(allow_leading_hyphen=True, negative="")] = None
+    box: Annotated[list[str] | None, Parameter(allow_leading_hyphen=True, negative="")] = None
+    zeros: Annotated[bool, Parameter(negative="")] = False
+    survey: str = "legacy"
+    model: str = "default"
+    overwrite: Annotated[bool, Parameter(negative="")] = False
+    json: Annotated[bool, Parameter(negative="")] = False
+
+
+def reconstruct(image: Path, *, options: ReconstructOptions) -> None:
+    """Mend masked parts of a FITS image, so that a galaxy can be separated from its neighbours.
+
+    What is mended: pixels that are not finite, and all that the options below name together. All other pixels are
+    kept bit for bit. The output has the input's WCS, header and number type, in nanomaggies; its extension RESIDUAL is
+    output minus input (so that a masked neighbour stands there with its sign turned), MASK says what was mended.
+
+    Parameters
+    ----------
+    image
+        FITS image of any size, three planes g r z (or g r i, as its BANDS card says), nanomaggies per pixel.
+    """
+    from discovery.restoration.mosaic import check_image, check_out
+
+    check_image(image)
+    check_out(options.out, options.overwrite)
     from discovery.restoration import load_network, reconstruct_image
     from discovery.restoration.masks import Selection
-    from discovery.restoration.mosaic import check_out
 
-    check_out(out, overwrite)
     selection = Selection(
-        mask=mask,
-        keep=tuple(keep or ()),
-        regions=tuple(parse_cone(text) for text in region or ()),
-        circles=tuple(_circle(text) for text in circle or ()),
-        boxes=tuple(_box(text) for text in box or ()),
-        zeros=zeros,
+        mask=options.mask,
+        keep=tuple(options.keep or ()),
+        regions=tuple(parse_cone(text) for text in options.region or ()),
+        circles=tuple(_circle(text) for text in options.circle or ()),
+        boxes=tuple(_box(text) for text in options.box or ()),
+        zeros=options.zeros,
     )
-    outcome = reconstruct_image(image, out, load_network(model), selection, survey=survey, overwrite=overwrite)
-    _print(outcome, f"{outcome.masked} pixels mended", json)
+    outcome = reconstruct_image(image, options.out, load_network(options.model), selection, survey=options.survey, overwrite=options.overwrite)
+    _print(outcome, f"{outcome.masked} pixels mended", options.json)
 
 
 def _circle(text: str) -> tuple[float, float, float]:

@@ -190,6 +190,12 @@ def write_like(mosaic: Mosaic, out: Path, history: list[str], *, overwrite: bool
         partial.unlink(missing_ok=True)
 
 
+def check_image(path: Path) -> None:
+    """Raise StampError if there is no such image, before any work is done."""
+    if not path.is_file():
+        raise StampError(f"{path.name}: cannot be read: there is no such file")
+
+
 def check_out(out: Path, overwrite: bool) -> None:
     """Raise StampError if an output cannot be written there, before any work is done."""
     if out.is_dir() or not out.name.lower().endswith((".fits", ".fit")):

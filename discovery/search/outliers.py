@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from sklearn.ensemble import IsolationForest
 
 from discovery.errors import QueryError
 from discovery.release.release import Release
@@ -89,6 +88,8 @@ def outlier_scores(release: Release, allowed: np.ndarray, *, seed: int = 0) -> n
     rng = np.random.default_rng(seed)
     rows = np.flatnonzero(allowed)
     fitted = np.sort(rng.choice(rows, min(len(rows), MOST_FITTED), replace=False))
+    from sklearn.ensemble import IsolationForest
+
     forest = IsolationForest(
         n_estimators=TREES, max_samples=min(SAMPLE_A_TREE, len(fitted)), random_state=int(rng.integers(2**31))
     ).fit(release.take(fitted))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,29 +11,13 @@ from cyclopts import Parameter
 from discovery.printing import print_json
 
 
-def simulate_survey(
-    out: Path,
-    *,
-    galaxies: int = 4000,
-    seed: int = 0,
-    format: Literal["hdf5", "bricks"] = "hdf5",
-    mergers: float = 0.02,
-    rings: float = 0.005,
-    lenses: float = 0.005,
-    visit: int = 0,
-    psf: float = 1.0,
-    noise: float = 1.0,
-    processes: int | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> None:
-    """Simulate a survey of galaxies, lenses, mergers, stars and artefacts in Legacy Survey formats.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class SurveyOptions:
+    """Options of ``discovery simulate-survey``.
 
-    Every object carries its class in the column ``truth_class``.
-
-    Parameters
+    Attributes
     ----------
-    out
-        Folder to write into; made when missing.
     galaxies
         Number of objects, stars and artefacts included; at least 45, five of each class.
     seed
@@ -56,14 +41,38 @@ def simulate_survey(
     json
         Print one JSON document instead of paths.
     """
+
+    galaxies: int = 4000
+    seed: int = 0
+    format: Literal["hdf5", "bricks"] = "hdf5"
+    mergers: float = 0.02
+    rings: float = 0.005
+    lenses: float = 0.005
+    visit: int = 0
+    psf: float = 1.0
+    noise: float = 1.0
+    processes: int | None = None
+    json: Annotated[bool, Parameter(negative="")] = False
+
+
+def simulate_survey(out: Path, *, options: SurveyOptions = SurveyOptions()) -> None:
+    """Simulate a survey of galaxies, lenses, mergers, stars and artefacts in Legacy Survey formats.
+
+    Every object carries its class in the column ``truth_class``.
+
+    Parameters
+    ----------
+    out
+        Folder to write into; made when missing.
+    """
     from discovery.simulation import SurveyPlan, Visit, write_survey
 
-    seen = Visit(number=visit, psf=psf, noise=noise)
-    plan = SurveyPlan(galaxies=galaxies, seed=seed, mergers=mergers, rings=rings, lenses=lenses, visit=seen)
-    paths = write_survey(out, plan, survey_format=format, processes=processes)
-    if json:
+    seen = Visit(number=options.visit, psf=options.psf, noise=options.noise)
+    plan = SurveyPlan(galaxies=options.galaxies, seed=options.seed, mergers=options.mergers, rings=options.rings, lenses=options.lenses, visit=seen)
+    paths = write_survey(out, plan, survey_format=options.format, processes=options.processes)
+    if options.json:
         names = [str(path) for path in paths]
-        print_json({"paths": names, "galaxies": galaxies, "seed": seed, "classes": plan.counts})
+        print_json({"paths": names, "galaxies": options.galaxies, "seed": options.seed, "classes": plan.counts})
         return
     for path in paths:
         print(path)

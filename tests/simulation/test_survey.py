@@ -14,7 +14,7 @@ from astropy.wcs import WCS
 
 from discovery.errors import ConfigError
 from discovery.simulation import CLASSES, SurveyPlan, write_survey
-from discovery.simulation.command import simulate_survey
+from discovery.simulation.command import SurveyOptions, simulate_survey
 from discovery.simulation.files.brick_grid import brick_at
 
 GALAXIES = 48
@@ -159,7 +159,7 @@ def test_sky_positions_are_the_tangent_projection_of_astropy() -> None:
 
 
 def test_verb_prints_one_json_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    simulate_survey(tmp_path / "made", galaxies=45, seed=2, processes=1, json=True)
+    simulate_survey(tmp_path / "made", options=SurveyOptions(galaxies=45, seed=2, processes=1, json=True))
     document = json.loads(capsys.readouterr().out)
     assert document["classes"] == dict.fromkeys(CLASSES, 5)
     assert Path(document["paths"][0]).is_file()

@@ -21,8 +21,9 @@ from discovery.encoders.lvm import LVM, LVMConfig
 from discovery.errors import ConfigError, EncoderError
 from discovery.stamps.preprocess import CropConfig
 from training.data.stamps import is_training
+from training.finetuning.detection.config import DetectorPlan
 from training.finetuning.detection.fields import FieldPlan, make_field
-from training.finetuning.detection.network import Detection, DetectorPlan, lvm_detector, resnet_detector
+from training.finetuning.detection.network import Detection, lvm_detector, resnet_detector
 from training.finetuning.detection.precision import Found, average_precision, by_survey
 from training.finetuning.detection.run import (
     DetectionPlan,

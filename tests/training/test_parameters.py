@@ -26,6 +26,7 @@ from training.finetuning.parameters.apertures import (
     side_names,
 )
 from training.finetuning.parameters.baselines import boosted, catalogue_features, holds
+from training.finetuning.parameters.config import ParametersConfig
 from training.finetuning.parameters.data import Objects, read_objects
 from training.finetuning.parameters.fit import HeadPlan, ParameterModel, apply, embed, encoder_of, fit
 from training.finetuning.parameters.head import ParameterHead, sigma_factors
@@ -282,7 +283,7 @@ def test_the_verb_trains_reports_and_applies(stamps, encoder, tmp_path, capsys):
     encoder.save(tmp_path / "encoder")
     options = {"encoder": str(tmp_path / "encoder"), "pixel_scale": SCALE, "device": "cpu"}
     common = {"target": ("mag_r", "z_spec"), "out": tmp_path / "run", "steps": 200, "batch": 32, "hidden": 32, "learning_rate": 3e-3}
-    parameters(stamps, **common, **options, leave_out=("inds=7",), json_output=True)
+    parameters(stamps, config=ParametersConfig(**common, **options, leave_out=("inds=7",)), json_output=True)
     report = json.loads(capsys.readouterr().out)
     assert report["objects"] == COUNT - 1 and report["excluded"] == 1
     rows = report["targets"]["mag_r"]["rows"]
@@ -292,7 +293,7 @@ def test_the_verb_trains_reports_and_applies(stamps, encoder, tmp_path, capsys):
     assert z["kind"] == "redshift" and z["missing"] > 0
     assert z["training"] + z["validation"] + z["held_out"] + z["missing"] == COUNT - 1
     assert {path.name for path in (tmp_path / "run").iterdir()} >= {"head", "side", "embedding", "parameters.json", "parameters.png"}
-    parameters(out=tmp_path / "run", predict=stamps, predictions=tmp_path / "new.csv", **options)
+    parameters(config=ParametersConfig(out=tmp_path / "run", predict=stamps, predictions=tmp_path / "new.csv", **options))
     assert f"{COUNT} objects" in capsys.readouterr().out
     with (tmp_path / "new.csv").open() as new, (tmp_path / "run" / "held_out.csv").open() as old:
         estimated = {line["object_id"]: line for line in csv.DictReader(new)}
@@ -324,7 +325,7 @@ def test_wrong_uses_are_one_clear_line(stamps, encoder, objects, tmp_path):
     ]
     for options, words in wrong:
         with pytest.raises(Exception, match=words) as caught:
-            parameters(out=tmp_path / "run", **options)
+            parameters(config=ParametersConfig(out=tmp_path / "run", **options))
         assert "\n" not in str(caught.value)
     few = as_targets(width=np.where(np.arange(COUNT) < 8, 1.0, np.nan))
     with pytest.raises(ConfigError, match="width is known for too few objects"):

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from discovery.errors import ConfigError
-from training.commands.evaluate_options import THREE_DRAWS, TWENTY_DRAWS, Common, finish, options_of
-from training.data.stamps import Stamps, load_stamps
-from training.evaluation.few_shot import VARIANTS, WholeTraining
-from training.evaluation.few_shot import few_shot as measure_few_shot
-from training.evaluation.invariance import invariance as measure_invariance
-from training.evaluation.labels import labelled_stamps
-from training.evaluation.neighbours import NEIGHBOURS
-from training.evaluation.neighbours import knn as measure_knn
-from training.evaluation.networks import NETWORKS
-from training.evaluation.plots import draw_few_shot
-from training.evaluation.probe import probe as measure_probe
-from training.evaluation.retrieval import examples as measure_examples
-from training.evaluation.retrieval import retrieval as measure_retrieval
+from training.commands.evaluate_options import as_record, finish, load, load_with_stamps
+from training.evaluation.options import (
+    AllTablesOptions,
+    EvaluationOptions,
+    FewShotOptions,
+    FromExamplesOptions,
+    InvarianceOptions,
+    KnnOptions,
+    ProbeOptions,
+)
 from training.evaluation.tables import text
-from training.spaces import spaces
+
+if TYPE_CHECKING:
+    from discovery.encoders.encoder import Encoder
+    from training.data.stamps import Stamps
 
 RUNS = {
     "multitask": "The three multitask tables of some runs, beside the paper's.",
@@ -41,122 +40,73 @@ for _name, _help in RUNS.items():
 
 
 @app.command
-def knn(survey: str, *, k: int = NEIGHBOURS, limit: int = 4000, common: Common = THREE_DRAWS) -> None:
+def knn(survey: str, *, options: KnnOptions = KnnOptions()) -> None:
     """Accuracy of the k nearest neighbours.
 
     Parameters
     ----------
     survey
         PATH@COLUMN: a survey and its column of classes.
-    k
-        Neighbours that vote, by cosine.
-    limit
-        Stamps that a draw takes from the training part, at most four fifths of it.
     """
-    encoder, stamps = common.load(), labelled_stamps(survey, common.cache)
-    result = measure_knn(
-        encoder,
-        stamps,
-        k=k,
-        seeds=common.seeds,
-        limit=limit,
-        held_out=common.held_out,
-        baselines=common.baselines,
+    encoder, stamps = load_with_stamps(options, survey)
+    from training.evaluation.neighbours import knn as measure
+
+    result = measure(
+        encoder, stamps, k=options.k, seeds=options.seeds, limit=options.limit, held_out=options.held_out, baselines=options.baselines
     )
-    finish(result, common, survey=survey, k=k, limit=limit)
+    finish(result, options, survey=survey)
 
 
 @app.command
-def probe(survey: str, *, limit: int = 4000, common: Common = THREE_DRAWS) -> None:
+def probe(survey: str, *, options: ProbeOptions = ProbeOptions()) -> None:
     """Accuracy of a linear probe: logistic regression on frozen embeddings.
 
     Parameters
     ----------
     survey
         PATH@COLUMN: a survey and its column of classes.
-    limit
-        Stamps that a draw takes from the training part, at most four fifths of it.
     """
-    encoder, stamps = common.load(), labelled_stamps(survey, common.cache)
-    result = measure_probe(
-        encoder, stamps, seeds=common.seeds, limit=limit, held_out=common.held_out, baselines=common.baselines
+    encoder, stamps = load_with_stamps(options, survey)
+    from training.evaluation.probe import probe as measure
+
+    result = measure(
+        encoder, stamps, seeds=options.seeds, limit=options.limit, held_out=options.held_out, baselines=options.baselines
     )
-    finish(result, common, survey=survey, limit=limit)
+    finish(result, options, survey=survey)
 
 
 @app.command(name="few-shot")
-def few_shot(
-    survey: str,
-    *,
-    sizes: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (10, 20, 50, 100, 500),
-    variants: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = tuple(VARIANTS),
-    networks: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = tuple(NETWORKS),
-    weights: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
-    whole_sizes: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = (),
-    whole_seeds: int = 3,
-    network_seeds: int = 1,
-    epochs: int = 30,
-    least_steps: int = 300,
-    batch: int = 32,
-    image_size: int = 128,
-    learning_rate: float = 3e-4,
-    finetune_rate: float = 1e-4,
-    plot: Path | None = None,
-    common: Common = THREE_DRAWS,
-) -> None:
+def few_shot(survey: str, *, options: FewShotOptions = FewShotOptions()) -> None:
     """Accuracy by training stamps a class, for the encoder and for AlexNet, VGG16 and ResNet50.
 
     Parameters
     ----------
     survey
         PATH@COLUMN: a survey and its column of classes.
-    sizes
-        Stamps a class.
-    variants
-        What is made of the encoder: linear and mlp (a head on frozen vectors), full (the whole network finetuned),
-        scratch (the same network without pretraining).
-    networks
-        alexnet, vgg16, resnet50, from scratch.
-    weights
-        NAME=FILE: a file of torchvision's weights for one of the networks, which is then also measured pretrained.
-    whole_sizes
-        Sizes for everything that trains a whole network; those above when not given.
-    whole_seeds, network_seeds
-        Draws for the whole LVM, and for the comparison networks.
-    epochs, least_steps, batch
-        How long a whole network trains: passes, but at least so many steps, of batches of this size.
-    image_size
-        Side in pixels of what the comparison networks see; at least 64.
-    learning_rate, finetune_rate
-        From scratch, and from trained weights.
-    plot
-        PNG file of the curves.
     """
-    encoder, stamps = common.load(), labelled_stamps(survey, common.cache)
-    whole = WholeTraining(
-        sizes=whole_sizes or None, seeds=whole_seeds, network_seeds=network_seeds, epochs=epochs, least_steps=least_steps, batch=batch,
-        image_size=image_size, learning_rate=learning_rate, finetune_rate=finetune_rate,
-    )  # fmt: skip
-    result = measure_few_shot(
-        encoder, stamps, sizes=sizes, seeds=common.seeds, variants=variants, networks=networks,
-        weights=_files(weights), held_out=common.held_out, whole=whole, device=encoder.device,
-    )  # fmt: skip
-    if plot is not None:
-        draw_few_shot(result, plot)
-    finish(
-        result,
-        common,
-        survey=survey,
-        sizes=sizes,
-        variants=variants,
-        networks=networks,
-        weights=weights,
-        whole=asdict(whole),
+    encoder, stamps = load_with_stamps(options, survey)
+    from training.evaluation.few_shot import few_shot as measure
+    from training.evaluation.plots import draw_few_shot
+
+    result = measure(
+        encoder,
+        stamps,
+        sizes=options.sizes,
+        seeds=options.seeds,
+        variants=options.variants,
+        networks=options.networks,
+        weights=options.weight_files(),
+        held_out=options.held_out,
+        whole=options.whole,
+        device=encoder.device,
     )
+    if options.plot is not None:
+        draw_few_shot(result, options.plot)
+    finish(result, options, survey=survey)
 
 
 @app.command
-def retrieval(survey: str, *, common: Common = THREE_DRAWS) -> None:
+def retrieval(survey: str, *, options: EvaluationOptions = EvaluationOptions()) -> None:
     """Recall@k and nDCG@10 by class, each held-out stamp being a query among the others.
 
     Parameters
@@ -164,124 +114,112 @@ def retrieval(survey: str, *, common: Common = THREE_DRAWS) -> None:
     survey
         PATH@COLUMN: a survey and its column of classes.
     """
-    encoder, stamps = common.load(), labelled_stamps(survey, common.cache)
-    result = measure_retrieval(
-        encoder, stamps, seeds=common.seeds, held_out=common.held_out, baselines=common.baselines
-    )
-    finish(result, common, survey=survey)
+    encoder, stamps = load_with_stamps(options, survey)
+    from training.evaluation.retrieval import retrieval as measure
+
+    result = measure(encoder, stamps, seeds=options.seeds, held_out=options.held_out, baselines=options.baselines)
+    finish(result, options, survey=survey)
 
 
 @app.command(name="from-examples")
-def from_examples(*kinds: str, missing: float | None = None, common: Common = TWENTY_DRAWS) -> None:
+def from_examples(*kinds: str, options: FromExamplesOptions = FromExamplesOptions()) -> None:
     """Average precision of the similarity to five examples, for rare kinds.
 
     Parameters
     ----------
     kinds
         'PATH@COLUMN>=NUMBER', one for each kind. Quote them: the shell takes > for itself.
-    missing
-        A value of the columns that means "not assessed"; such stamps are left out.
     """
-    encoder = common.load()
-    result = measure_examples(
-        encoder, _kinds(kinds, missing, common.cache), seeds=common.seeds, baselines=common.baselines
-    )
-    finish(result, common, kinds=kinds, missing=missing)
+    _check_kinds(kinds)
+    encoder = load(options, *kinds)
+    from training.evaluation.retrieval import examples as measure
+
+    tasks = _tasks(kinds, options.missing, options.cache)
+    finish(measure(encoder, tasks, seeds=options.seeds, baselines=options.baselines), options, kinds=kinds)
 
 
 @app.command
-def invariance(survey: str, *, stamps: int = 300, common: Common = THREE_DRAWS) -> None:
+def invariance(survey: str, *, options: InvarianceOptions = InvarianceOptions()) -> None:
     """Mean cosine between a stamp and its turned or mirrored copy, beside that of different stamps.
 
     Parameters
     ----------
     survey
         Path of a survey.
-    stamps
-        Held-out stamps a draw.
     """
-    encoder = common.load()
-    result = measure_invariance(
-        encoder,
-        _unlabelled(survey, common.cache),
-        seeds=common.seeds,
-        count=stamps,
-        baselines=common.baselines,
-    )
-    finish(result, common, survey=survey, stamps=stamps)
+    encoder = load(options, survey)
+    from training.data.stamps import load_stamps
+    from training.evaluation.invariance import invariance as measure
+
+    stamps = load_stamps(survey.partition("@")[0], options.cache)
+    result = measure(encoder, stamps, seeds=options.seeds, count=options.stamps, baselines=options.baselines)
+    finish(result, options, survey=survey)
 
 
 @app.command(name="all")
-def everything(
-    survey: str,
-    *,
-    kinds: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
-    missing: float | None = None,
-    limit: int = 4000,
-    sizes: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (10, 20, 50, 100, 500),
-    common: Common = THREE_DRAWS,
-) -> None:
+def everything(survey: str, *, options: AllTablesOptions = AllTablesOptions()) -> None:
     """All tables that an encoder alone allows: knn, probe, few-shot on frozen vectors, retrieval, invariance.
 
     Parameters
     ----------
     survey
         PATH@COLUMN: a survey and its column of classes.
-    kinds, missing
-        As in from-examples, 20 draws.
-    limit
-        As in knn.
-    sizes
-        As in few-shot.
     """
-    encoder, stamps = common.load(), labelled_stamps(survey, common.cache)
-    tasks = _kinds(kinds, missing, common.cache) if kinds else []
-    vectors = spaces(encoder, stamps, baselines=common.baselines)
-    shared: dict[str, Any] = {"seeds": common.seeds, "vectors": vectors}
-    tables = {
-        "knn": measure_knn(encoder, stamps, limit=limit, held_out=common.held_out, **shared),
-        "probe": measure_probe(encoder, stamps, limit=limit, held_out=common.held_out, **shared),
-        "retrieval": measure_retrieval(encoder, stamps, held_out=common.held_out, **shared),
+    if options.kinds:
+        _check_kinds(options.kinds)
+    encoder, stamps = load_with_stamps(options, survey)
+    from training.evaluation.retrieval import examples as measure_examples
+
+    tasks = _tasks(options.kinds, options.missing, options.cache)
+    tables = _tables(encoder, stamps, options)
+    if tasks:
+        tables["from_examples"] = measure_examples(encoder, tasks, baselines=options.baselines)
+    result = {"options": as_record(options, survey=survey), **tables}
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result) if options.json_output else "\n\n".join(text(table) for table in tables.values()))
+
+
+def _tables(encoder: Encoder, stamps: Stamps, options: AllTablesOptions) -> dict[str, Any]:
+    """Return every table that needs no other survey, by its name."""
+    from training.evaluation.few_shot import few_shot as measure_few_shot
+    from training.evaluation.invariance import invariance as measure_invariance
+    from training.evaluation.neighbours import knn as measure_knn
+    from training.evaluation.probe import probe as measure_probe
+    from training.evaluation.retrieval import retrieval as measure_retrieval
+    from training.spaces import spaces
+
+    vectors = spaces(encoder, stamps, baselines=options.baselines)
+    shared: dict[str, Any] = {"seeds": options.seeds, "vectors": vectors}
+    measured = {**shared, "held_out": options.held_out}
+    return {
+        "knn": measure_knn(encoder, stamps, limit=options.limit, **measured),
+        "probe": measure_probe(encoder, stamps, limit=options.limit, **measured),
+        "retrieval": measure_retrieval(encoder, stamps, **measured),
         "invariance": measure_invariance(encoder, stamps, **shared),
         "few_shot": measure_few_shot(
             encoder,
             stamps,
-            sizes=sizes,
-            seeds=common.seeds,
+            sizes=options.sizes,
             variants=("linear", "mlp"),
             networks=(),
-            held_out=common.held_out,
-            vectors=vectors[0],
+            **(measured | {"vectors": vectors[0]}),
         ),
     }
-    if tasks:
-        tables["from_examples"] = measure_examples(encoder, tasks, baselines=common.baselines)
-    options = options_of(common, survey=survey, kinds=kinds, missing=missing, limit=limit, sizes=sizes)
-    result = {"options": options, **tables}
-    if common.out is not None:
-        common.out.parent.mkdir(parents=True, exist_ok=True)
-        common.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result) if common.json_output else "\n\n".join(text(table) for table in tables.values()))
 
 
-def _kinds(kinds: Sequence[str], missing: float | None, cache: Path) -> list[tuple[str, Stamps]]:
+def _check_kinds(kinds: Sequence[str]) -> None:
     if not kinds:
         raise ConfigError("Name at least one kind, as 'PATH@COLUMN>=0.5' in quotes.")
-    plain = [kind for kind in kinds if ">=" not in kind]
-    if plain:
+    if plain := [kind for kind in kinds if ">=" not in kind]:
         raise ConfigError(
             f"{plain[0]} is no kind; write 'PATH@COLUMN>=NUMBER', in quotes since the shell takes > for itself."
         )
+
+
+def _tasks(kinds: Sequence[str], missing: float | None, cache: Path) -> list[tuple[str, Stamps]]:
+    """Return the labelled stamps of each kind."""
+    from training.evaluation.labels import labelled_stamps
+
     return [(kind.partition("@")[2], labelled_stamps(kind, cache, missing=missing)) for kind in kinds]
-
-
-def _unlabelled(survey: str, cache: Path) -> Stamps:
-    return load_stamps(survey.partition("@")[0], cache)
-
-
-def _files(weights: Sequence[str]) -> dict[str, Path]:
-    named = [item.partition("=") for item in weights]
-    for name, equals, file in named:
-        if not (name and equals and file):
-            raise ConfigError(f"--weights {name}: write NAME=FILE, such as resnet50=resnet50.pth.")
-    return {name: Path(file) for name, _, file in named}

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import torch
 from cyclopts import Parameter
 
-from discovery.encoders.image_heads import load_multitask
 from discovery.errors import ConfigError
-from training.data.stamps import load_stamps
-from training.evaluation.runs import detection_table, multitask_tables
-from training.evaluation.runs import patches as measure_patches
+from training.commands.options import Json
 from training.evaluation.tables import aligned, publish
 
-Json = Annotated[bool, Parameter(name="--json", negative="")]
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class MultitaskTablesOptions:
+    """Options of ``discovery train evaluate multitask``.
+
+    Attributes
+    ----------
+    out
+        File for the JSON.
+    json_output
+        Print one JSON document instead of text.
+    """
+
+    out: Path | None = None
+    json_output: Json = False
 
 
-def multitask(*runs: Path, out: Path | None = None, json_output: Json = False) -> None:
+def multitask(*runs: Path, options: MultitaskTablesOptions = MultitaskTablesOptions()) -> None:
     """Print the three tables of multitask runs, with the degraded input's row and the gains, beside the paper's.
 
     Parameters
@@ -27,16 +38,14 @@ def multitask(*runs: Path, out: Path | None = None, json_output: Json = False) -
     runs
         Folders that discovery train multitask wrote, of the same encoder and survey; several of one strategy (other
         seeds) become one line with their spread.
-    out
-        File for the JSON.
-    json_output
-        Print one JSON document instead of text.
     """
+    from training.evaluation.runs import multitask_tables
+
     result = multitask_tables(_named(runs))
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=1) + "\n")
-    if json_output:
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(result, indent=1) + "\n")
+    if options.json_output:
         print(json.dumps(result))
         return
     print(f"multitask, {result['survey']}, encoder {result['encoder']}, runs: {result['runs']}")
@@ -44,39 +53,43 @@ def multitask(*runs: Path, out: Path | None = None, json_output: Json = False) -
         print("\n".join(["", name, *aligned(lines)]))
 
 
-def detection(*runs: Path, out: Path | None = None, json_output: Json = False) -> None:
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DetectionTableOptions:
+    """Options of ``discovery train evaluate detection``.
+
+    Attributes
+    ----------
+    out
+        File for the JSON.
+    json_output
+        Print one JSON document instead of text.
+    """
+
+    out: Path | None = None
+    json_output: Json = False
+
+
+def detection(*runs: Path, options: DetectionTableOptions = DetectionTableOptions()) -> None:
     """Print the average precision of lens detection runs, at IoU 0.5 and 0.5 to 0.95, for boxes and masks.
 
     Parameters
     ----------
     runs
         Folders that discovery train finetune detection wrote, tested on the same fields; other seeds become a spread.
-    out
-        File for the JSON.
-    json_output
-        Print one JSON document instead of text.
     """
-    publish(detection_table(_named(runs)), out, as_json=json_output)
+    from training.evaluation.runs import detection_table
+
+    publish(detection_table(_named(runs)), options.out, as_json=options.json_output)
 
 
-def patches(
-    survey: str,
-    *,
-    model: str = "default",
-    stamps: int = 100,
-    seeds: int = 3,
-    cache: Path = Path("runs/stamps"),
-    device: str | None = None,
-    threads: int | None = None,
-    out: Path | None = None,
-    json_output: Json = False,
-) -> None:
-    """Print how well masked parts are reconstructed, by patch size, on held-out stamps.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PatchesOptions:
+    """Options of ``discovery train evaluate patches``.
 
-    Parameters
+    Attributes
     ----------
-    survey
-        Path of a survey.
     model
         A folder that discovery train multitask --export wrote; the one that ships when not given.
     stamps
@@ -94,15 +107,41 @@ def patches(
     json_output
         Print one JSON document instead of text.
     """
-    if threads:
-        torch.set_num_threads(threads)
+
+    model: str = "default"
+    stamps: int = 100
+    seeds: int = 3
+    cache: Path = Path("runs/stamps")
+    device: str | None = None
+    threads: int | None = None
+    out: Path | None = None
+    json_output: Json = False
+
+
+def patches(survey: str, *, options: PatchesOptions = PatchesOptions()) -> None:
+    """Print how well masked parts are reconstructed, by patch size, on held-out stamps.
+
+    Parameters
+    ----------
+    survey
+        Path of a survey.
+    """
+    from training.data.stamps import check_sources
+
+    check_sources([survey], options.cache)
+    from discovery.encoders.image_heads import load_multitask
+    from training.data.stamps import load_stamps
+    from training.evaluation.runs import patches as measure_patches
+    from training.loop.processes import use_threads
+
+    use_threads(options.threads)
     result = measure_patches(
-        load_multitask(model, device), load_stamps(survey.partition("@")[0], cache), seeds=seeds, count=stamps
+        load_multitask(options.model, options.device), load_stamps(survey.partition("@")[0], options.cache), seeds=options.seeds, count=options.stamps
     )
     publish(
-        {**result, "options": {"survey": survey, "model": model, "stamps": stamps, "seeds": seeds}},
-        out,
-        as_json=json_output,
+        {**result, "options": {"survey": survey, "model": options.model, "stamps": options.stamps, "seeds": options.seeds}},
+        options.out,
+        as_json=options.json_output,
     )
 
 

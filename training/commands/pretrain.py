@@ -3,48 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 from cyclopts import Parameter
 
 from discovery.errors import ConfigError
-from training.data.stamps import load_stamps
-from training.loop.processes import processes
-from training.pretraining.pretrain import pretrain as run_pretraining
-from training.pretraining.recipes import as_toml, changed, read_config
-
-Json = Annotated[bool, Parameter(name="--json", negative="")]
+from training.commands.options import Json
 
 
-def pretrain(
-    config: str,
-    /,
-    *surveys: str,
-    out: Path | None = None,
-    cache: Path = Path("runs/stamps"),
-    start_from: str | None = None,
-    objective: tuple[str, ...] = (),
-    steps: int | None = None,
-    batch: int | None = None,
-    learning_rate: float | None = None,
-    seed: int | None = None,
-    device: Literal["cpu", "cuda"] | None = None,
-    threads: int | None = None,
-    show: Annotated[bool, Parameter(negative="")] = False,
-    json_output: Json = False,
-) -> None:
-    """Pretrain an LVM on the training part of some surveys; run it again to go on where it stopped.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PretrainOptions:
+    """Options of ``discovery train pretrain``.
 
-    Under torchrun every process takes its share of each batch.
-
-    Parameters
+    Attributes
     ----------
-    config
-        A recipe (debug, tiny, base) or a TOML file that changes one.
-    surveys
-        Paths of surveys or of training shards, each with @COLUMN behind it where a column's labels are to be learned.
     out
         Folder of the run: config.json, metrics.jsonl, tensorboard, reconstructions, checkpoint.safetensors.
     cache
@@ -64,35 +39,74 @@ def pretrain(
     json_output
         Print one JSON document instead of text; the steps go to standard error.
     """
-    chosen = read_config(config)
-    loop = {"steps": steps, "learning_rate": learning_rate, "seed": seed}
-    given: dict[str, Any] = {"loop": {name: value for name, value in loop.items() if value is not None}}
-    if batch is not None:
-        given["batch"] = batch
-    if objective:
-        given["objectives"] = _weights(objective)
-    chosen = changed(chosen, given, "The command line")
-    if show:
+
+    out: Path | None = None
+    cache: Path = Path("runs/stamps")
+    start_from: str | None = None
+    objective: tuple[str, ...] = ()
+    steps: int | None = None
+    batch: int | None = None
+    learning_rate: float | None = None
+    seed: int | None = None
+    device: Literal["cpu", "cuda"] | None = None
+    threads: int | None = None
+    show: Annotated[bool, Parameter(negative="")] = False
+    json_output: Json = False
+
+    def changes(self) -> dict[str, Any]:
+        """Return what the options change in the configuration."""
+        loop = {"steps": self.steps, "learning_rate": self.learning_rate, "seed": self.seed}
+        given: dict[str, Any] = {"loop": {name: value for name, value in loop.items() if value is not None}}
+        if self.batch is not None:
+            given["batch"] = self.batch
+        if self.objective:
+            given["objectives"] = self.weights()
+        return given
+
+    def weights(self) -> dict[str, float]:
+        """Return the weight of each objective that is named."""
+        weights = {}
+        for text in self.objective:
+            name, _, value = text.partition("=")
+            try:
+                weights[name] = float(value)
+            except ValueError:
+                raise ConfigError(f"--objective {text}: write NAME=WEIGHT, such as masked=1.") from None
+        return weights
+
+
+
+def pretrain(config: str, /, *surveys: str, options: PretrainOptions = PretrainOptions()) -> None:
+    """Pretrain an LVM on the training part of some surveys; run it again to go on where it stopped.
+
+    Under torchrun every process takes its share of each batch.
+
+    Parameters
+    ----------
+    config
+        A recipe (debug, tiny, base) or a TOML file that changes one.
+    surveys
+        Paths of surveys or of training shards, each with @COLUMN behind it where a column's labels are to be learned.
+    """
+    from training.data.stamps import check_sources
+
+    check_sources(surveys, options.cache)
+    from training.pretraining.recipes import as_toml, changed, read_config
+
+    chosen = changed(read_config(config), options.changes(), "The command line")
+    if options.show:
         print(as_toml(chosen, config if "." not in config else "tiny"), end="")
         return
-    if not surveys or out is None:
+    if not surveys or options.out is None:
         raise ConfigError("Name at least one survey to train on, and the run's folder with --out.")
-    if threads:
-        torch.set_num_threads(threads)
-    with processes(device) as place:
-        parts = [load_stamps(source, cache) for source in surveys]
-        checkpoint = run_pretraining(chosen, parts, out, start_from=start_from, place=place)
+    from training.data.stamps import load_stamps
+    from training.loop.processes import processes, use_threads
+    from training.pretraining.pretrain import pretrain as run_pretraining
+
+    use_threads(options.threads)
+    with processes(options.device) as place:
+        parts = [load_stamps(source, options.cache) for source in surveys]
+        checkpoint = run_pretraining(chosen, parts, options.out, start_from=options.start_from, place=place)
         if place.first:
             done = {"checkpoint": str(checkpoint), "steps": chosen.loop.steps}
-            print(json.dumps(done) if json_output else checkpoint)
-
-
-def _weights(texts: tuple[str, ...]) -> dict[str, float]:
-    weights = {}
-    for text in texts:
-        name, _, value = text.partition("=")
-        try:
-            weights[name] = float(value)
-        except ValueError:
-            raise ConfigError(f"--objective {text}: write NAME=WEIGHT, such as masked=1.") from None
-    return weights
+            print(json.dumps(done) if options.json_output else checkpoint)

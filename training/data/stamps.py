@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from discovery.errors import ConfigError
+from discovery.files.paths import check_paths_exist
 from discovery.readers import open_survey
 from training.data.packing import pack
 from training.data.shards import is_shards, open_shards
@@ -59,6 +60,25 @@ class Stamps:
     validates: np.ndarray
 
 
+def check_sources(sources: Sequence[str], cache: Path) -> None:
+    """Return when every survey is there, or has been prepared.
+
+    Raises
+    ------
+    SurveyError
+        Names the first that is not.
+    """
+    for path in (source.partition("@")[0] for source in sources):
+        if not prepared_folder(path, cache).exists():
+            check_paths_exist([path])
+
+
+def prepared_folder(path: str, cache: Path) -> Path:
+    """Return the folder that a survey's prepared stamps have, or will have."""
+    resolved = Path(path).resolve()
+    return cache / f"{resolved.name}-{hashlib.sha1(str(resolved).encode()).hexdigest()[:8]}"
+
+
 def load_stamps(source: str, cache: Path) -> Stamps:
     """Open training shards, or prepare a survey's stamps (and open them where that has been done).
 
@@ -77,10 +97,9 @@ def load_stamps(source: str, cache: Path) -> Stamps:
         If the path is no survey.
     """
     path, _, column = source.partition("@")
-    resolved = Path(path).resolve()
+    resolved, folder = Path(path).resolve(), prepared_folder(path, cache)
     if is_shards(resolved):
         return _from_shards(resolved, resolved.name, column)
-    folder = cache / f"{resolved.name}-{hashlib.sha1(str(resolved).encode()).hexdigest()[:8]}"
     if (folder / "stamps.json").exists():
         return _from_first_form(folder, path, column)
     pack([path], folder)

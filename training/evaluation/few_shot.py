@@ -16,7 +16,8 @@ from tqdm import tqdm
 from discovery.encoders.encoder import Encoder
 from discovery.errors import ConfigError
 from training.data.stamps import Stamps
-from training.evaluation.networks import NETWORKS, SMALLEST_SIDE, PictureNetwork
+from training.evaluation.networks import PictureNetwork
+from training.evaluation.options import NETWORKS, VARIANTS, WholeTraining
 from training.evaluation.tables import document, spread
 from training.finetuning.classes.classification import (
     Head,
@@ -32,58 +33,6 @@ from training.finetuning.classes.classification import (
 )
 from training.loop.loop import LoopConfig
 from training.spaces import EncoderSpace, Vectors, labelled_parts, labels_of, untrained
-
-VARIANTS = {
-    "linear": "LVM frozen + linear head",
-    "mlp": "LVM frozen + two-layer head",
-    "full": "LVM finetuned whole",
-    "scratch": "LVM from scratch",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class WholeTraining:
-    """How a whole network is trained: seeds and sizes may be fewer than for frozen vectors, which cost little.
-
-    Attributes
-    ----------
-    sizes : tuple of int or None
-        Stamps a class; None for those of the frozen variants.
-    seeds, network_seeds : int
-        Draws for the whole LVM, and for the comparison networks.
-    epochs : int
-        Passes over the training stamps, but at least ``least_steps`` steps.
-    image_size : int
-        Side in pixels of what the comparison networks see; the LVM sees its own.
-    finetune_rate : float
-        Learning rate of networks that start from trained weights.
-    """
-
-    sizes: tuple[int, ...] | None = None
-    seeds: int = 3
-    network_seeds: int = 1
-    epochs: int = 30
-    least_steps: int = 300
-    batch: int = 32
-    image_size: int = 128
-    learning_rate: float = 3e-4
-    finetune_rate: float = 1e-4
-
-    def __post_init__(self) -> None:
-        if self.image_size < SMALLEST_SIDE:
-            raise ConfigError(
-                f"image_size {self.image_size}: AlexNet and VGG16 need {SMALLEST_SIDE} pixels or more."
-            )
-        if min(self.seeds, self.network_seeds, self.epochs, self.batch - 1, self.least_steps + 1) < 1:
-            raise ConfigError(
-                "seeds and epochs must be at least 1, batch at least 2, least_steps at least 0."
-            )
-
-    def loop(self, count: int, trained: bool, seed: int) -> LoopConfig:
-        """Return the settings of one training on ``count`` stamps."""
-        steps = max(self.least_steps, self.epochs * steps_an_epoch(count, self.batch))
-        learning_rate = self.finetune_rate if trained else self.learning_rate
-        return LoopConfig(steps=steps, learning_rate=learning_rate, warmup=min(20, steps // 5), seed=seed)
 
 
 def few_shot(
@@ -217,7 +166,7 @@ class _Model:
             module = WholeClassifier(untrained(encoder, seed), Head(encoder.dimension, classes))
         else:
             module = PictureNetwork(self.network, classes, self.weights)
-        config = whole.loop(len(rows), self.variant == "full" or self.weights is not None, seed)
+        config = _schedule(whole, len(rows), self.variant == "full" or self.weights is not None, seed)
         fit(
             Loss(module),
             stamp_batches(stamps.pixels, rows, labels, batch=whole.batch, size=size, seed=seed),
@@ -287,3 +236,10 @@ def _check(
         raise ConfigError(
             "Give sizes of at least 2 stamps a class, at least one seed, and a variant or a network."
         )
+
+
+def _schedule(whole: WholeTraining, count: int, trained: bool, seed: int) -> LoopConfig:
+    """Return the settings of one training on ``count`` stamps."""
+    steps = max(whole.least_steps, whole.epochs * steps_an_epoch(count, whole.batch))
+    learning_rate = whole.finetune_rate if trained else whole.learning_rate
+    return LoopConfig(steps=steps, learning_rate=learning_rate, warmup=min(20, steps // 5), seed=seed)

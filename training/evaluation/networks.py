@@ -11,9 +11,6 @@ from torch import Tensor, nn
 from discovery.encoders.encoder import read_weights
 from discovery.errors import ConfigError
 
-NETWORKS = {"alexnet": "AlexNet", "vgg16": "VGG16", "resnet50": "ResNet50"}
-SMALLEST_SIDE = 64
-"""AlexNet and VGG16 pool to nothing below this side in pixels."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

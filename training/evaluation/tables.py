@@ -6,12 +6,14 @@ import json
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from discovery.encoders.encoder import Encoder
 from discovery.processes.cores import usable_cores
+
+if TYPE_CHECKING:
+    from discovery.encoders.encoder import Encoder
 
 Spread = dict[str, Any]
 """``median``, ``low``, ``high`` and all ``values`` of one figure."""

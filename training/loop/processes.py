@@ -36,6 +36,12 @@ class Place:
         return self.rank == 0
 
 
+def use_threads(threads: int | None) -> None:
+    """Let torch compute in so many threads; as many as it chooses itself when not given."""
+    if threads:
+        torch.set_num_threads(threads)
+
+
 @contextmanager
 def processes(device: str | None = None) -> Iterator[Place]:
     """Join the processes that `torchrun` started, if it did; NCCL on GPUs, gloo on CPUs.

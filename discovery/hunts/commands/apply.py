@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cyclopts import Parameter
 
 from discovery.errors import HuntError
 from discovery.hunts.commands.answers import answer, info_document
@@ -17,34 +20,13 @@ if TYPE_CHECKING:
 SHOWN = 10
 
 
-def apply(
-    hunt: Path,
-    release: Path,
-    new_hunt: Path | None = None,
-    /,
-    *,
-    top: int | None = None,
-    out: Path | None = None,
-    where: str | None = None,
-    own_release: Path | None = None,
-    known: KnownFiles = None,
-    known_radius: KnownRadius = None,
-    new_only: NewOnly = False,
-    who: str | None = None,
-    json: Json = False,
-) -> None:
-    """Rank another release of the same encoder by all that a hunt learned, and make a hunt there to go on with.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ApplyOptions:
+    """Options of ``discovery hunt apply``.
 
-    Labels on objects that the release does not hold teach by the vectors of the hunt's own release.
-
-    Parameters
+    Attributes
     ----------
-    hunt
-        Hunt file; it stays as it is.
-    release
-        Release folder to apply it to.
-    new_hunt
-        New hunt file; by default HUNT-RELEASE.hunt beside the old one.
     top
         So many of the best unlabelled objects are written, or shown without --out; 10 by default.
     out
@@ -65,21 +47,46 @@ def apply(
     json
         Print one JSON document.
     """
+
+    top: int | None = None
+    out: Path | None = None
+    where: str | None = None
+    own_release: Path | None = None
+    known: KnownFiles = None
+    known_radius: KnownRadius = None
+    new_only: NewOnly = False
+    who: str | None = None
+    json: Json = False
+
+
+def apply(hunt: Path, release: Path, new_hunt: Path | None = None, /, *, options: ApplyOptions = ApplyOptions()) -> None:
+    """Rank another release of the same encoder by all that a hunt learned, and make a hunt there to go on with.
+
+    Labels on objects that the release does not hold teach by the vectors of the hunt's own release.
+
+    Parameters
+    ----------
+    hunt
+        Hunt file; it stays as it is.
+    release
+        Release folder to apply it to.
+    new_hunt
+        New hunt file; by default HUNT-RELEASE.hunt beside the old one.
+    """
     from discovery.hunts.export import export_hunt
     from discovery.hunts.transfer.apply import apply_hunt
     from discovery.release.release import open_release
     from discovery.tables.writer import check_table_path
 
-    if out is not None:
-        check_table_path(out)
-    if top is not None and top < 0:
-        raise HuntError(f"--top is {top}; ask for 0 or more objects")
+    if options.out is not None:
+        check_table_path(options.out)
+    if options.top is not None and options.top < 0:
+        raise HuntError(f"--top is {options.top}; ask for 0 or more objects")
     opened = open_release(release)
-    matched = matched_known(opened, known, known_radius, new_only)
+    matched = matched_known(opened, options.known, options.known_radius, options.new_only)
     new_hunt = new_hunt or hunt.with_name(f"{hunt.stem}-{opened.name}.hunt")
-    applied, report = apply_hunt(_source(hunt, own_release), opened, new_hunt, person_name(who), where=where)
-    top = SHOWN if top is None else top
-    table = export_hunt(applied, out, top=top, known=matched, new_only=new_only)
+    applied, report = apply_hunt(_source(hunt, options.own_release), opened, new_hunt, person_name(options.who), where=options.where)
+    table = export_hunt(applied, options.out, top=SHOWN if options.top is None else options.top, known=matched, new_only=options.new_only)
     best = [line for line in table.to_pylist() if line["label"] is None][:SHOWN]
     document = {
         "hunt": info_document(applied.info()),
@@ -87,7 +94,7 @@ def apply(
         "taught": {"found": report.found, "remembered": report.remembered, "silent": list(report.silent)},
         "objects": [dataclasses.asdict(one) for one in report.moved.objects],
         "examples_left": list(report.moved.examples_left),
-        "file": None if out is None else str(out),
+        "file": None if options.out is None else str(options.out),
         "best": [{name: line[name] for name in ("rank", "object_id", "ra", "dec", "score")} for line in best],
     }
     lines = [
@@ -100,9 +107,9 @@ def apply(
         )
     lines += [f"example left out, seen by another encoder: {label}" for label in report.moved.examples_left]
     lines += [f"{line['rank']:>6} {line['object_id']:<32} {line['score']:8.4f}" for line in best]
-    lines += [] if out is None else [f"{out}: {table.num_rows} objects"]
+    lines += [] if options.out is None else [f"{options.out}: {table.num_rows} objects"]
     lines.append(f"next: discovery hunt next {applied.path}")
-    answer(json, document, "\n".join(lines))
+    answer(options.json, document, "\n".join(lines))
 
 
 def _source(path: Path, own_release: Path | None) -> Hunt | Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,25 +17,13 @@ if TYPE_CHECKING:
     from discovery.hunts.audits.report import AuditReport
 
 
-def audit(
-    hunt: Path,
-    /,
-    *,
-    draw: int | None = None,
-    completeness: float = 0.9,
-    plot: Path | None = None,
-    curve: Annotated[bool, Parameter(negative="")] = False,
-    release: Path | None = None,
-    seed: int | None = None,
-    who: str | None = None,
-    json: Json = False,
-) -> None:
-    """Draw stamps to be judged, and report targets, completeness and purity with 95 % intervals.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class AuditOptions:
+    """Options of ``discovery hunt audit``.
 
-    Parameters
+    Attributes
     ----------
-    hunt
-        Hunt file.
     draw
         Draw so many stamps from what has no label, such as 100; they come with the next rounds. Drawing again once they
         are labelled says more than drawing all at once.
@@ -53,25 +42,44 @@ def audit(
     json
         Print one JSON document.
     """
+
+    draw: int | None = None
+    completeness: float = 0.9
+    plot: Path | None = None
+    curve: Annotated[bool, Parameter(negative="")] = False
+    release: Path | None = None
+    seed: int | None = None
+    who: str | None = None
+    json: Json = False
+
+
+def audit(hunt: Path, /, *, options: AuditOptions = AuditOptions()) -> None:
+    """Draw stamps to be judged, and report targets, completeness and purity with 95 % intervals.
+
+    Parameters
+    ----------
+    hunt
+        Hunt file.
+    """
     from discovery.hunts.audits.audit import draw_audit, plot_report, report
     from discovery.hunts.audits.report import curve_lines, text_lines
 
-    opened = opened_hunt(hunt, release)
+    opened = opened_hunt(hunt, options.release)
     document: dict[str, Any] = {}
     lines: list[str] = []
-    if draw is not None:
-        drawn = draw_audit(opened, draw, who=person_name(who), seed=seed)
+    if options.draw is not None:
+        drawn = draw_audit(opened, options.draw, who=person_name(options.who), seed=options.seed)
         document["drawn"] = drawn_document(drawn)
         lines.append(f"audit {drawn.number}: {len(drawn.rows)} stamps drawn; they come with the next rounds")
-    made = report(opened, completeness=completeness)
+    made = report(opened, completeness=options.completeness)
     document["report"] = report_document(made)
     lines += text_lines(made)
-    if curve:
+    if options.curve:
         lines += curve_lines(made)
-    if plot is not None:
-        plot_report(made, plot)
-        lines.append(f"{plot}: purity and completeness against the cut")
-    answer(json, document, "\n".join(lines))
+    if options.plot is not None:
+        plot_report(made, options.plot)
+        lines.append(f"{options.plot}: purity and completeness against the cut")
+    answer(options.json, document, "\n".join(lines))
 
 
 def report_document(made: AuditReport) -> dict[str, Any]:

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
+
+from cyclopts import Parameter
 
 from discovery.hunts.commands.answers import answer, info_document
 from discovery.hunts.commands.options import Json, Several, opened_hunt, person_name
 from discovery.search.known_options import KnownFiles, KnownRadius, NewOnly, matched_known
 
 
-def export(
-    hunt: Path,
-    out: Path,
-    /,
-    *,
-    top: int | None = None,
-    min_score: float | None = None,
-    columns: str | None = None,
-    stamps: Path | None = None,
-    unfiltered: bool = False,
-    known: KnownFiles = None,
-    known_radius: KnownRadius = None,
-    new_only: NewOnly = False,
-    release: Path | None = None,
-    json: Json = False,
-) -> None:
-    """Write the labelled objects and, on request, the ranked rest of the release.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """Options of ``discovery hunt export``.
 
-    Parameters
+    Attributes
     ----------
-    hunt
-        Hunt file.
-    out
-        Table to write: .csv, .fits, .vot or .parquet.
     top
         So many of the best unlabelled objects go along.
     min_score
@@ -55,17 +41,40 @@ def export(
     json
         Print one JSON document.
     """
-    opened = opened_hunt(hunt, release)
-    chosen = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
+
+    top: int | None = None
+    min_score: float | None = None
+    columns: str | None = None
+    stamps: Path | None = None
+    unfiltered: bool = False
+    known: KnownFiles = None
+    known_radius: KnownRadius = None
+    new_only: NewOnly = False
+    release: Path | None = None
+    json: Json = False
+
+
+def export(hunt: Path, out: Path, /, *, options: ExportOptions = ExportOptions()) -> None:
+    """Write the labelled objects and, on request, the ranked rest of the release.
+
+    Parameters
+    ----------
+    hunt
+        Hunt file.
+    out
+        Table to write: .csv, .fits, .vot or .parquet.
+    """
+    opened = opened_hunt(hunt, options.release)
+    chosen = None if options.columns is None else [name.strip() for name in options.columns.split(",") if name.strip()]
     table = opened.export(
         out,
-        top=top,
-        min_score=min_score,
+        top=options.top,
+        min_score=options.min_score,
         columns=chosen,
-        stamps=stamps,
-        unfiltered=unfiltered,
-        known=matched_known(opened.release, known, known_radius, new_only),
-        new_only=new_only,
+        stamps=options.stamps,
+        unfiltered=options.unfiltered,
+        known=matched_known(opened.release, options.known, options.known_radius, options.new_only),
+        new_only=options.new_only,
     )
     labelled = table.num_rows - table["label"].null_count
     document = {
@@ -74,19 +83,30 @@ def export(
         "labelled": labelled,
         "columns": table.column_names,
     }
-    answer(json, document, f"{out}: {labelled} labelled objects, {table.num_rows - labelled} more")
+    answer(options.json, document, f"{out}: {labelled} labelled objects, {table.num_rows - labelled} more")
 
 
-def move(
-    hunt: Path,
-    release: Path,
-    out: Path | None = None,
-    /,
-    *,
-    like: Several = None,
-    who: str | None = None,
-    json: Json = False,
-) -> None:
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class MoveOptions:
+    """Options of ``discovery hunt move``.
+
+    Attributes
+    ----------
+    like
+        Further positive examples.
+    who
+        Your name in the log; your login by default.
+    json
+        Print one JSON document.
+    """
+
+    like: Several = None
+    who: str | None = None
+    json: Json = False
+
+
+def move(hunt: Path, release: Path, out: Path | None = None, /, *, options: MoveOptions = MoveOptions()) -> None:
     """Carry a hunt to another release or encoder, by object_id, else by position within 1 arcsec.
 
     Parameters
@@ -97,12 +117,6 @@ def move(
         Release folder to carry it to.
     out
         New hunt file; by default HUNT-RELEASE.hunt beside the old one.
-    like
-        Further positive examples.
-    who
-        Your name in the log; your login by default.
-    json
-        Print one JSON document.
     """
     from discovery.hunts import move_hunt
     from discovery.release.release import open_release
@@ -110,7 +124,7 @@ def move(
 
     opened = open_release(release)
     out = out or hunt.with_name(f"{hunt.stem}-{opened.name}.hunt")
-    moved, report = move_hunt(hunt, opened, out, person_name(who), positives=resolve_prompts(opened, like or ()))
+    moved, report = move_hunt(hunt, opened, out, person_name(options.who), positives=resolve_prompts(opened, options.like or ()))
     found = len(report.objects) - len(report.not_found)
     counts = report.counts
     told = f"{counts['object_id']} by object_id, {counts['position']} by position; {report.labels_left} lines of labels left without an object"
@@ -128,4 +142,4 @@ def move(
         "labels_left": report.labels_left,
         "counts": counts,
     }
-    answer(json, document, "\n".join(lines))
+    answer(options.json, document, "\n".join(lines))

@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from discovery.hunts.commands.answers import answer, info_document, round_document, round_text
 from discovery.hunts.commands.options import Files, Json, Several, opened_hunt, person_name
 from discovery.search.known_options import KnownFiles, KnownRadius, NewOnly, matched_known
+from discovery.search.query import Query
 from discovery.search.query_options import Cone, FormerFlagged, IncludeFlagged, SearchOptions
 
 app = App(name="hunt", help="Label galaxies round by round until enough of a kind are found.")
 
 
-@app.command
-def new(
-    hunt: Path,
-    release: Path,
-    /,
-    *,
-    like: Several = None,
-    like_table: Files = None,
-    unlike: Several = None,
-    unlike_table: Files = None,
-    strategy: str | None = None,
-    alpha: float | None = None,
-    page_size: int = 20,
-    query: Path | None = None,
-    where: str | None = None,
-    cone: Cone = None,
-    include_flagged: IncludeFlagged = False,
-    flagged: FormerFlagged = None,
-    consensus: str = "latest",
-    stopper: str = "never",
-    seed: int = 0,
-    who: str | None = None,
-    json: Json = False,
-) -> None:
-    """Start a hunt from examples.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class NewOptions:
+    """Options of ``discovery hunt new``.
 
-    Parameters
+    Attributes
     ----------
-    hunt
-        File to make, such as mergers.hunt.
-    release
-        Release folder to hunt in.
     like
         Positive examples: object ids, RA,DEC positions or stamp files; at least one.
     like_table
@@ -81,62 +58,79 @@ def new(
     json
         Print one JSON document.
     """
+
+    like: Several = None
+    like_table: Files = None
+    unlike: Several = None
+    unlike_table: Files = None
+    strategy: str | None = None
+    alpha: float | None = None
+    page_size: int = 20
+    query: Path | None = None
+    where: str | None = None
+    cone: Cone = None
+    include_flagged: IncludeFlagged = False
+    flagged: FormerFlagged = None
+    consensus: str = "latest"
+    stopper: str = "never"
+    seed: int = 0
+    who: str | None = None
+    json: Json = False
+
+    def to_query(self) -> Query:
+        """Return the query that the hunt starts from."""
+        return SearchOptions(
+            query=self.query,
+            like=[*(self.like or ()), *map(str, self.like_table or ())] or None,
+            unlike=[*(self.unlike or ()), *map(str, self.unlike_table or ())] or None,
+            where=self.where,
+            cone=self.cone,
+            include_flagged=self.include_flagged,
+            flagged=self.flagged,
+        ).to_query()
+
+
+@app.command
+def new(hunt: Path, release: Path, /, *, options: NewOptions = NewOptions()) -> None:
+    """Start a hunt from examples.
+
+    Parameters
+    ----------
+    hunt
+        File to make, such as mergers.hunt.
+    release
+        Release folder to hunt in.
+    """
     from discovery.hunts import new_hunt
     from discovery.release.release import open_release
 
-    options = SearchOptions(
-        query=query,
-        like=[*(like or ()), *map(str, like_table or ())] or None,
-        unlike=[*(unlike or ()), *map(str, unlike_table or ())] or None,
-        where=where,
-        cone=cone,
-        include_flagged=include_flagged,
-        flagged=flagged,
-    )
     started = new_hunt(
         hunt,
         open_release(release),
         query=options.to_query(),
-        strategy=strategy,
-        alpha=alpha,
-        page_size=page_size,
-        seed=seed,
-        consensus=consensus,
-        stopper=stopper,
-        who=person_name(who),
+        strategy=options.strategy,
+        alpha=options.alpha,
+        page_size=options.page_size,
+        seed=options.seed,
+        consensus=options.consensus,
+        stopper=options.stopper,
+        who=person_name(options.who),
     )
     info = started.info()
     text = (
         f"{info.path}: a hunt in {info.release_name} ({info.count} objects) from {info.examples_positive} positive and"
         f" {info.examples_negative} negative examples, strategy {info.strategy}\nnext: discovery hunt next {info.path}"
     )
-    answer(json, {"hunt": info_document(info)}, text)
+    answer(options.json, {"hunt": info_document(info)}, text)
 
 
-@app.command(name="next")
-def next_(
-    hunt: Path,
-    /,
-    *,
-    page_size: int | None = None,
-    strategy: str | None = None,
-    alpha: float | None = None,
-    consensus: str | None = None,
-    stopper: str | None = None,
-    known: KnownFiles = None,
-    known_radius: KnownRadius = None,
-    new_only: NewOnly = False,
-    contact_sheet: Path | None = None,
-    release: Path | None = None,
-    who: str | None = None,
-    json: Json = False,
-) -> None:
-    """Rank by the labels so far and show the next objects to label, each with why it is shown.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class NextOptions:
+    """Options of ``discovery hunt next``.
 
-    Parameters
+    Attributes
     ----------
-    hunt
-        Hunt file.
     page_size
         Objects in this round; the hunt's own number by default.
     strategy
@@ -162,22 +156,46 @@ def next_(
     json
         Print one JSON document.
     """
-    opened, person = opened_hunt(hunt, release), person_name(who)
-    rows = matched_known(opened.release, known, known_radius, new_only)
-    if strategy is not None or alpha is not None:
+
+    page_size: int | None = None
+    strategy: str | None = None
+    alpha: float | None = None
+    consensus: str | None = None
+    stopper: str | None = None
+    known: KnownFiles = None
+    known_radius: KnownRadius = None
+    new_only: NewOnly = False
+    contact_sheet: Path | None = None
+    release: Path | None = None
+    who: str | None = None
+    json: Json = False
+
+
+@app.command(name="next")
+def next_(hunt: Path, /, *, options: NextOptions = NextOptions()) -> None:
+    """Rank by the labels so far and show the next objects to label, each with why it is shown.
+
+    Parameters
+    ----------
+    hunt
+        Hunt file.
+    """
+    opened, person = opened_hunt(hunt, options.release), person_name(options.who)
+    rows = matched_known(opened.release, options.known, options.known_radius, options.new_only)
+    if options.strategy is not None or options.alpha is not None:
         from discovery.hunts import chosen_strategy
 
-        chosen_strategy(opened.strategy if strategy is None else strategy, alpha)
-    opened.change(person, strategy=strategy, alpha=alpha, consensus=consensus, stopper=stopper)
-    played = opened.next_round(person, page_size, without=rows if new_only else None)
-    if contact_sheet is not None and not played.exhausted:
+        chosen_strategy(opened.strategy if options.strategy is None else options.strategy, options.alpha)
+    opened.change(person, strategy=options.strategy, alpha=options.alpha, consensus=options.consensus, stopper=options.stopper)
+    played = opened.next_round(person, options.page_size, without=rows if options.new_only else None)
+    if options.contact_sheet is not None and not played.exhausted:
         from discovery.stamps.render import contact_sheet as draw
 
         stamps = [opened.release.stamp(row) for row in played.rows.tolist()]
         titles = [f"{n}  {name}" for n, name in enumerate(played.object_ids, 1)]
         flags = [] if rows is None else [rows.flag(row) for row in played.rows.tolist()]
-        draw(stamps, titles, contact_sheet, flags=flags)
-    answer(json, round_document(played, rows), round_text(played, rows))
+        draw(stamps, titles, options.contact_sheet, flags=flags)
+    answer(options.json, round_document(played, rows), round_text(played, rows))
 
 for _name, _target, _help in (
     ("label", "label:label", "Label objects; every label is on disk when the command answers."),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cyclopts import Parameter
 
 from discovery.errors import HuntError
 from discovery.hunts.commands.answers import answer, counted
@@ -15,33 +18,13 @@ if TYPE_CHECKING:
     from discovery.hunts import Hunt
 
 
-def label(
-    hunt: Path,
-    /,
-    *verdicts: str,
-    positive: Several = None,
-    negative: Several = None,
-    unsure: Several = None,
-    skipped: Several = None,
-    clear: Several = None,
-    rest: str | None = None,
-    labels: Path | None = None,
-    negative_class: str | None = None,
-    reason: str | None = None,
-    undo: Json = False,
-    event: int | None = None,
-    release: Path | None = None,
-    who: str | None = None,
-    json: Json = False,
-) -> None:
-    """Label objects; every label is on disk when the command answers.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions:
+    """Options of ``discovery hunt label``.
 
-    Parameters
+    Attributes
     ----------
-    hunt
-        Hunt file.
-    verdicts
-        Pairs OBJECT_ID VERDICT, with VERDICT one of positive, negative, unsure, skipped, cleared.
     positive, negative, unsure, skipped
         Ids of objects to label so.
     clear
@@ -65,32 +48,59 @@ def label(
     json
         Print one JSON document.
     """
-    opened, person = opened_hunt(hunt, release), person_name(who)
+
+    positive: Several = None
+    negative: Several = None
+    unsure: Several = None
+    skipped: Several = None
+    clear: Several = None
+    rest: str | None = None
+    labels: Path | None = None
+    negative_class: str | None = None
+    reason: str | None = None
+    undo: Json = False
+    event: int | None = None
+    release: Path | None = None
+    who: str | None = None
+    json: Json = False
+
+
+def label(hunt: Path, /, *verdicts: str, options: LabelOptions = LabelOptions()) -> None:
+    """Label objects; every label is on disk when the command answers.
+
+    Parameters
+    ----------
+    hunt
+        Hunt file.
+    verdicts
+        Pairs OBJECT_ID VERDICT, with VERDICT one of positive, negative, unsure, skipped, cleared.
+    """
+    opened, person = opened_hunt(hunt, options.release), person_name(options.who)
     given = read_pairs(verdicts)
     for verdict, ids in zip(
         ("positive", "negative", "unsure", "skipped", "cleared"),
-        (positive, negative, unsure, skipped, clear),
+        (options.positive, options.negative, options.unsure, options.skipped, options.clear),
         strict=True,
     ):
         given += [{"object_id": name, "verdict": verdict} for name in ids or ()]
     for line in given:
-        line["negative_class"] = negative_class if line["verdict"] == "negative" else None
-        line["reason"] = reason
-    if negative_class is not None and rest != "negative" and all(line["verdict"] != "negative" for line in given):
+        line["negative_class"] = options.negative_class if line["verdict"] == "negative" else None
+        line["reason"] = options.reason
+    if options.negative_class is not None and options.rest != "negative" and all(line["verdict"] != "negative" for line in given):
         raise HuntError(
-            f"negative class {negative_class!r} belongs to no label of this call; give it with --negative ID or --rest negative"
+            f"negative class {options.negative_class!r} belongs to no label of this call; give it with --negative ID or --rest negative"
         )
-    given += read_labels(labels) if labels is not None else []
-    if event is not None and not undo:
-        raise HuntError(f"event {event} can only be undone: add --undo")
-    if undo:
-        if given or rest:
+    given += read_labels(options.labels) if options.labels is not None else []
+    if options.event is not None and not options.undo:
+        raise HuntError(f"event {options.event} can only be undone: add --undo")
+    if options.undo:
+        if given or options.rest:
             raise HuntError("undo stands alone; label in another call")
-        _answer_undo(opened, person, event, json)
+        _answer_undo(opened, person, options.event, options.json)
         return
     _check_agreement(given)
     requests = [label_request(opened, **line) for line in given]
-    requests += rest_requests(opened, requests, rest, negative_class, reason) if rest is not None else []
+    requests += rest_requests(opened, requests, options.rest, options.negative_class, options.reason) if options.rest is not None else []
     if not requests:
         raise HuntError(
             "give OBJECT_ID VERDICT, --positive ID, --negative ID, --rest VERDICT or --labels FILE"
@@ -98,19 +108,30 @@ def label(
     events = opened.label_many(requests, who=person)
     counts = opened.counts()
     document = {"events": events, "counts": dataclasses.asdict(counts)}
-    answer(json, document, f"{len(events)} labels kept; {counted(counts)}")
+    answer(options.json, document, f"{len(events)} labels kept; {counted(counts)}")
 
 
-def note(
-    hunt: Path,
-    object_id: str,
-    text: str,
-    /,
-    *,
-    release: Path | None = None,
-    who: str | None = None,
-    json: Json = False,
-) -> None:
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class NoteOptions:
+    """Options of ``discovery hunt note``.
+
+    Attributes
+    ----------
+    release
+        Release folder, if it is no longer where the hunt knows it.
+    who
+        Your name in the log; your login by default.
+    json
+        Print one JSON document.
+    """
+
+    release: Path | None = None
+    who: str | None = None
+    json: Json = False
+
+
+def note(hunt: Path, object_id: str, text: str, /, *, options: NoteOptions = NoteOptions()) -> None:
     """Keep a note on an object; notes go with the hunt and its exports.
 
     Parameters
@@ -121,18 +142,12 @@ def note(
         The object.
     text
         What there is to say.
-    release
-        Release folder, if it is no longer where the hunt knows it.
-    who
-        Your name in the log; your login by default.
-    json
-        Print one JSON document.
     """
-    opened = opened_hunt(hunt, release)
+    opened = opened_hunt(hunt, options.release)
     row = opened.release.catalogue.find_id(object_id)
-    opened.note(row, text, person_name(who))
+    opened.note(row, text, person_name(options.who))
     kept = opened.notes(row)[-1]
-    answer(json, {"note": dataclasses.asdict(kept)}, f"note {kept.event} kept on {kept.object_id}")
+    answer(options.json, {"note": dataclasses.asdict(kept)}, f"note {kept.event} kept on {kept.object_id}")
 
 
 def _check_agreement(given: list[dict[str, Any]]) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cyclopts import Parameter
 
 from discovery.errors import HuntError
 from discovery.hunts.commands.answers import answer
@@ -14,13 +17,24 @@ if TYPE_CHECKING:
     from discovery.hunts.rounds.replay import ReplayedRound
 
 
-def replay(
-    hunt: Path,
-    /,
-    *,
-    release: Path | None = None,
-    json: Json = False,
-) -> None:
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ReplayOptions:
+    """Options of ``discovery hunt replay``.
+
+    Attributes
+    ----------
+    release
+        Release folder, if it is no longer where the hunt knows it.
+    json
+        Print one JSON document.
+    """
+
+    release: Path | None = None
+    json: Json = False
+
+
+def replay(hunt: Path, /, *, options: ReplayOptions = ReplayOptions()) -> None:
     """Play every round again from the log and confirm that the same candidates, scores and models come out.
 
     Ends with status 1 when a round differs. Where the index of the release was rebuilt since a round, or another engine found its
@@ -31,21 +45,17 @@ def replay(
     ----------
     hunt
         Hunt file; it stays as it is.
-    release
-        Release folder, if it is no longer where the hunt knows it.
-    json
-        Print one JSON document.
     """
     from discovery.hunts.rounds.replay import replay_hunt
 
-    report = replay_hunt(opened_hunt(hunt, release))
+    report = replay_hunt(opened_hunt(hunt, options.release))
     elsewhere = report.number("another release")
     played = len(report.rounds) - elsewhere
     summary = f"{report.number('same')} of {played} rounds come out as recorded"
     if elsewhere:
         summary += f"; {elsewhere} more were played on another release"
     document = {**dataclasses.asdict(report), "confirmed": report.confirmed}
-    answer(json, document, "\n".join([*(_line(one) for one in report.rounds), summary]))
+    answer(options.json, document, "\n".join([*(_line(one) for one in report.rounds), summary]))
     if not report.confirmed:
         raise HuntError(f"{played - report.number('same')} of {played} rounds of {hunt.name} do not come out as recorded")
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cyclopts import Parameter
 
 from discovery.errors import HuntError
 from discovery.hunts.commands.answers import answer, counted, info_document, round_document
@@ -15,22 +18,13 @@ if TYPE_CHECKING:
     from discovery.hunts import HistoryLine, HuntInfo, LabelState
 
 
-def show(
-    hunt: Path,
-    /,
-    *,
-    log: bool = False,
-    known: KnownFiles = None,
-    known_radius: KnownRadius = None,
-    release: Path | None = None,
-    json: Json = False,
-) -> None:
-    """Show a hunt's settings, rounds, labels and notes.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ShowOptions:
+    """Options of ``discovery hunt show``.
 
-    Parameters
+    Attributes
     ----------
-    hunt
-        Hunt file.
     log
         Show every event of the label log as well.
     known
@@ -42,8 +36,24 @@ def show(
     json
         Print one JSON document.
     """
-    opened = opened_hunt(hunt, release)
-    rows = matched_known(opened.release, known, known_radius)
+
+    log: bool = False
+    known: KnownFiles = None
+    known_radius: KnownRadius = None
+    release: Path | None = None
+    json: Json = False
+
+
+def show(hunt: Path, /, *, options: ShowOptions = ShowOptions()) -> None:
+    """Show a hunt's settings, rounds, labels and notes.
+
+    Parameters
+    ----------
+    hunt
+        Hunt file.
+    """
+    opened = opened_hunt(hunt, options.release)
+    rows = matched_known(opened.release, options.known, options.known_radius)
     info, rounds, notes = opened.info(), opened.rounds(), opened.notes()
     given, found = opened.curve()
     states = sorted([*opened.labels().values(), *opened.lost_labels()], key=lambda state: state.event)
@@ -68,22 +78,20 @@ def show(
         ),
         *(f"note on {note.object_id} by {note.who}: {note.text}" for note in notes),
     ]
-    if log:
+    if options.log:
         events = [dataclasses.asdict(event) for event in opened.log()]
         document["log"] = events
         lines += [f"{e['event']:>5} {e['when']} {e['who']} {e['verdict']} {e['object_id']}" for e in events]
-    answer(json, document, "\n".join(lines))
+    answer(options.json, document, "\n".join(lines))
 
 
-def history(
-    hunt: Path, /, *, last: int | None = None, release: Path | None = None, json: Json = False
-) -> None:
-    """Show who labelled what and when, the newest first; any of it can be undone by its number.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class HistoryOptions:
+    """Options of ``discovery hunt history``.
 
-    Parameters
+    Attributes
     ----------
-    hunt
-        Hunt file.
     last
         So many of the newest events; all by default.
     release
@@ -91,26 +99,53 @@ def history(
     json
         Print one JSON document.
     """
-    if last is not None and last < 1:
-        raise HuntError(f"last is {last}; ask for 1 or more events")
-    events = opened_hunt(hunt, release).history()[:last]
+
+    last: int | None = None
+    release: Path | None = None
+    json: Json = False
+
+
+def history(hunt: Path, /, *, options: HistoryOptions = HistoryOptions()) -> None:
+    """Show who labelled what and when, the newest first; any of it can be undone by its number.
+
+    Parameters
+    ----------
+    hunt
+        Hunt file.
+    """
+    if options.last is not None and options.last < 1:
+        raise HuntError(f"last is {options.last}; ask for 1 or more events")
+    events = opened_hunt(hunt, options.release).history()[:options.last]
     document = {"history": [{**dataclasses.asdict(line), "is_undo": line.is_undo} for line in events]}
-    answer(json, document, "\n".join(map(_history_text, events)) or "nothing is labelled yet")
+    answer(options.json, document, "\n".join(map(_history_text, events)) or "nothing is labelled yet")
 
 
-def disagreements(hunt: Path, /, *, release: Path | None = None, json: Json = False) -> None:
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DisagreementsOptions:
+    """Options of ``discovery hunt disagreements``.
+
+    Attributes
+    ----------
+    release
+        Release folder, if it is no longer where the hunt knows it.
+    json
+        Print one JSON document.
+    """
+
+    release: Path | None = None
+    json: Json = False
+
+
+def disagreements(hunt: Path, /, *, options: DisagreementsOptions = DisagreementsOptions()) -> None:
     """Show the objects of which people say different things, and what the hunt's consensus makes of each.
 
     Parameters
     ----------
     hunt
         Hunt file.
-    release
-        Release folder, if it is no longer where the hunt knows it.
-    json
-        Print one JSON document.
     """
-    opened = opened_hunt(hunt, release)
+    opened = opened_hunt(hunt, options.release)
     found = opened.disagreements()
     document = {
         "consensus": opened.consensus,
@@ -120,18 +155,30 @@ def disagreements(hunt: Path, /, *, release: Path | None = None, json: Json = Fa
         f"{one.object_id:<32} {one.agreed:<9} {', '.join(f'{who}: {said}' for who, said in one.verdicts.items())}"
         for one in found
     ]
-    answer(json, document, "\n".join(lines) or "nobody disagrees")
+    answer(options.json, document, "\n".join(lines) or "nobody disagrees")
 
 
-def list_hunts(folder: Path = Path(), /, *, json: Json = False) -> None:
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ListOptions:
+    """Options of ``discovery hunt list``.
+
+    Attributes
+    ----------
+    json
+        Print one JSON document.
+    """
+
+    json: Json = False
+
+
+def list_hunts(folder: Path = Path(), /, *, options: ListOptions = ListOptions()) -> None:
     """List the hunts in a folder.
 
     Parameters
     ----------
     folder
         Where to look; here by default.
-    json
-        Print one JSON document.
     """
     from discovery import hunts
 
@@ -141,7 +188,7 @@ def list_hunts(folder: Path = Path(), /, *, json: Json = False) -> None:
         for info in infos
     ]
     answer(
-        json, {"hunts": [info_document(info) for info in infos]}, "\n".join(lines) or f"no hunts in {folder}"
+        options.json, {"hunts": [info_document(info) for info in infos]}, "\n".join(lines) or f"no hunts in {folder}"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,37 +21,13 @@ Names = Annotated[list[str] | None, Parameter(consume_multiple=True, negative=""
 Numbers = Annotated[list[int] | None, Parameter(consume_multiple=True, negative="")]
 
 
-def simulate(
-    release: Path,
-    /,
-    *,
-    truth: str,
-    strategy: Names = None,
-    alpha: float = 0.5,
-    page_size: int = 20,
-    examples: Numbers = None,
-    negative_examples: int = 0,
-    rounds: int = 10,
-    noise: float = 0.0,
-    seeds: int = 10,
-    jobs: int | None = None,
-    where: str | None = None,
-    kind: str | None = None,
-    named_negatives: bool = False,
-    stopper: str = "never",
-    lookalikes: str | None = None,
-    prevalence: float | None = None,
-    objects: int | None = None,
-    out: Annotated[Path | None, Parameter(name=["-o", "--out"])] = None,
-    plot: Path | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> None:
-    """Play hunts whose targets are known, and measure how much each strategy finds.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class SimulateOptions:
+    """Options of ``discovery hunt simulate``.
 
-    Parameters
+    Attributes
     ----------
-    release
-        Release folder; duplicates are left out.
     truth
         SQL condition that targets fulfil, such as "truth_class = 'merger'" or "expert_grade >= 2"; truth_class=merger
         works without inner quotes.
@@ -94,62 +71,83 @@ def simulate(
     json
         Print the JSON document instead of the table.
     """
+
+    truth: str
+    strategy: Names = None
+    alpha: float = 0.5
+    page_size: int = 20
+    examples: Numbers = None
+    negative_examples: int = 0
+    rounds: int = 10
+    noise: float = 0.0
+    seeds: int = 10
+    jobs: int | None = None
+    where: str | None = None
+    kind: str | None = None
+    named_negatives: bool = False
+    stopper: str = "never"
+    lookalikes: str | None = None
+    prevalence: float | None = None
+    objects: int | None = None
+    out: Annotated[Path | None, Parameter(name=["-o", "--out"])] = None
+    plot: Path | None = None
+    json: Annotated[bool, Parameter(negative="")] = False
+
+
+def simulate(release: Path, /, *, options: SimulateOptions) -> None:
+    """Play hunts whose targets are known, and measure how much each strategy finds.
+
+    Parameters
+    ----------
+    release
+        Release folder; duplicates are left out.
+    """
     from discovery.errors import HuntError
     from discovery.hunts.simulation import report as simulation_report
     from discovery.hunts.simulation import sets as hunt_sets
     from discovery.hunts.simulation import simulator
     from discovery.release.release import open_release
 
-    if out is not None:
-        simulation_report.check_folder(out)
-    if plot is not None:
-        simulation_report.check_picture(plot)
+    if options.out is not None:
+        simulation_report.check_folder(options.out)
+    if options.plot is not None:
+        simulation_report.check_picture(options.plot)
     config = simulator.SimulationConfig(
-        strategies=tuple(strategy or ("auto", "alpha", "top")),
-        alpha=alpha,
-        examples=tuple(examples or (5,)),
-        negative_examples=negative_examples,
-        rounds=rounds,
-        page_size=page_size,
-        noise=noise,
-        seeds=seeds,
-        named_negatives=named_negatives,
-        stopper=stopper,
+        strategies=tuple(options.strategy or ("auto", "alpha", "top")),
+        alpha=options.alpha,
+        examples=tuple(options.examples or (5,)),
+        negative_examples=options.negative_examples,
+        rounds=options.rounds,
+        page_size=options.page_size,
+        noise=options.noise,
+        seeds=options.seeds,
+        named_negatives=options.named_negatives,
+        stopper=options.stopper,
     )
-    if objects is not None and prevalence is None:
+    if options.objects is not None and options.prevalence is None:
         raise HuntError("--objects says how many are drawn at a --prevalence; give both")
-    played_on = hunt_sets.set_of_release(open_release(release), truth, where=where, kind=kind, lookalikes=lookalikes)
-    if prevalence is not None:
-        played_on = hunt_sets.resampled(played_on, prevalence, objects=objects)
-    simulation = simulator.simulate(played_on, config, jobs=jobs)
+    played_on = hunt_sets.set_of_release(open_release(release), options.truth, where=options.where, kind=options.kind, lookalikes=options.lookalikes)
+    if options.prevalence is not None:
+        played_on = hunt_sets.resampled(played_on, options.prevalence, objects=options.objects)
+    simulation = simulator.simulate(played_on, config, jobs=options.jobs)
     document = {**_origin(), "simulation": simulation}
-    if out is not None:
-        out.write_bytes(msgspec.json.encode(document))
-    if plot is not None:
-        simulation_report.draw_curves(simulation, plot)
-    if json:
+    if options.out is not None:
+        options.out.write_bytes(msgspec.json.encode(document))
+    if options.plot is not None:
+        simulation_report.draw_curves(simulation, options.plot)
+    if options.json:
         print_json(document)
         return
     _print(simulation)
 
 
-def bench(
-    file: Path,
-    /,
-    *,
-    out: Annotated[Path, Parameter(name=["-o", "--out"])],
-    page: Path | None = None,
-    jobs: int | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> None:
-    """Play a table of data sets x strategies: a JSON, a Markdown page with the tables, and a picture a set.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions:
+    """Options of ``discovery hunt bench``.
 
-    Parameters
+    Attributes
     ----------
-    file
-        TOML file with settings and [[sets]]: name, release and truth (or npz), and optionally where, kind, lookalikes,
-        prevalence, objects, draw; strategies, alpha, examples, negative_examples, rounds, page_size, noise, seeds, named_negatives, stopper and index for
-        all sets or for one; title and introduction of the page. Paths are relative to the file.
     out
         Folder for bench.json, bench.md and the pictures.
     page
@@ -159,10 +157,27 @@ def bench(
     json
         Print the JSON document instead of the tables.
     """
+
+    out: Annotated[Path, Parameter(name=["-o", "--out"])]
+    page: Path | None = None
+    jobs: int | None = None
+    json: Annotated[bool, Parameter(negative="")] = False
+
+
+def bench(file: Path, /, *, options: BenchOptions) -> None:
+    """Play a table of data sets x strategies: a JSON, a Markdown page with the tables, and a picture a set.
+
+    Parameters
+    ----------
+    file
+        TOML file with settings and [[sets]]: name, release and truth (or npz), and optionally where, kind, lookalikes,
+        prevalence, objects, draw; strategies, alpha, examples, negative_examples, rounds, page_size, noise, seeds, named_negatives, stopper and index for
+        all sets or for one; title and introduction of the page. Paths are relative to the file.
+    """
     from discovery.hunts.simulation.bench import run_bench
 
-    simulations = run_bench(file, out, page_path=page, jobs=jobs, command=_origin()["command"])
-    if json:
+    simulations = run_bench(file, options.out, page_path=options.page, jobs=options.jobs, command=_origin()["command"])
+    if options.json:
         print_json({**_origin(), "simulations": simulations})
         return
     _print(*simulations)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +20,7 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 from discovery.encoders.encoder import Encoder, read_weights
 from discovery.encoders.lvm import ENCODER_PREFIXES, LVM
 from discovery.errors import ConfigError, EncoderError
+from training.finetuning.detection.config import DetectorPlan
 from training.loop.checkpoint import load_into
 from training.loop.loop import Batch
 
@@ -33,28 +33,6 @@ CANONICAL_PIXELS = 112
 RESNET_CHANNELS = [256, 512, 1024, 2048]
 RGB_MEAN, RGB_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LENS = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectorPlan:
-    """Sizes of what stands behind the backbone.
-
-    Attributes
-    ----------
-    size : int
-        Side of a field in pixels.
-    width : int
-        Channels of the feature pyramid and of the mask head; the box head has four times as many.
-    proposals : int
-        Kept for each field by the first stage.
-    sampled : int
-        Anchors, and proposals, of a field that the loss looks at.
-    """
-
-    size: int
-    width: int = 256
-    proposals: int = 200
-    sampled: int = 128
 
 
 class LVMBackbone(nn.Module):

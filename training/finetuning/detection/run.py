@@ -6,7 +6,6 @@ import dataclasses
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from torchvision.models.detection import MaskRCNN
 from tqdm import tqdm
 
 from discovery.errors import ConfigError
+from training.finetuning.detection.config import DetectionPlan
 from training.finetuning.detection.fields import Field, FieldPlan, make_field
 from training.finetuning.detection.network import Detection, parameters
 from training.finetuning.detection.precision import Found, average_precision, by_survey
@@ -26,29 +26,6 @@ from training.loop.loop import Batch, LoopConfig, train
 from training.loop.processes import Place
 
 AT_ONCE = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectionPlan:
-    """A run: the fields and the schedule (``steps`` batches), which is the same for every backbone."""
-
-    fields: int = 1000
-    test_fields: int = 200
-    size: int = 512
-    per_field: int = 4
-    steps: int = 6000
-    batch: int = 4
-    learning_rate: float = 5e-4
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("fields", "test_fields", "steps", "batch"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name.replace('_', ' ')} is {getattr(self, name)}: give at least 1.")
-        if self.seed < 0:
-            raise ConfigError(f"The seed {self.seed} is negative: give 0 or more.")
-        if self.batch > self.fields:
-            raise ConfigError(f"A batch of {self.batch} is more than {self.fields} fields; give more fields or a smaller batch.")
 
 
 class Fields:

@@ -26,6 +26,7 @@ from discovery.errors import ConfigError
 from discovery.stamps.preprocess import CropConfig
 from training.data.degrade import Degradation, masks
 from training.finetuning.multitask import active
+from training.finetuning.multitask.config import Strategy
 from training.finetuning.multitask.measures import class_figures, picture_figures
 from training.finetuning.multitask.tasks import (
     TASKS,
@@ -41,7 +42,6 @@ from training.loop.loop import Batch, LoopConfig, train
 from training.loop.processes import Place
 from training.spaces import network_input
 
-Strategy = Literal["frozen", "uniform", "active"]
 Figures = dict[str, dict[str, float]]
 MEASURE_BATCH = 50
 VALIDATION_SEED, TEST_SEED = 1, 2

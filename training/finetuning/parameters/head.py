@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from discovery.errors import ConfigError
+from training.finetuning.parameters.config import Inputs
 
-Inputs = Literal["both", "embedding", "side"]
 """What a head looks at: the embedding, the side features, or both."""
 CARD_FILE, WEIGHTS_FILE = "head.json", "head.safetensors"
 LOG_SIGMA_LIMIT = 6.0
