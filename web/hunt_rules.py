@@ -1,4 +1,4 @@
-"""Strategies, consensus rules and stoppers of a hunt as people read them: a name, and a sentence that says what it does."""
+"""Strategies, consensus rules and stoppers of a hunt for people: a name, and what it does in a sentence."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def consensus_meaning(name: str) -> str:
 
 
 def stopper_rules(chosen: str = NEVER) -> tuple[RuleChoice, ...]:
-    """Return the usual advices to stop, and the chosen one."""
+    """Return the usual stoppers, and the chosen one."""
     names = dict.fromkeys([*USUAL_STOPPERS, chosen])
     return tuple(RuleChoice(name=name, meaning=stopper_meaning(name), chosen=name == chosen) for name in names)
 

@@ -43,8 +43,9 @@ def test_every_answer_carries_the_security_headers(client, path):
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "a:b", "127.0.0.1:80:80", ""])
-def test_other_host_names_are_refused(client, host):
-    answer = client.get("/", headers={"Host": host})
+@pytest.mark.parametrize("path", ["/", "/nothing-here", "/static/app.css", "/static/nothing.css", "/api/releases"])
+def test_other_host_names_are_refused(client, host, path):
+    answer = client.get(path, headers={"Host": host})
     assert answer.status_code == 400
     assert "address" in answer.text and "demo" not in answer.text
 

@@ -1,8 +1,16 @@
-"""The gate that every request passes before the app sees it.
+"""What every request passes before the app sees it: host name, session, token, and the headers of every answer.
 
-It checks the ``Host`` header, finds the visitor's session, asks for the token where one is set, and puts the
-security headers on every answer, errors included. Forms are checked against the CSRF token by
-`check_csrf`, which the app runs before each handler that changes something.
+It is hand-written where Litestar (2.25) has middleware of its own, because that runs inside the routes:
+
+* ``AllowedHostsConfig`` lets an unknown address (404) through under any host name, refuses a known name with a port or in
+  capitals, and cannot be given ``[::1]`` with a port.
+* ``CSRFConfig`` has a form field of a fixed name, and its token belongs to a cookie of its own, not to the session: the
+  token of one visitor would hold for another who can set a cookie. `check_csrf` runs before each handler instead.
+* A session that is made inside the routes is missing on the pages of unknown addresses, which show who is signed in and
+  must ask for the token first.
+* ``response_headers`` are missing on answers that no handler makes.
+
+Litestar's own are used for static files, cookies, dependencies, limits of the request's body and the handling of errors.
 """
 
 from __future__ import annotations
@@ -42,18 +50,18 @@ ErrorRenderer = Callable[[int, str, str], bytes]
 
 
 class AccessMiddleware:
-    """ASGI layer around the app.
+    """The outermost ASGI layer of the app.
 
     Parameters
     ----------
     app : ASGIApp
-        What lies behind.
+        The app itself.
     sessions : Sessions
         Signs and checks cookies.
     hosts : iterable of str
-        Names a browser may have used to come here, without the port.
+        Host names under which a browser may reach the app, without the port.
     render_error : callable
-        Makes the page of a refusal.
+        Returns the page of a refusal.
     """
 
     def __init__(
@@ -77,12 +85,12 @@ class AccessMiddleware:
             session, fresh = self._sessions.open(), True
         scope["state"]["session"] = session
         scope["state"]["csrf"] = self._sessions.csrf(session)
-        send = self._dress(send, session if fresh and request.method in SAFE_METHODS else None)
+        send = self._with_headers(send, session if fresh and request.method in SAFE_METHODS else None)
         refusal = self._refuse(request, session)
         await (refusal or self._app)(scope, receive, send)
 
     def _refuse(self, request: Request[Any, Any, Any], session: Session) -> ASGIResponse | None:
-        """Return the answer to a visitor who may not go on, else None."""
+        """Return the answer to a visitor who may not enter, else None."""
         if host_name(request.headers.get("host", "")) not in self._hosts:
             text = "The name in the address bar is not one this server knows: use the address it printed at start."
             return self._page(400, "Unknown host name", text)
@@ -111,10 +119,10 @@ class AccessMiddleware:
         body = self._render_error(status, title, text)
         return ASGIResponse(body=body, status_code=status, media_type="text/html")
 
-    def _dress(self, send: Send, newcomer: Session | None) -> Send:
+    def _with_headers(self, send: Send, newcomer: Session | None) -> Send:
         """Return a ``send`` that adds the security headers, and the cookie of a new session."""
 
-        async def dressed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message.setdefault("headers", [])
                 headers = MutableScopeHeaders.from_message(message)
@@ -125,11 +133,11 @@ class AccessMiddleware:
                     headers.add("set-cookie", session_cookie(self._sessions, newcomer).to_header(header=""))
             await send(message)
 
-        return dressed
+        return send_with_headers
 
 
 async def check_csrf(request: Request[Any, Any, Any]) -> None:
-    """Refuse a change that does not come from a page of ours (run before each handler).
+    """Refuse a change that does not come from a page of this server; the app calls this before each handler.
 
     Raises
     ------
@@ -138,10 +146,10 @@ async def check_csrf(request: Request[Any, Any, Any]) -> None:
     """
     if request.method in SAFE_METHODS or request.scope["state"].get("bearer"):
         return
-    offered: Any = request.headers.get(CSRF_HEADER)
-    if offered is None and request.content_type[0] in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        offered = (await request.form()).get(CSRF_FIELD)
-    if not isinstance(offered, str) or not same(offered, request.scope["state"]["csrf"]):
+    given: Any = request.headers.get(CSRF_HEADER)
+    if given is None and request.content_type[0] in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        given = (await request.form()).get(CSRF_FIELD)
+    if not isinstance(given, str) or not same(given, request.scope["state"]["csrf"]):
         raise PermissionDeniedException("This form is too old or came from elsewhere: reload the page and try again.")
 
 

@@ -1,4 +1,4 @@
-"""Who is visiting: a signed cookie, and the CSRF token that belongs to it.
+"""Who visits: a signed cookie, and the CSRF token that belongs to it.
 
 The cookie holds an id, a name and whether its owner has shown the token, signed with a key that lives as
 long as the process. The CSRF token is derived from the id, so that a page of another site, which can
@@ -23,7 +23,7 @@ MAX_NAME_LENGTH = 64
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One visitor, as the signed cookie says."""
+    """One visitor, as the signed cookie names them."""
 
     id: str
     who: str
@@ -45,7 +45,7 @@ class Sessions:
     cookie_name : str
         Holds the port: cookies are shared by all ports of a host.
     default_who : str
-        Name of a visitor who has not said one.
+        Name of a visitor who has given none.
     """
 
     key: bytes
@@ -55,7 +55,7 @@ class Sessions:
 
     @classmethod
     def create(cls, *, token: str | None, port: int, who: str) -> Sessions:
-        """Make a fresh key for an app on ``port``."""
+        """Return sessions with a fresh key for an app on ``port``."""
         return cls(
             key=secrets.token_bytes(32),
             token=token.encode() if token is not None else None,
@@ -89,22 +89,22 @@ class Sessions:
         """Return the token that this session's forms carry."""
         return self._sign("csrf", session.id)
 
-    def knows_token(self, offered: str) -> bool:
-        """Say whether ``offered`` is the token, in constant time."""
-        return self.token is not None and same(offered, self.token.decode())
+    def knows_token(self, given: str) -> bool:
+        """Return whether ``given`` is the token, in constant time."""
+        return self.token is not None and same(given, self.token.decode())
 
     def _sign(self, purpose: str, text: str) -> str:
         return hmac.new(self.key, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
 
 
 def visitor_name(request: Request[Any, Any, Any]) -> str:
-    """Return who is visiting, as labels are signed."""
+    """Return the visitor's name, which labels are signed with."""
     session: Session = request.scope["state"]["session"]
     return session.who
 
 
 def same(one: str, other: str) -> bool:
-    """Compare two secrets in constant time."""
+    """Return whether two secrets are equal, in constant time."""
     return hmac.compare_digest(one.encode("utf-8", "replace"), other.encode("utf-8", "replace"))
 
 

@@ -37,7 +37,7 @@ class Curve:
     y_ticks: tuple[tuple[float, str], ...]
     last: tuple[float, float] | None
     total: Level | None
-    """The estimated number of targets, once an audit tells it."""
+    """The estimated number of targets, once an audit has one."""
     summary: str
 
 

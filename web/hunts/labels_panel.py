@@ -21,7 +21,7 @@ class Tally:
     unsure: int
     skipped: int
     left: int
-    """Candidates of the present round without a label."""
+    """Candidates of the latest round without a label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def classes_of(present: Present) -> tuple[NegativeClass, ...]:
 
 
 def audit_total(opened: OpenHunt) -> Total | None:
-    """Return the number of targets that was reported last, None while nothing was judged."""
+    """Return the number of targets by the latest report, None while nothing was judged."""
     made = opened.reports.latest()
     if made is None or not made.progress.judged:
         return None

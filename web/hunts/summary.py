@@ -14,7 +14,7 @@ from web.workspace.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True)
 class HuntSummary:
-    """Where a hunt stands."""
+    """Settings and counts of a hunt."""
 
     name: str
     release: str
@@ -29,13 +29,13 @@ class HuntSummary:
 
 @get("/api/hunts", sync_to_thread=True, tags=["hunts"])
 def list_hunts(workspace: NamedDependency[Workspace]) -> list[str]:
-    """List the names of the hunts."""
+    """Return the names of the hunts."""
     return list(workspace.hunt_names())
 
 
 @get("/api/hunts/{hunt:str}", sync_to_thread=True, tags=["hunts"])
 def read_hunt(workspace: NamedDependency[Workspace], hunt: FromPath[str]) -> HuntSummary:
-    """Say where a hunt stands."""
+    """Return settings and counts of a hunt."""
     return summary_of(workspace.hunt(hunt))
 
 

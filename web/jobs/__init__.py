@@ -1,1 +1,1 @@
-"""Long work outside the requests."""
+"""Jobs: what runs outside the requests."""

@@ -77,7 +77,7 @@ class Job:
         return self.result
 
     def run(self) -> None:
-        """Call it in the present thread; an error is kept for those who wait."""
+        """Make the call in this thread; an error is kept for those who wait."""
         self.began, self.state = time.monotonic(), "running"
         try:
             self.result = self.call()

@@ -1,4 +1,4 @@
-"""Errors become pages, fragments or JSON that say what to do and tell no paths, secrets or traces."""
+"""Errors become pages, fragments or JSON that say what to do and contain no paths, secrets or traces."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> 
 
 
 def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    """Answer a fault of ours: the trace goes to the log, never to the page."""
+    """Answer an unexpected error: the trace goes to the log, never to the page."""
     log.error("%s %r failed", request.method, request.scope["path"], exc_info=error)
     return problem(request, 500, UNEXPECTED)
 

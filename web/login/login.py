@@ -41,7 +41,7 @@ class LoginForm:
 def login_page(
     request: Request[Any, Any, Any], sessions: NamedDependency[Sessions], next: FromQuery[str] = "/"
 ) -> Template | Redirect:
-    """Ask for the token; without one there is nothing to ask."""
+    """Show the form; without a token there is nothing to sign in to."""
     if sessions.token is None:
         return Redirect("/", status_code=303)
     page = LoginPage(frame=frame_of(request, title="Sign in"), next=local_address(next))

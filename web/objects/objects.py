@@ -98,32 +98,32 @@ def object_page(
     """Show one object: its stamp, its catalogue values, what looks like it, where else to look."""
     release = workspace.release(name)
     check_row(release, row)
-    line = release.catalogue.rows([row]).to_pylist()[0]
+    record = release.catalogue.rows([row]).to_pylist()[0]
     picture = StampPicture(
         release=name, version=release_version(release), row=row, view=view, size=LARGE_SIZE, band=band, stretch=stretch
     )
-    overlay, trouble = _overlay_or_trouble(release, row, view)
+    overlay, problem = _overlay_or_problem(release, row, view)
     here = _Switches(object_address(name, row), {"view": view, "band": band, "stretch": stretch, "truth": str(int(truth))})
     page = ObjectPage(
-        frame=frame_of(request, title=line["object_id"], section="search", release=name),
+        frame=frame_of(request, title=record["object_id"], section="search", release=name),
         release=name,
         row=row,
-        object_id=line["object_id"],
-        position=_position(line),
+        object_id=record["object_id"],
+        position=_position(record),
         picture=picture.address,
         overlay=overlay,
         views=here.choices("view", {"context": "Context", "crop": "Crop"}),
         bands=here.choices("band", {"rgb": "Colour", "g": "g", "r": "r", "z": "z"}),
         stretches=here.choices("stretch", {"default": "Normal", "deep": "Deep"}),
-        flags=tuple(word for flag, word in FLAG_WORDS.items() if line[flag])
-        + (("duplicate",) if line["primary_row"] != row else ()),
-        facts=_facts(line, truth),
-        truth_switch=_truth_switch(here, line, truth),
+        flags=tuple(word for flag, word in FLAG_WORDS.items() if record[flag])
+        + (("duplicate",) if record["primary_row"] != row else ()),
+        facts=_facts(record, truth),
+        truth_switch=_truth_switch(here, record, truth),
         neighbours=_neighbours(name, release, row, workspace.known),
-        known=workspace.known.flag(name, release, int(line["primary_row"])),
-        links=_links(line, release),
-        more_like=f"/releases/{name}/search?{urlencode({'like': line['object_id']})}",
-        stamp_problem=trouble,
+        known=workspace.known.flag(name, release, int(record["primary_row"])),
+        links=_links(record, release),
+        more_like=f"/releases/{name}/search?{urlencode({'like': record['object_id']})}",
+        stamp_problem=problem,
     )
     return Template("objects/object.html", context={"page": page})
 
@@ -145,7 +145,7 @@ class _Switches:
         return f"{self.address}?{urlencode({**self.values, which: value})}"
 
 
-def _overlay_or_trouble(release: Release, row: int, view: View) -> tuple[Overlay | None, str]:
+def _overlay_or_problem(release: Release, row: int, view: View) -> tuple[Overlay | None, str]:
     try:
         stamp = release.stamp(row)
     except DiscoveryError as error:
@@ -189,28 +189,28 @@ def make_overlay(stamp: Stamp, array_box: tuple[int, int, int, int] | None, view
 
 def _field(side_pixels: int, scale: float | None) -> str:
     if scale is None:
-        return f"Field {side_pixels} × {side_pixels} pixels; the files tell no pixel scale."
+        return f"Field {side_pixels} × {side_pixels} pixels; the files give no pixel scale."
     side = side_pixels * scale
     size = f"{side:.1f}″" if side < 120 else f"{side / 60:.2f}′"
     return f"Field {size} × {size}, {scale:.3g}″ a pixel."
 
 
-def _position(line: Mapping[str, Any]) -> tuple[str, str] | None:
-    if line["ra"] is None or line["dec"] is None:
+def _position(record: Mapping[str, Any]) -> tuple[str, str] | None:
+    if record["ra"] is None or record["dec"] is None:
         return None
-    return in_degrees(line["ra"], line["dec"]), sexagesimal(line["ra"], line["dec"])
+    return in_degrees(record["ra"], record["dec"]), sexagesimal(record["ra"], record["dec"])
 
 
-def _facts(line: Mapping[str, Any], truth: bool) -> tuple[NamedValue, ...]:
+def _facts(record: Mapping[str, Any], truth: bool) -> tuple[NamedValue, ...]:
     return tuple(
         NamedValue(name=name, value=figure(value), unit=unit_of(name))
-        for name, value in line.items()
+        for name, value in record.items()
         if truth or not is_truth(name)
     )
 
 
-def _truth_switch(here: _Switches, line: Mapping[str, Any], truth: bool) -> Choice | None:
-    if not any(is_truth(name) for name in line):
+def _truth_switch(here: _Switches, record: Mapping[str, Any], truth: bool) -> Choice | None:
+    if not any(is_truth(name) for name in record):
         return None
     label = "hide truth" if truth else "show truth"
     return Choice(label=label, href=here.with_value("truth", str(int(not truth))), chosen=truth)
@@ -221,11 +221,11 @@ def _neighbours(name: str, release: Release, row: int, known: KnownTables) -> tu
     return stamp_cards(name, release, found.table, known)
 
 
-def _links(line: Mapping[str, Any], release: Release) -> tuple[Choice, ...]:
-    ra, dec = line["ra"], line["dec"]
+def _links(record: Mapping[str, Any], release: Release) -> tuple[Choice, ...]:
+    ra, dec = record["ra"], record["dec"]
     if ra is None or dec is None:
         return ()
-    style = SURVEYS.get(str(release.manifest.survey_of(line["row"]).options.get("survey") or "legacy"))
+    style = SURVEYS.get(str(release.manifest.survey_of(record["row"]).options.get("survey") or "legacy"))
     layer = (style.viewer_layer if style else None) or "ls-dr10"
     viewer = urlencode({"ra": f"{ra:.6f}", "dec": f"{dec:.6f}", "layer": layer, "zoom": 16, "mark": f"{ra:.6f},{dec:.6f}"})
     simbad = urlencode({"Coord": f"{ra:.6f} {dec:+.6f}", "CooFrame": "ICRS", "Radius": 10, "Radius.unit": "arcsec"})

@@ -1,4 +1,4 @@
-"""What the first page says of a release."""
+"""The card of a release on the first page."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ReleaseCard:
     """Why its stamps cannot be shown, if so."""
 
 
-class DamagedLine(msgspec.Struct, frozen=True, kw_only=True):
+class DamagedStamp(msgspec.Struct, frozen=True, kw_only=True):
     """One damaged stamp of the report."""
 
     object_id: str
@@ -57,7 +57,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     flag_masked: int
     flag_partial: int
     flag_artefact: int
-    damaged: list[DamagedLine]
+    damaged: list[DamagedStamp]
     damaged_count: int | None = None
     """All of them, where the list has only the first ones."""
 
@@ -71,8 +71,8 @@ def release_card(name: str, release: Release) -> ReleaseCard:
         If its report cannot be read.
     """
     report = read_report(release)
-    trouble = without_paths(survey_problem(release))
-    rows = [] if trouble else _spread(np.flatnonzero(release.clean & release.primary))
+    problem = without_paths(survey_problem(release))
+    rows = [] if problem else _spread(np.flatnonzero(release.clean & release.primary))
     return ReleaseCard(
         name=name,
         objects=int(release.primary.sum()),
@@ -80,10 +80,10 @@ def release_card(name: str, release: Release) -> ReleaseCard:
         recognised=without_paths(report.recognised),
         damaged=report.damaged_count or len(report.damaged),
         damaged_examples=tuple(
-            NamedValue(name=line.object_id, value=without_paths(line.reason)) for line in report.damaged[:DAMAGED_SHOWN]
+            NamedValue(name=stamp.object_id, value=without_paths(stamp.reason)) for stamp in report.damaged[:DAMAGED_SHOWN]
         ),
         pictures=tuple(grid_picture(name, release, row, size=SMALL_SIZE) for row in rows),
-        stamps_problem=trouble,
+        stamps_problem=problem,
     )
 
 
@@ -109,8 +109,8 @@ def _counts(report: Report) -> tuple[NamedValue, ...]:
         "artefact-like": report.flag_artefact,
         "duplicates": report.duplicates,
     }
-    said = ", ".join(f"{count(number)} {name}" for name, number in named.items() if number)
-    return (NamedValue(name="Flagged", value=said or "none"),)
+    flagged = ", ".join(f"{count(number)} {name}" for name, number in named.items() if number)
+    return (NamedValue(name="Flagged", value=flagged or "none"),)
 
 
 def _technical(release: Release) -> tuple[NamedValue, ...]:

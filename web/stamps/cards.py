@@ -41,22 +41,22 @@ def stamp_cards(
     *,
     size: int = GRID_SIZE,
 ) -> tuple[Card, ...]:
-    """Return the cards of a grid, one a line of a table with row and object_id."""
+    """Return the cards of a grid, one for each record of a table with row and object_id."""
     release.stamp_records.fetch(table["row"].to_pylist())  # their pictures are requested next, one by one
     cards = []
-    for line in table.to_pylist():
-        similarity = line.get("similarity")
+    for record in table.to_pylist():
+        similarity = record.get("similarity")
         cards.append(
             Card(
-                row=line["row"],
-                object_id=line["object_id"],
-                picture=grid_picture(name, release, line["row"], size=size),
-                href=object_address(name, line["row"]),
-                more_like=search_address(name, urlencode({"like": line["object_id"]})),
+                row=record["row"],
+                object_id=record["object_id"],
+                picture=grid_picture(name, release, record["row"], size=size),
+                href=object_address(name, record["row"]),
+                more_like=search_address(name, urlencode({"like": record["object_id"]})),
                 similarity="" if similarity is None else f"{similarity:.3f}",
-                known=known.flag(name, release, line["row"]),
+                known=known.flag(name, release, record["row"]),
                 facts=tuple(
-                    NamedValue(name=column, value=figure(line[column], digits=4), unit=unit_of(column))
+                    NamedValue(name=column, value=figure(record[column], digits=4), unit=unit_of(column))
                     for column in columns
                     if column not in ("row", "object_id")
                 ),

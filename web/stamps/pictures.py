@@ -52,14 +52,14 @@ class StampPicture:
     @property
     def address(self) -> str:
         """Where the app serves it."""
-        asked = {
+        options = {
             "size": self.size,
             "band": self.band,
             "stretch": self.stretch,
             "bar": int(self.bar),
             "v": self.version,
         }
-        return f"/releases/{quote(self.release, safe='')}/stamps/{self.row}/{self.view}?{urlencode(asked)}"
+        return f"/releases/{quote(self.release, safe='')}/stamps/{self.row}/{self.view}?{urlencode(options)}"
 
 
 class PictureCache:

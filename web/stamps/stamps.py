@@ -51,7 +51,7 @@ async def stamp_picture(
         release = await to_thread.run_sync(workspace.release, name)
     check_row(release, row)
     if size not in SIZES:
-        raise QueryError(f"no stamp of {size} pixels is made: ask for one of {', '.join(map(str, SIZES))}")
+        raise QueryError(f"no stamp of {size} pixels is made: request one of {', '.join(map(str, SIZES))}")
     picture = StampPicture(
         release=name, version=release_version(release), row=row, view=view, size=size, band=band, stretch=stretch, bar=bar
     )
@@ -102,8 +102,8 @@ def release_version(release: Release) -> str:
     """Return what changes whenever a release's pictures may change."""
     manifest = release.manifest
     surveys = " ".join(survey.fingerprint for survey in manifest.surveys)
-    said = f"{RENDERING} {surveys} {manifest.plan} {release.encoder_checksum}"
-    return hashlib.sha256(said.encode()).hexdigest()[:12]
+    parts = f"{RENDERING} {surveys} {manifest.plan} {release.encoder_checksum}"
+    return hashlib.sha256(parts.encode()).hexdigest()[:12]
 
 
 def check_row(release: Release, row: int) -> None:

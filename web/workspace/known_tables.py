@@ -1,4 +1,4 @@
-"""Known objects in the releases that are served: read when the app starts, matched when first asked for."""
+"""Known objects in the releases that are served: read when the app starts, matched when first needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class KnownTables:
-    """The tables of known objects, and where they lie in each release.
+    """The tables of known objects, and their objects in each release.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class KnownTables:
             return self._rows[name]
 
     def flag(self, name: str, release: Release, row: int) -> str:
-        """Return "known as NAME, 0.4 arcsec", empty for an object that is new."""
+        """Return "known as NAME, 0.4 arcsec", empty for an object in no table."""
         rows = self.rows(name, release)
         known = None if rows is None else rows.by_row.get(row)
         return "" if known is None else f"known as {known.name}, {known.separation_arcsec:.1f} arcsec"

@@ -19,7 +19,7 @@ from web.jobs.queue import JobQueue
 from web.workspace.audit_reports import DEFAULT_COMPLETENESS
 from web.workspace.workspace import Workspace
 
-AUDIT_UNDER_WAY = {202: ResponseSpec(JobProgress, description="Under way; ask for the hunt's work, then for its audit")}
+AUDIT_UNDER_WAY = {202: ResponseSpec(JobProgress, description="Under way; read the hunt's work, then its audit")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +45,9 @@ def read_audit(
     hunt: FromPath[str],
     completeness: FromQuery[float] = DEFAULT_COMPLETENESS,
 ) -> Response[AuditReport | JobProgress]:
-    """Report how complete and pure the list is, with advice for a wished completeness between 0 and 1.
+    """Return how complete and pure the list is, with advice for a requested completeness between 0 and 1.
 
-    Where that takes longer than half a minute, say how far it is. What went wrong meanwhile is told once.
+    Where that takes longer than half a minute, return how far it is. An error meanwhile is returned once.
     """
     opened = workspace.hunt(hunt)
     made = opened.reports.find(opened.hunt, completeness)
@@ -71,7 +71,7 @@ def draw_sample(
     hunt: FromPath[str],
     data: JSONBody[AuditRequest],
 ) -> Response[AuditDrawn | JobProgress]:
-    """Draw a sample to be judged, whose stamps come with the next rounds; where that takes longer than half a minute, say how far it is."""
+    """Draw a sample to be judged, whose stamps come with the next rounds; after half a minute return how far that is."""
     job = submit_draw(jobs, next_pages, workspace.hunt(hunt), data.labels, visitor_name(request))
     done, drawn = patient_result(job)
     if not done:

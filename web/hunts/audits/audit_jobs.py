@@ -11,28 +11,29 @@ from web.workspace.open_hunt import OpenHunt
 
 
 def audit_key(hunt: str) -> str:
-    """Return whose the drawing of a hunt's samples is; the keys of its reports begin with it."""
+    """Return the key of the jobs that draw a hunt's samples; the keys of its reports begin with it."""
     return f"{hunt}/audit"
 
 
-def report_key(hunt: str, wished: float) -> str:
-    """Return whose the counting for a wished completeness is."""
-    return f"{audit_key(hunt)}/{wished!r}"
+def report_key(hunt: str, completeness: float) -> str:
+    """Return the key of the job that reports for a requested completeness."""
+    return f"{audit_key(hunt)}/{completeness!r}"
 
 
-def submit_report(jobs: JobQueue, opened: OpenHunt, wished: float = DEFAULT_COMPLETENESS) -> Job:
-    """Have the report of a hunt made; the job's result is it."""
-    return jobs.submit(report_key(opened.name, wished), "the audit's report", lambda: opened.reports.make(opened.hunt, wished))
+def submit_report(jobs: JobQueue, opened: OpenHunt, completeness: float = DEFAULT_COMPLETENESS) -> Job:
+    """Return the job whose result is the report of a hunt's audit."""
+    key = report_key(opened.name, completeness)
+    return jobs.submit(key, "the audit's report", lambda: opened.reports.make(opened.hunt, completeness))
 
 
-def failed_report(jobs: JobQueue, opened: OpenHunt, wished: float) -> Job | None:
-    """Return the latest making of a report if it failed."""
-    job = jobs.latest(report_key(opened.name, wished))
+def failed_report(jobs: JobQueue, opened: OpenHunt, completeness: float) -> Job | None:
+    """Return the latest job of a report if it failed."""
+    job = jobs.latest(report_key(opened.name, completeness))
     return job if job is not None and job.error is not None else None
 
 
 def submit_draw(jobs: JobQueue, next_pages: NextPages, opened: OpenHunt, labels: int, who: str) -> Job:
-    """Have a sample drawn; the job's result is it."""
+    """Return the job whose result is a new sample."""
 
     def make() -> Audit:
         drawn = draw_audit(opened.hunt, labels, who=who)

@@ -14,14 +14,14 @@ from web.workspace.open_hunt import OpenHunt
 
 @dataclass(frozen=True, kw_only=True)
 class AuditBrief:
-    """The audit on the hunt's page: what is known, or how many of its stamps wait."""
+    """The audit on the hunt's page: its estimates, or how many of its stamps wait."""
 
     drawn: int
     waiting: int
     pending: bool
     """Whether labels were given since these numbers were made."""
     by_itself: bool
-    """Whether the page has them made anew; a large release is ranked only when somebody asks for it."""
+    """Whether the page has them made anew without a click; a large release is ranked only on a click."""
     completeness: Estimate | None
     lower_bound_only: bool
     purity: Estimate | None

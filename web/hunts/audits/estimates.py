@@ -1,4 +1,4 @@
-"""An audit's numbers as they are read."""
+"""An audit's numbers as people read them."""
 
 from __future__ import annotations
 

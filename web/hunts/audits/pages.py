@@ -35,7 +35,7 @@ class DrawForm:
 
 @dataclass(frozen=True, kw_only=True)
 class CountForm:
-    """Asks for a new count, with advice for a wished completeness in percent."""
+    """Requests a new count, with advice for a completeness in percent."""
 
     completeness: float = 100 * DEFAULT_COMPLETENESS
     csrf: str = ""
@@ -49,9 +49,9 @@ def audit_page(
     hunt: FromPath[str],
     completeness: FromQuery[float] = 100 * DEFAULT_COMPLETENESS,
 ) -> Template:
-    """Show how far the audit is and what it tells, or how far the count is; the wished completeness is in percent.
+    """Show how far the audit is and what was counted, or how far the count is; the completeness is in percent.
 
-    What is counted already is shown, also where labels came since, and what went wrong: neither is counted anew by itself.
+    An earlier count is shown also where labels came since, and so is an error: neither is counted anew without a click.
     """
     opened, wished = workspace.hunt(hunt), completeness / 100
     made, failed = _counted(opened, wished), failed_report(jobs, opened, wished)
@@ -74,9 +74,9 @@ def audit_brief(
     poll: FromQuery[bool] = False,
     anew: FromQuery[bool] = False,
 ) -> Template:
-    """Have it counted anew, and return the parts of the hunt's page that show it; they ask again until that is over.
+    """Return the parts of the hunt's page that show the audit, counted anew; they poll until that is over.
 
-    With ``poll`` nothing is begun, and what went wrong is begun again only with ``anew``: a person's own click.
+    With ``poll`` nothing is begun, and a failed count is begun again only with ``anew``: a person's own click.
     """
     opened = workspace.hunt(hunt)
     job = jobs.latest(report_key(hunt, DEFAULT_COMPLETENESS))
@@ -91,7 +91,7 @@ def audit_brief(
 def count_again(
     workspace: NamedDependency[Workspace], jobs: NamedDependency[JobQueue], hunt: FromPath[str], data: URLEncodedBody[CountForm]
 ) -> Redirect:
-    """Have the audit counted anew, on a person's request."""
+    """Count the audit anew, on a person's request."""
     over_soon(submit_report(jobs, workspace.hunt(hunt), data.completeness / 100))
     return Redirect(f"{hunt_address(hunt)}/audit?completeness={data.completeness}", status_code=303)
 
@@ -105,7 +105,7 @@ def draw(
     hunt: FromPath[str],
     data: URLEncodedBody[DrawForm],
 ) -> Redirect:
-    """Have a sample drawn; its stamps come with the next pages."""
+    """Draw a sample, whose stamps come with the next pages."""
     quick_result(submit_draw(jobs, next_pages, workspace.hunt(hunt), data.labels, visitor_name(request)))
     return Redirect(hunt_address(hunt) + "/audit", status_code=303)
 
@@ -114,15 +114,16 @@ def draw(
 def audit_work(
     jobs: NamedDependency[JobQueue], hunt: FromPath[str], completeness: FromQuery[float] = 100 * DEFAULT_COMPLETENESS
 ) -> Template | Response[bytes]:
-    """Tell how far the work on the audit is, in a fragment that asks again; once it is over, the page is to be loaded anew."""
+    """Return how far the jobs of the audit are, in a fragment that polls; once they are over, the page is loaded anew."""
     progress = under_way(jobs, audit_key(hunt), report_key(hunt, completeness / 100))
     if progress is None or progress.problem:
         return Response(b"", headers={"HX-Refresh": "true"})
-    address, asked = f"{hunt_address(hunt)}/audit", f"?completeness={completeness}"
-    return Template("jobs/progress.html", context={"address": address + asked, "poll": f"{address}/work{asked}", "progress": progress})
+    address, query = f"{hunt_address(hunt)}/audit", f"?completeness={completeness}"
+    context = {"address": address + query, "poll": f"{address}/work{query}", "progress": progress}
+    return Template("jobs/progress.html", context=context)
 
 
 def _counted(opened: OpenHunt, wished: float) -> AuditReport | None:
-    """The report of the hunt as it stands, or else the latest that tells anything."""
+    """Return the report on the present state of the hunt, else the latest with anything judged."""
     fresh, latest = opened.reports.find(opened.hunt, wished), opened.reports.latest(wished)
     return fresh or (latest if latest is not None and latest.progress.judged else None)

@@ -17,7 +17,7 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 624, 14, 256
 
 @dataclass(frozen=True, kw_only=True)
 class Band:
-    """A line with its 95 % interval in a plot, in the drawing's units."""
+    """A curve with its 95 % interval in a plot, in the drawing's units."""
 
     line: str
     """Points of the polyline."""
@@ -39,7 +39,7 @@ class CutsPlot:
     purity: Band
     completeness: Band
     wished: float
-    """Height of the wished completeness."""
+    """Height of the requested completeness."""
     x_ticks: tuple[tuple[float, str], ...]
     y_ticks: tuple[tuple[float, str], ...]
 

@@ -29,7 +29,7 @@ class CutRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportView:
-    """What the judged stamps tell."""
+    """What follows from the judged stamps."""
 
     objects: int
     known: int
@@ -46,7 +46,7 @@ class ReportView:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditPage:
-    """The audit of a hunt: its sample, how far it is judged, and what it tells."""
+    """The audit of a hunt: its sample, how far it is judged, and what follows."""
 
     frame: PageFrame
     head: HuntTabs
@@ -61,10 +61,10 @@ class AuditPage:
     overtaken: bool
     """Whether labels came since they were made."""
     failed: bool
-    """Whether ``progress`` is of work that went wrong."""
+    """Whether ``progress`` is of a job that failed."""
     report: ReportView | None
     progress: JobProgress | None
-    """Of work on the hunt that is under way, or went wrong."""
+    """Of a job of the audit that is under way, or went wrong."""
 
 
 def audit_view(
@@ -76,9 +76,9 @@ def audit_view(
     fresh: bool,
     progress: JobProgress | None,
 ) -> AuditPage:
-    """Return the page of the audit, its advice for a wished completeness; without a report it is not made yet, or nothing is drawn.
+    """Return the page of the audit, with advice for a completeness; without a report none is made yet, or nothing is drawn.
 
-    Where a report is not fresh, how far the sample is judged is told from the labels.
+    Where a report is not fresh, how far the sample is judged comes from the labels.
     """
     present = opened.present()
     drawn, left = len(present.audited), len(present.waiting)

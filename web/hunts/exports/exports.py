@@ -35,7 +35,7 @@ HuntMark = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class ExportPage:
-    """An export that is being made."""
+    """An export under way."""
 
     frame: PageFrame
     head: HuntTabs
@@ -43,7 +43,7 @@ class ExportPage:
     again: str
     """Address of the file."""
     retry: str
-    """Address that has it made once more where it failed."""
+    """Address that starts it once more where it failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,10 +95,10 @@ def export_hunt(
 ) -> Response[bytes] | Template:
     """Return the labelled objects and, on request, the ranked rest: a table, or a zip of table and cutouts.
 
-    With ``statement`` only what the table states of itself, as JSON: a csv has no place for it. Where it takes long the
-    answer is a page with status 202 that fetches the file once it is there; asking again does the same. Labels up to the
-    time of asking are in it; who waits goes on waiting for what stood then, by ``since``. What went wrong is told until
-    the hunt changes or it is asked for with ``again``.
+    With ``statement`` only the provenance of the table, as JSON: a csv has no place for it. Where it takes long the
+    answer is a page with status 202 that fetches the file once it is there; a repeated request does the same. Labels up
+    to the time of the request are in it; a waiting page goes on waiting for those, by ``since``. An error is shown until
+    the hunt changes or a request comes with ``again``.
     """
     opened = workspace.hunt(hunt)
     options = ExportOptions(
@@ -127,7 +127,7 @@ def export_hunt(
 
 
 def mark_of(opened: OpenHunt) -> HuntMark:
-    """Return how far a hunt's file has come: numbers that only grow, of its lines and its notes."""
+    """Return how far a hunt's file has come: numbers that only grow, of its events and its notes."""
     return (*astuple(opened.hunt.store.mark()), len(opened.hunt.notes()))
 
 
@@ -170,9 +170,9 @@ def _reaches(mark: HuntMark, requested: HuntMark) -> bool:
 
 
 def _earlier(since: str, now: HuntMark) -> HuntMark:
-    """Return the mark that a waiting page carries, at most the present one; without one the present."""
-    told = [int(part) for part in since.split(".") if part.isdecimal() and len(part) < 18]
-    return now if len(told) != len(now) else tuple(map(min, told, now))
+    """Return the mark that a waiting page carries, at most the present one; without it the present one."""
+    given = [int(part) for part in since.split(".") if part.isdecimal() and len(part) < 18]
+    return now if len(given) != len(now) else tuple(map(min, given, now))
 
 
 def _address(request: Request[Any, Any, Any], **more: str) -> str:

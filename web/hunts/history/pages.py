@@ -18,7 +18,7 @@ from web.workspace.workspace import Workspace
 def history_page(
     request: Request[Any, Any, Any], workspace: NamedDependency[Workspace], hunt: FromPath[str], page: FromQuery[int] = 1
 ) -> Template:
-    """Show what was said in a hunt, the latest first."""
+    """Show all labels of a hunt, the latest first."""
     return Template("hunts/history/history.html", context={"page": history_view(request, workspace.hunt(hunt), page)})
 
 
@@ -26,7 +26,7 @@ def history_page(
 def disagreements_page(
     request: Request[Any, Any, Any], workspace: NamedDependency[Workspace], hunt: FromPath[str]
 ) -> Template:
-    """Show the objects of which people say different things."""
+    """Show the objects that people judge differently."""
     return Template("hunts/history/disagreements.html", context={"page": disagreements_view(request, workspace.hunt(hunt))})
 
 
@@ -38,5 +38,5 @@ def read_history(workspace: NamedDependency[Workspace], hunt: FromPath[str]) -> 
 
 @get("/api/hunts/{hunt:str}/disagreements", sync_to_thread=True, tags=["hunts"])
 def read_disagreements(workspace: NamedDependency[Workspace], hunt: FromPath[str]) -> list[Disagreement]:
-    """Return the objects of which people say different things, and what counts."""
+    """Return the objects that people judge differently, and the verdict that counts."""
     return workspace.hunt(hunt).hunt.disagreements()

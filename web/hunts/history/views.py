@@ -19,12 +19,12 @@ from web.stamps.pictures import SMALL_SIZE
 from web.stamps.stamps import grid_picture
 from web.workspace.open_hunt import OpenHunt
 
-LINES_A_PAGE = 50
+ROWS_A_PAGE = 50
 
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryRow:
-    """One line of the history of labels."""
+    """One row of the history of labels."""
 
     event: int
     object_id: str
@@ -54,11 +54,11 @@ class NoteRow:
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryPage:
-    """All that was said in a hunt, the latest first."""
+    """All labels of a hunt, the latest first."""
 
     frame: PageFrame
     head: HuntTabs
-    lines: tuple[HistoryRow, ...]
+    rows: tuple[HistoryRow, ...]
     notes: tuple[NoteRow, ...]
     """All of them, the latest first."""
     total: int
@@ -71,7 +71,7 @@ class HistoryPage:
 
 @dataclass(frozen=True, kw_only=True)
 class Opinion:
-    """What one person says of an object."""
+    """The verdict of one person on an object."""
 
     who: str
     verdict: str
@@ -79,7 +79,7 @@ class Opinion:
 
 @dataclass(frozen=True, kw_only=True)
 class DisagreementView:
-    """An object of which people say different things."""
+    """An object that people judge differently."""
 
     card: Card | None
     """None for an object that this release does not hold."""
@@ -101,14 +101,14 @@ class DisagreementsPage:
 def history_view(request: Request[Any, Any, Any], opened: OpenHunt, number: int) -> HistoryPage:
     """Return one page of the history, the latest labels on page 1."""
     history = opened.hunt.history()
-    pages = max(1, -(-len(history) // LINES_A_PAGE))
+    pages = max(1, -(-len(history) // ROWS_A_PAGE))
     number = min(max(number, 1), pages)
     address = hunt_address(opened.name) + "/history"
-    start = (number - 1) * LINES_A_PAGE
+    start = (number - 1) * ROWS_A_PAGE
     return HistoryPage(
         frame=frame_of(request, title=f"{opened.name}: history", section="hunts", release=opened.release),
         head=hunt_tabs(opened, "history"),
-        lines=tuple(_history_row(opened, line) for line in history[start : start + LINES_A_PAGE]),
+        rows=tuple(_history_row(opened, event) for event in history[start : start + ROWS_A_PAGE]),
         notes=_note_rows(opened) if number == 1 else (),
         total=len(history),
         number=number,
@@ -118,7 +118,7 @@ def history_view(request: Request[Any, Any, Any], opened: OpenHunt, number: int)
 
 
 def disagreements_view(request: Request[Any, Any, Any], opened: OpenHunt) -> DisagreementsPage:
-    """Return the objects of which people say different things."""
+    """Return the objects that people judge differently."""
     rule = opened.hunt.info().consensus
     found = opened.hunt.disagreements()
     rows = [one.row for one in found if one.row is not None]
@@ -139,29 +139,29 @@ def disagreements_view(request: Request[Any, Any, Any], opened: OpenHunt) -> Dis
     )
 
 
-def _history_row(opened: OpenHunt, line: HistoryLine) -> HistoryRow:
+def _history_row(opened: OpenHunt, event: HistoryLine) -> HistoryRow:
     return HistoryRow(
-        event=line.event,
-        object_id=line.object_id,
-        href=object_address(opened.release, line.row) if line.row is not None else "",
-        picture=grid_picture(opened.release, opened.hunt.release, line.row, size=SMALL_SIZE) if line.row is not None else "",
-        verdict=line.verdict,
-        negative_class=line.negative_class or "",
-        who=line.who,
-        when=day_and_time(line.when),
-        round=str(line.round or ""),
-        reason="" if line.is_undo else line.reason or "",
-        remark=_remark(line),
-        undone=line.undone_by is not None,
-        undoable=line.undone_by is None and not line.is_undo,
+        event=event.event,
+        object_id=event.object_id,
+        href=object_address(opened.release, event.row) if event.row is not None else "",
+        picture=grid_picture(opened.release, opened.hunt.release, event.row, size=SMALL_SIZE) if event.row is not None else "",
+        verdict=event.verdict,
+        negative_class=event.negative_class or "",
+        who=event.who,
+        when=day_and_time(event.when),
+        round=str(event.round or ""),
+        reason="" if event.is_undo else event.reason or "",
+        remark=_remark(event),
+        undone=event.undone_by is not None,
+        undoable=event.undone_by is None and not event.is_undo,
     )
 
 
-def _remark(line: HistoryLine) -> str:
-    """Return what a line did to another, and what became of it."""
-    if line.undoes is not None:
-        return f"undoes {line.undoes}"
-    return "" if line.undone_by is None else f"undone by {line.undone_by}"
+def _remark(event: HistoryLine) -> str:
+    """Return which event this one undoes, or by which it was undone."""
+    if event.undoes is not None:
+        return f"undoes {event.undoes}"
+    return "" if event.undone_by is None else f"undone by {event.undone_by}"
 
 
 def _note_rows(opened: OpenHunt) -> tuple[NoteRow, ...]:

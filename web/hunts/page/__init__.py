@@ -1,1 +1,1 @@
-"""The page of a hunt: its present round."""
+"""The page of a hunt: its latest round."""

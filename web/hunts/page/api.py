@@ -55,7 +55,7 @@ class RoundRequest:
     "/api/hunts/{hunt:str}/rounds",
     sync_to_thread=True,
     tags=["hunts"],
-    responses={202: ResponseSpec(JobProgress, description="Under way; ask for the hunt's work, then for its latest round")},
+    responses={202: ResponseSpec(JobProgress, description="Under way; read the hunt's work, then its latest round")},
 )
 def make_round(
     request: Request[Any, Any, Any],
@@ -65,7 +65,7 @@ def make_round(
     hunt: FromPath[str],
     data: JSONBody[RoundRequest | None] = None,
 ) -> Response[RoundSummary | JobProgress]:
-    """Have the next round made; where that takes longer than half a minute, say how far it is."""
+    """Return the next round, recorded; after half a minute return how far that is."""
     opened = workspace.hunt(hunt)
     job = next_pages.request(opened, visitor_name(request), new_only=data is not None and data.new_only)
     done, made = patient_result(job)
@@ -84,7 +84,7 @@ def latest_round(workspace: NamedDependency[Workspace], hunt: FromPath[str]) -> 
 
 @get("/api/hunts/{hunt:str}/work", sync_to_thread=True, tags=["hunts"])
 def read_work(workspace: NamedDependency[Workspace], jobs: NamedDependency[JobQueue], hunt: FromPath[str]) -> JobProgress | None:
-    """Say how far the work on a hunt's rounds and audit is, or what went wrong with it; null where there is nothing to say."""
+    """Return how far the jobs of a hunt's rounds and audit are, or what went wrong with one; null where none is open."""
     name = workspace.hunt(hunt).name
     return under_way(jobs, name, *jobs.keys(audit_key(name)))
 

@@ -1,4 +1,4 @@
-"""The page of a hunt: its present round, and how far the next one is."""
+"""The page of a hunt: its latest round, and how far the next one is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WHOLE_PAGE = {"HX-Retarget": "#hunt", "HX-Reselect": "#hunt", "HX-Reswap": "oute
 
 @dataclass(frozen=True, kw_only=True)
 class RoundForm:
-    """Asks for the round after the one that the page showed."""
+    """Requests the round after the one that the page showed."""
 
     after: int = 0
     new_only: str = ""
@@ -35,7 +35,7 @@ class RoundForm:
 def hunt_page(
     request: Request[Any, Any, Any], workspace: NamedDependency[Workspace], jobs: NamedDependency[JobQueue], hunt: FromPath[str]
 ) -> Template:
-    """Show the present round of a hunt, and how far the next one is when it is being made."""
+    """Show the latest round of a hunt, and how far the next one is while a job makes it."""
     page = hunt_view(request, workspace.hunt(hunt), progress=under_way(jobs, hunt))
     return Template("hunts/page/hunt.html", context={"page": page})
 
@@ -44,7 +44,7 @@ def hunt_page(
 def hunt_work(
     request: Request[Any, Any, Any], workspace: NamedDependency[Workspace], jobs: NamedDependency[JobQueue], hunt: FromPath[str]
 ) -> Template:
-    """Tell how far the work is, in a fragment that asks again; once it is over, the whole page."""
+    """Return how far the next round is, in a fragment that polls; once it is there, the whole page."""
     progress, address = under_way(jobs, hunt), hunt_address(hunt)
     if progress is not None and not progress.problem:
         return Template("jobs/progress.html", context={"address": address, "poll": f"{address}/work", "progress": progress})
@@ -62,7 +62,7 @@ def next_round(
     hunt: FromPath[str],
     data: URLEncodedBody[RoundForm],
 ) -> Template | Redirect:
-    """Have the next round made, unless somebody else already has; the page shows it, or how far it is."""
+    """Make the next round, unless somebody else already has; the page shows it, or how far it is."""
     opened = workspace.hunt(hunt)
     job = next_pages.request(opened, visitor_name(request), after=data.after, new_only=bool(data.new_only))
     done, made = quick_result(job)

@@ -31,7 +31,7 @@ EXAMPLES_SHOWN = 24
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A card of the present round."""
+    """A card of the latest round."""
 
     card: Card
     rank: int
@@ -41,7 +41,7 @@ class Candidate:
     """positive, negative, unsure, skipped or empty."""
     negative_class: str
     reason: str
-    """In a word why it is shown; empty in rounds of before reasons were kept."""
+    """Why it is shown, in a word; empty in old rounds, which kept no reasons."""
     notes: NotesFragment
 
 
@@ -56,7 +56,7 @@ class ReasonView:
 
 @dataclass(frozen=True, kw_only=True)
 class RoundView:
-    """The present round."""
+    """The latest round."""
 
     number: int
     why: str
@@ -68,7 +68,7 @@ class RoundView:
 
 @dataclass(frozen=True, kw_only=True)
 class HuntPage:
-    """One hunt: the present round and where the hunt stands."""
+    """One hunt: its latest round, labels, settings and audit."""
 
     frame: PageFrame
     head: HuntTabs
@@ -85,9 +85,9 @@ class HuntPage:
     known_tables: str
     """Names of the tables of known objects; empty when none is given."""
     new_only: bool
-    """Whether the present round left known objects out."""
+    """Whether the latest round left known objects out."""
     progress: JobProgress | None
-    """Of work that is under way, or went wrong."""
+    """Of a job that is under way, or went wrong."""
 
 
 def hunt_view(
