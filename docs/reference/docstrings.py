@@ -33,11 +33,17 @@ def summary(docstring: str | None) -> str:
     return _literal(" ".join(inspect.cleandoc(docstring or "").split("\n\n")[0].split()))
 
 
+def with_fields(owner: type) -> str:
+    """Return what a dataclass or msgspec struct says of itself, with a table of its fields."""
+    said, _, _ = inspect.cleandoc(owner.__doc__ or "").partition("\nAttributes\n---")  # they are in the table
+    return f"{markdown(said)}\n\n{field_table(owner)}"
+
+
 def field_table(owner: type) -> str:
     """Return the fields of a dataclass or msgspec struct: name, type, default and, where any has one, meaning."""
     meanings = field_meanings(owner)
     rows = [["field", "type", "default", "meaning"], ["---"] * 4]
-    rows += [[f"`{name}`", _code(kind), _code(default), meanings.get(name, "")] for name, kind, default in _fields(owner)]
+    rows += [[f"`{name}`", _code(kind), _code(default), meanings.get(name, "").replace("|", "\\|")] for name, kind, default in _fields(owner)]
     return "\n".join(f"| {' | '.join(row if meanings else row[:3])} |" for row in rows)
 
 
@@ -95,4 +101,4 @@ def _fenced(example: re.Match[str]) -> str:
 
 def _literal(text: str) -> str:
     """Return text whose double backquotes, as docstrings have them, are Markdown's single ones."""
-    return text.replace("``", "`")
+    return re.sub("(?<!`)``(?!`)", "`", text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 
-from docstrings import field_table, markdown
+from docstrings import markdown, with_fields
 
 from discovery.encoders.encoder import EncoderCard
 from discovery.hunts.log.schema import MIGRATIONS, migrate, schema
@@ -24,7 +24,7 @@ def _release() -> str:
         for name, value in vars(manifest).items()
         if not name.startswith("_") and hasattr(value, "__struct_fields__") and value.__module__ == manifest.__name__
     ]
-    shapes = [f"### {value.__name__}\n\n{markdown(value.__doc__)}\n\n{field_table(value)}" for value in reversed(structs)]
+    shapes = [f"### {value.__name__}\n\n{with_fields(value)}" for value in reversed(structs)]
     return "\n\n".join([f"## Release\n\n{_block(manifest.__doc__)}", *shapes])
 
 
@@ -42,8 +42,8 @@ def _hunt() -> str:
 
 
 def _encoder() -> str:
-    card = f"### encoder.json\n\n{markdown(EncoderCard.__doc__)}\n\n{field_table(EncoderCard)}"
-    crop = f"### CropConfig\n\n{markdown(CropConfig.__doc__)}\n\n{field_table(CropConfig)}"
+    card = f"### encoder.json\n\n{with_fields(EncoderCard)}"
+    crop = f"### CropConfig\n\n{with_fields(CropConfig)}"
     return f"## Encoder\n\nA folder with `encoder.json` and `encoder.safetensors`.\n\n{card}\n\n{crop}"
 
 

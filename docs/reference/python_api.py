@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import msgspec
-from docstrings import field_table, markdown
+from docstrings import markdown, with_fields
 
 MODULES = (
     "discovery",
@@ -25,6 +25,8 @@ MODULES = (
     "discovery.stamps.stamp",
 )
 """What a notebook imports; a name stands once, where it is first."""
+LINE = 90
+"""Characters that fit into a line of the page."""
 
 
 def page() -> str:
@@ -67,8 +69,8 @@ def _modules() -> list[tuple[str, ModuleType]]:
 
 def _entry(name: str, value: Any) -> str:
     if inspect.isclass(value):
-        fields = [field_table(value)] if _has_fields(value) else []
-        return "\n\n".join([f"### {name}", markdown(value.__doc__), *fields, *(_function(f"#### {name}.{m}", m, f) for m, f in _members(value))])
+        about = with_fields(value) if _has_fields(value) else markdown(value.__doc__)
+        return "\n\n".join([f"### {name}", about, *(_function(f"#### {name}.{m}", m, f) for m, f in _members(value))])
     if inspect.isfunction(value):
         return _function(f"### {name}", name, value)
     return f"### {name}\n\n`{str(value).replace('typing.', '')}`"
@@ -90,10 +92,18 @@ class _AsWritten(str):
     __repr__ = str.__str__
 
 
-def _signature(function: Any) -> inspect.Signature:
+def _signature(function: Any) -> str:
+    """Return what a function takes and gives, one parameter a line where it is long."""
     given = inspect.signature(function)
     kept = [each.replace(annotation=_AsWritten(each.annotation)) for each in given.parameters.values() if each.name not in ("self", "cls")]
-    return given.replace(parameters=kept, return_annotation=_AsWritten(given.return_annotation))
+    shown = str(given.replace(parameters=kept, return_annotation=_AsWritten(given.return_annotation)))
+    if len(shown) < LINE:
+        return shown
+    parts = [str(each) for each in kept]
+    kinds = [each.kind for each in kept]
+    if inspect.Parameter.KEYWORD_ONLY in kinds and inspect.Parameter.VAR_POSITIONAL not in kinds:
+        parts.insert(kinds.index(inspect.Parameter.KEYWORD_ONLY), "*")
+    return "(\n" + "".join(f"    {part},\n" for part in parts) + f") -> {given.return_annotation}"
 
 
 def _members(owner: type) -> Iterator[tuple[str, Any]]:
