@@ -62,6 +62,7 @@ def test_the_hypergeometric_rule_tests_every_stretch(said: list[bool], more: int
     assert (stopped is not None) == (found > 0 and min(chances) < 0.05)
 
 
+@pytest.mark.slow
 def test_the_hypergeometric_rule_stops_a_finished_hunt_and_no_early_one() -> None:
     rule, rng = Hypergeometric(recall=0.9), np.random.default_rng(0)
     assert rule.stop(history([1] * 10, objects=1000)) is None

@@ -52,6 +52,7 @@ def ranking_of(scores: np.ndarray, spread: np.ndarray | None = None) -> Ranking:
     return Ranking(order_scores=scores.astype(np.float32), trained=True, model={"name": "made"}, spread=spread)
 
 
+@pytest.mark.slow
 @given(
     model=st.sampled_from(["pu", "gp", "similarity"]),
     chooser=st.sampled_from(sorted(CHOOSERS)),

@@ -180,6 +180,7 @@ def test_alpha_changes_are_logged_and_hold_from_the_next_round(start: Callable) 
         hunt.set_alpha(2.0, "bob")
 
 
+@pytest.mark.slow
 @given(
     order=st.permutations(range(20)),
     verdicts=st.lists(st.sampled_from(["positive", "negative", "unsure"]), min_size=20, max_size=20),

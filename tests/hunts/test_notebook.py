@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 nbformat = pytest.importorskip("nbformat", reason="the notebook extra is absent")
 nbclient = pytest.importorskip("nbclient", reason="the notebook extra is absent")
 pytest.importorskip("anywidget", reason="the notebook extra is absent")

@@ -26,6 +26,8 @@ from discovery.hunts.simulation.simulate import ArrayEmbeddings, play_hunt
 from discovery.hunts.strategies import Turn, parse_strategy
 from discovery.search.prompts import prompt_from_row
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def start(tmp_path: Path, release: Any, prompts: Callable) -> Callable:

@@ -164,6 +164,7 @@ def test_new_only_leaves_the_known_out(hunt: Hunt, known: KnownRows, tmp_path: P
         export_hunt(hunt, None, new_only=True)
 
 
+@pytest.mark.slow
 def test_known_objects_are_named_on_the_contact_sheet(hunt: Hunt, known: KnownRows, tmp_path: Path) -> None:
     hunt.export(tmp_path / "a.csv", stamps=tmp_path / "plain")
     hunt.export(tmp_path / "a.csv", stamps=tmp_path / "flagged", known=known)

@@ -16,6 +16,8 @@ import pytest
 from discovery.encoders.encoder import load_encoder
 from discovery.hunts.simulation.simulate import ArrayEmbeddings, play_hunt
 
+pytestmark = pytest.mark.slow
+
 POOL = 3000
 SEEDS, EXAMPLES, ROUNDS, PAGE = 5, 5, 5, 20
 

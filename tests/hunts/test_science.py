@@ -12,6 +12,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 SURE = 2.0
 """Standard errors by which the mean loss may exceed the recorded one; both are played with the same seeds."""

@@ -30,6 +30,8 @@ from discovery.hunts.simulation.simulate import ArrayEmbeddings, play_hunt
 from discovery.hunts.simulation.simulator import SimulationConfig, simulate
 from discovery.hunts.strategies import STRATEGIES, parse_strategy
 
+pytestmark = pytest.mark.slow
+
 QUICK = RescorerConfig(hidden=32, steps=10)
 
 

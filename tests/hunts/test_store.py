@@ -73,6 +73,7 @@ def script(*parts: str) -> list[str]:
     return [sys.executable, "-c", "".join(map(textwrap.dedent, parts))]
 
 
+@pytest.mark.slow
 def test_a_label_survives_a_kill_right_after_its_acknowledgement(hunt: Hunt) -> None:
     command = [*script(LABELLER, KILLER), str(hunt.path), str(KILLS)]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
@@ -99,6 +100,7 @@ def test_a_write_cut_off_in_the_middle_is_rolled_back(hunt: Hunt, release: Any, 
     assert not hunt.path.with_name("a.hunt-journal").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_label_at_once_and_nothing_is_lost(hunt: Hunt) -> None:
     command = script(
         LABELLER, "\nfor number in range(int(sys.argv[2]), int(sys.argv[2]) + 25):\n    label(number)"

@@ -21,6 +21,8 @@ from index.embed.selected_positions import SelectedSurvey
 from index.grow.add import add_release
 from index.structure.rebuild import rebuild
 
+pytestmark = pytest.mark.slow
+
 SECOND = 1 / 3600
 
 

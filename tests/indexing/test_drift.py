@@ -23,6 +23,8 @@ from index.drift.measures import PairMeasures, Shift, found_ranks, halves_shift,
 from index.drift.observing import change_dependence, condition_columns, conditions_of, dependence
 from index.grow.add import add_release
 
+pytestmark = pytest.mark.slow
+
 GALAXIES = 104
 
 

@@ -17,6 +17,8 @@ from index.cli import app, index_survey
 from index.grow.add import add_release
 from index.grow.repair import repair_release
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def release(tmp_path, write_survey, small_encoder):

@@ -37,6 +37,7 @@ def whole(tmp_path, survey, small_encoder):
     return index_survey([survey], **options)
 
 
+@pytest.mark.slow
 def test_merged_jobs_are_one_run(tmp_path, job, whole, same_release):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["pytest", "index.run.engine", "discovery.readers.hdf5.ssl_legacysurvey"])

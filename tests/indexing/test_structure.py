@@ -23,6 +23,8 @@ from index.structure.structure import (
     plan_structure,
 )
 
+pytestmark = pytest.mark.slow
+
 GIB = 2**30
 
 

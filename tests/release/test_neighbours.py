@@ -37,7 +37,7 @@ def whole(shards):
     return shards.take(np.arange(ROWS))
 
 
-KINDS = ["Flat", "IVF16,Flat", "PCA12,IVF32,SQ8", "OPQ8_16,IVF16,PQ8x6", "IVF32_HNSW8,SQ8"]
+KINDS = ["Flat", "IVF16,Flat", "PCA12,IVF32,SQ8", pytest.param("OPQ8_16,IVF16,PQ8x6", marks=pytest.mark.slow), "IVF32_HNSW8,SQ8"]
 
 
 @pytest.fixture(scope="module", params=KINDS)

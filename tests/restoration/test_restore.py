@@ -92,6 +92,7 @@ def test_pixels_without_measurement_stay(write_image, strong, tmp_path, planes, 
     assert (after != damaged)[:, ~left].mean() > 0.99
 
 
+@pytest.mark.slow
 def test_a_larger_image_is_worked_on_by_fields(write_image, strong, idle, tmp_path):
     rng = np.random.default_rng(0)
     y, x = np.mgrid[: BIG[0], : BIG[1]]

@@ -35,6 +35,8 @@ from training.finetuning.detection.run import (
 )
 from training.finetuning.detection.sources import LensRule, load_sources, parse_rule
 
+pytestmark = pytest.mark.slow
+
 STAMP = 72
 SMALL = DetectorPlan(size=64, width=16, proposals=20, sampled=16)
 

@@ -96,6 +96,7 @@ def test_draws_keep_to_their_parts(stamps):
     assert not np.array_equal(drawn[0].train, drawn[1].train)
 
 
+@pytest.mark.slow
 def test_the_knn_table_is_what_scikit_learn_finds(encoder, stamps):
     result = knn(encoder, stamps, k=5, seeds=2)
     vectors = Vectors(EncoderSpace("e", encoder), stamps)
@@ -291,6 +292,7 @@ def test_encoders_of_other_input_are_refused(stamps):
         knn(other, stamps)
 
 
+@pytest.mark.slow
 def test_verbs_print_a_table_or_one_document(galaxies, cache, folder, tmp_path, capsys):
     common = ("--encoder", folder, "--cache", cache, "--seeds", 2, "--no-baselines", "--device", "cpu")
     status, out, _ = run(

@@ -36,6 +36,8 @@ from training.finetuning.classes.classifier import load_classifier
 from training.loop.loop import LoopConfig
 from training.spaces import EncoderSpace, Vectors
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

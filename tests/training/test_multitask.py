@@ -46,6 +46,8 @@ from training.finetuning.multitask.tasks import (
 )
 from training.loop.loop import LoopConfig
 
+pytestmark = pytest.mark.slow
+
 TINY = LVMConfig(embed_dim=16, depths=(1, 1, 1, 1), heads=(2, 2, 2, 2), image_size=64)
 SIZES = Sizes(classification=(40, 20), restoration=(30, 10), reconstruction=(30, 10), validation=(8, 4))
 

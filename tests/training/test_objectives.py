@@ -18,6 +18,8 @@ from training.pretraining.objectives import (
 from training.pretraining.pretrain import Pretraining, adopted, views
 from training.pretraining.recipes import RECIPES, changed, read_config
 
+pytestmark = pytest.mark.slow
+
 
 def test_contrast_is_the_formula():
     rng = np.random.default_rng(0)

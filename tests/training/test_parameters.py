@@ -33,6 +33,8 @@ from training.finetuning.parameters.head import ParameterHead, sigma_factors
 from training.finetuning.parameters.measures import kind_of, measures
 from training.finetuning.parameters.targets import Targets, exclude, join_table, read_targets
 
+pytestmark = pytest.mark.slow
+
 SCALE = 0.262
 TINY = LVMConfig(embed_dim=16, depths=(1, 1, 1, 1), heads=(2, 2, 2, 2), image_size=64)
 COUNT = 160

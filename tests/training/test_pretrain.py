@@ -22,6 +22,8 @@ from training.loop.loop import LoopConfig, rate, train
 from training.pretraining.pretrain import pretrain
 from training.pretraining.recipes import changed, read_config
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"loop": {"steps": 4, "evaluate_every": 2, "warmup": 1}, "batch": 16}
 
 

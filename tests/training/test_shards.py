@@ -100,6 +100,7 @@ def test_several_workers_make_the_same_shards(survey, packed, tmp_path):
         assert file_sha256(tmp_path / "shards" / file.file) == file.sha256 == file_sha256(packed / file.file)
 
 
+@pytest.mark.slow
 def test_a_killed_packing_goes_on(survey, packed, tmp_path):
     out = tmp_path / "shards"
     program = (
@@ -180,6 +181,7 @@ def test_a_prepared_survey_is_shards_and_the_first_form_still_opens(survey, tmp_
     assert tuple(opened.object_ids) == tuple(ids) and opened.classes == stamps.classes and opened.name == stamps.name
 
 
+@pytest.mark.slow
 def test_reading_a_batch_does_not_take_the_set_into_memory(tmp_path):
     """A sparse file of 1.8 GB stands for a large set; the process that reads from all over it stays small."""
     rows, side, folder = 600_000, 32, tmp_path / "big"

@@ -57,6 +57,7 @@ def rows_of(hunt) -> list[int]:
     return hunt.round().rows.tolist()
 
 
+@pytest.mark.slow
 def test_every_form_works_without_javascript(post, small_hunt, client):
     first, second, *_ = rows_of(small_hunt)
     assert "negative: ring" in post("labels", row=first, verdict="negative", negative_class=" ring ").text

@@ -126,6 +126,7 @@ def write_many(folder: Path, seed: int) -> None:
         files.put(key, png(2000))
 
 
+@pytest.mark.slow
 def test_processes_share_a_folder(tmp_path):
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=write_many, args=(tmp_path, seed)) for seed in range(2)]
