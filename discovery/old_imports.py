@@ -15,9 +15,8 @@ MOVED = {
     "discovery.prompts": "discovery.search.prompts",
     "discovery.render": "discovery.stamps.render",
     "discovery.hunts.audit": "discovery.hunts.audits.audit",
-    "discovery.hunts.audit_log": "discovery.hunts.audits.log",
+    "discovery.hunts.audit_log": "discovery.hunts.audits.audit",
     "discovery.hunts.audit_report": "discovery.hunts.audits.report",
-    "discovery.hunts.replay": "discovery.hunts.rounds.replay",
 }
 """Old name: new name, for the modules that a published README, guide or notebook has named."""
 

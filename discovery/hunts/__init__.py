@@ -1,14 +1,15 @@
 """Hunts: a person labels, round by round, until enough galaxies of a kind are found."""
 
+from discovery.hunts.folder import list_hunts, peek_hunt, remembered_release
 from discovery.hunts.hunt import Hunt
-from discovery.hunts.log.folder import list_hunts, peek_hunt, remembered_release
 from discovery.hunts.log.records import (
     VERDICTS,
     Counts,
     Disagreement,
-    HistoryLine,
+    Example,
     HuntInfo,
     LabelEvent,
+    LabelRequest,
     LabelState,
     MovedObject,
     MoveReport,
@@ -17,10 +18,10 @@ from discovery.hunts.log.records import (
     Undone,
     Verdict,
 )
-from discovery.hunts.rounds.labels import Example, LabelRequest
-from discovery.hunts.rounds.standing import Prepared
+from discovery.hunts.rounds.round_input import PreparedPage
 from discovery.hunts.settings import chosen_strategy
 from discovery.hunts.start import new_hunt, open_hunt
+from discovery.hunts.state import HuntState
 from discovery.hunts.transfer.move import move_hunt
 
 __all__ = [
@@ -28,16 +29,16 @@ __all__ = [
     "Counts",
     "Disagreement",
     "Example",
-    "HistoryLine",
     "Hunt",
     "HuntInfo",
+    "HuntState",
     "LabelEvent",
     "LabelRequest",
     "LabelState",
     "MoveReport",
     "MovedObject",
     "Note",
-    "Prepared",
+    "PreparedPage",
     "Round",
     "Undone",
     "Verdict",

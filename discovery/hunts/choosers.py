@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from discovery.errors import HuntError
+from discovery.hunts.alpha_rule import choose, propose
 from discovery.hunts.models.ranking import Embeddings, Ranking, TrainingSet, one_blas_thread
-from discovery.hunts.rounds.choice import choose, propose
 
 if TYPE_CHECKING:
     from discovery.hunts.candidates.nearby import Engine, Nearby
@@ -89,7 +89,7 @@ class Chooser(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class AlphaChooser:
-    """The published rule exactly, by `discovery.hunts.rounds.choice.propose`."""
+    """The published rule exactly, by `discovery.hunts.alpha_rule.propose`."""
 
     name: ClassVar[str] = "alpha"
     subset: ClassVar[bool] = True

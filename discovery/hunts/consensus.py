@@ -12,27 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 
-from discovery.errors import HuntError
 from discovery.hunts.log.records import Disagreement, LabelEvent, LabelState, Verdict
+from discovery.hunts.log.validation import LATEST, arbiter_of
 
-LATEST, MAJORITY, ARBITER = "latest", "majority", "arbiter:"
 _STATE = tuple(field.name for field in fields(LabelState))
-
-
-def arbiter_of(rule: str) -> str | None:
-    """Return the name of the arbiter; None for a rule without one.
-
-    Raises
-    ------
-    HuntError
-        There is no such rule.
-    """
-    if rule in (LATEST, MAJORITY):
-        return None
-    name = rule.removeprefix(ARBITER)
-    if name == rule or not name or name != name.strip():
-        raise HuntError(f"unknown consensus {rule!r}; choose latest, majority or arbiter:NAME")
-    return name
 
 
 def agreed(events: Sequence[LabelEvent], rule: str) -> list[LabelState]:

@@ -15,15 +15,16 @@ from discovery.hunts.provenance import provenance
 from discovery.tables.writer import check_table_path, write_table
 
 if TYPE_CHECKING:
-    from discovery.hunts.hunt import Hunt
+    from discovery.hunts.bound_hunt import BoundHunt
     from discovery.hunts.log.records import Round
+    from discovery.hunts.state import HuntState
     from discovery.search.known_objects import KnownRows
 
 MAX_STAMPS = 2000
 
 
 def export_hunt(
-    hunt: Hunt,
+    hunt: BoundHunt,
     path: Path | None,
     *,
     top: int | None = None,
@@ -68,7 +69,7 @@ def export_hunt(
     Raises
     ------
     HuntError
-        ``top`` or ``min_score`` makes no sense, more stamps are asked for than can be written, or ``new_only`` without
+        ``top`` or ``min_score`` makes no sense, there are more stamps than can be written, or ``new_only`` without
         known objects.
     """
     if new_only and known is None:
@@ -79,27 +80,42 @@ def export_hunt(
         raise HuntError(f"the least score is {min_score}; give a finite number")
     if path is not None:
         check_table_path(path)
-    pool = (hunt.release.primary if unfiltered else hunt.allowed).copy()
-    marked = _marked(hunt)
+    with hunt.ranking_lock:
+        selection = {"top": top, "min_score": min_score, "unfiltered": unfiltered, "new_only": new_only}
+        return _exported(hunt, hunt.state(), path, selection, columns, stamps, known)
+
+
+def _exported(
+    hunt: BoundHunt,
+    state: HuntState,
+    path: Path | None,
+    selection: dict[str, Any],
+    columns: Sequence[str] | None,
+    stamps: Path | str | None,
+    known: KnownRows | None,
+) -> pa.Table:
+    """The table of a state's objects, written with what goes along."""
+    top, min_score, left_out = selection["top"], selection["min_score"], known if selection["new_only"] else None
+    pool = (hunt.release.primary if selection["unfiltered"] else hunt.allowed).copy()
+    marked = _marked(hunt, state)
     given = np.array(sorted(marked), dtype=np.int64)
     if stamps is not None:
-        _check_stamps(pool, given, top if min_score is None else None, known if new_only else None)
+        _check_stamps(pool, given, top if min_score is None else None, left_out)
     pool[given] = True
-    ranking = hunt.ranking()
+    ranking = hunt.ranking(state)
     order = _order(ranking.order_scores, pool)
     ranks = np.zeros(len(pool), dtype=np.int64)
     ranks[order] = np.arange(1, len(order) + 1)
     labelled = given[np.argsort(ranks[given])]
     pool[given] = False
-    if new_only and known is not None:
-        labelled, pool = labelled[~known.mask[labelled]], pool & ~known.mask
+    if left_out is not None:
+        labelled, pool = labelled[~left_out.mask[labelled]], pool & ~left_out.mask
     rows = np.concatenate([labelled, _rest(ranking, order[pool[order]], top, min_score)])
     if stamps is not None:
         _check_number(len(rows))
-    table = _table(hunt, rows, marked, ranking, ranks, columns, known)
+    table = _table(hunt, state, rows, marked, ranking, ranks, columns, known)
     if path is not None:
-        selection = {"top": top, "min_score": min_score, "unfiltered": unfiltered, "new_only": new_only}
-        write_table(table, path, provenance(hunt, ranking, selection=selection, known=known))
+        write_table(table, path, provenance(hunt, ranking, selection=selection, known=known, state=state))
     if stamps is not None:
         from discovery.release.stamp_folder import write_stamp_folder
 
@@ -110,20 +126,20 @@ def export_hunt(
     return table
 
 
-def _marked(hunt: Hunt) -> dict[int, dict[str, Any]]:
+def _marked(hunt: BoundHunt, state: HuntState) -> dict[int, dict[str, Any]]:
     """What people said of each row: labels, and examples that no label overrides."""
     marked: dict[int, dict[str, Any]] = {
         one.row: {"label": one.verdict, "example": True}
         for one in hunt.usable_examples
         if one.row is not None and not one.remembered
     }
-    for row, state in hunt.labels().items():
+    for row, label in state.labels.items():
         marked[row] = {
-            "label": state.verdict,
-            "negative_class": state.negative_class,
-            "who": state.who,
-            "when": state.when,
-            "reason": state.reason,
+            "label": label.verdict,
+            "negative_class": label.negative_class,
+            "who": label.who,
+            "when": label.when,
+            "reason": label.reason,
             "example": row in marked,
         }
     return marked
@@ -150,7 +166,7 @@ def _order(scores: np.ndarray, pool: np.ndarray) -> np.ndarray:
 
 
 def _rest(ranking: Ranking, rows: np.ndarray, top: int | None, min_score: float | None) -> np.ndarray:
-    """Those of the unlabelled rows, best first, that are asked for."""
+    """Those of the unlabelled rows, best first, that go along."""
     if top is None and min_score is None:
         return np.empty(0, dtype=np.int64)
     if min_score is not None:
@@ -159,7 +175,8 @@ def _rest(ranking: Ranking, rows: np.ndarray, top: int | None, min_score: float 
 
 
 def _table(
-    hunt: Hunt,
+    hunt: BoundHunt,
+    state: HuntState,
     rows: np.ndarray,
     marked: dict[int, dict[str, Any]],
     ranking: Ranking,
@@ -167,26 +184,26 @@ def _table(
     columns: Sequence[str] | None,
     known: KnownRows | None,
 ) -> pa.Table:
-    shown = {row: (played.number, why) for played in hunt.rounds() for row, why in _reasons(played)}
-    said = [marked.get(row, {}) for row in rows.tolist()]
+    shown = {row: (played.number, why) for played in state.rounds for row, why in _reasons(played)}
+    marks = [marked.get(row, {}) for row in rows.tolist()]
     scores = ranking.shown(rows).astype(np.float64)
-    catalogue = hunt.release.catalogue.rows(rows, _wanted(hunt, columns))
-    notes = _notes(hunt)
+    catalogue = hunt.release.catalogue.rows(rows, _columns(hunt, columns))
+    notes = _notes(state)
     names = catalogue["object_id"].to_pylist()
     ours: dict[str, pa.Array] = {
         "rank": pa.array(ranks[rows]),
         "row": pa.array(rows),
         **{name: catalogue[name].combine_chunks() for name in ("object_id", "ra", "dec")},
-        "label": _texts(one.get("label") for one in said),
-        "negative_class": _texts(one.get("negative_class") for one in said),
+        "label": _texts(one.get("label") for one in marks),
+        "negative_class": _texts(one.get("negative_class") for one in marks),
         "probability": pa.array(scores if ranking.trained else [None] * len(rows), pa.float64()),
         "score": pa.array(scores),
         "round": pa.array([shown.get(row, (None, ""))[0] for row in rows.tolist()], pa.int64()),
         "seen": pa.array([row in shown or row in marked for row in rows.tolist()], pa.bool_()),
-        "example": pa.array([bool(one.get("example")) for one in said], pa.bool_()),
-        "who": _texts(one.get("who") for one in said),
-        "when": _texts(one.get("when") for one in said),
-        "reason": _texts(one.get("reason") for one in said),
+        "example": pa.array([bool(one.get("example")) for one in marks], pa.bool_()),
+        "who": _texts(one.get("who") for one in marks),
+        "when": _texts(one.get("when") for one in marks),
+        "reason": _texts(one.get("reason") for one in marks),
         "notes": _texts(notes.get(name) for name in names),
         "shown_as": _texts(shown.get(row, (None, ""))[1] or None for row in rows.tolist()),
         **({} if known is None else _known_columns(known, rows)),
@@ -194,17 +211,17 @@ def _table(
     for name in catalogue.column_names:
         if name not in ("row", "object_id", "ra", "dec"):
             ours[f"catalogue_{name}" if name in ours else name] = catalogue[name].combine_chunks()
-    return pa.concat_tables([pa.table(ours), _lost(hunt, notes)], promote_options="default")
+    return pa.concat_tables([pa.table(ours), _lost(hunt, state, notes)], promote_options="default")
 
 
 def _reasons(played: Round) -> Iterator[tuple[int, str]]:
     return zip(played.rows.tolist(), played.reasons, strict=True)
 
 
-def _notes(hunt: Hunt) -> dict[str, str]:
+def _notes(state: HuntState) -> dict[str, str]:
     """What people wrote about each object, by object_id: one text, who and when with each note."""
     texts: dict[str, list[str]] = {}
-    for note in hunt.notes():
+    for note in state.notes:
         texts.setdefault(note.object_id, []).append(f"{note.who} {note.when[:10]}: {note.text}")
     return {name: " | ".join(written) for name, written in texts.items()}
 
@@ -223,28 +240,28 @@ def _texts(values: Iterable[str | None]) -> pa.Array:
     return pa.array(list(values), pa.string())
 
 
-def _wanted(hunt: Hunt, columns: Sequence[str] | None) -> list[str] | None:
+def _columns(hunt: BoundHunt, columns: Sequence[str] | None) -> list[str] | None:
     if columns is None:
         return None
     chosen = hunt.release.catalogue.check_columns(columns)
     return list(dict.fromkeys(["object_id", "ra", "dec", *chosen]))
 
 
-def _lost(hunt: Hunt, notes: dict[str, str]) -> pa.Table:
+def _lost(hunt: BoundHunt, state: HuntState, notes: dict[str, str]) -> pa.Table:
     """The labels on objects that a move did not find: named, placed, but neither ranked nor in the catalogue."""
-    places = {line["object_id"]: line for line in hunt.known_objects()}
-    states = hunt.lost_labels()
+    places = {place["object_id"]: place for place in hunt.store.objects()}
+    lost = state.lost_labels
     return pa.table(
         {
-            "object_id": pa.array([state.object_id for state in states], pa.string()),
-            "ra": pa.array([places[state.object_id]["ra_deg"] for state in states], pa.float64()),
-            "dec": pa.array([places[state.object_id]["dec_deg"] for state in states], pa.float64()),
-            "label": pa.array([state.verdict for state in states], pa.string()),
-            "negative_class": pa.array([state.negative_class for state in states], pa.string()),
-            "seen": pa.array([True] * len(states), pa.bool_()),
-            "who": pa.array([state.who for state in states], pa.string()),
-            "when": pa.array([state.when for state in states], pa.string()),
-            "reason": _texts(state.reason for state in states),
-            "notes": _texts(notes.get(state.object_id) for state in states),
+            "object_id": pa.array([label.object_id for label in lost], pa.string()),
+            "ra": pa.array([places[label.object_id]["ra_deg"] for label in lost], pa.float64()),
+            "dec": pa.array([places[label.object_id]["dec_deg"] for label in lost], pa.float64()),
+            "label": pa.array([label.verdict for label in lost], pa.string()),
+            "negative_class": pa.array([label.negative_class for label in lost], pa.string()),
+            "seen": pa.array([True] * len(lost), pa.bool_()),
+            "who": pa.array([label.who for label in lost], pa.string()),
+            "when": pa.array([label.when for label in lost], pa.string()),
+            "reason": _texts(label.reason for label in lost),
+            "notes": _texts(notes.get(label.object_id) for label in lost),
         }
     )

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from discovery import __version__
-from discovery.hunts.audits.log import audit_lines
+from discovery.hunts.audits.audit import report
 from discovery.hunts.log.store import now
 from discovery.hunts.models.ranking import Ranking
 from discovery.hunts.rounds.play import present_versions
@@ -17,16 +17,18 @@ from discovery.storage.provenance import git_commit
 from discovery.tables.writer import Fact
 
 if TYPE_CHECKING:
-    from discovery.hunts.hunt import Hunt
+    from discovery.hunts.bound_hunt import BoundHunt
+    from discovery.hunts.state import HuntState
     from discovery.search.known_objects import KnownRows
 
 
 def provenance(
-    hunt: Hunt,
+    hunt: BoundHunt,
     ranking: Ranking,
     *,
     selection: Mapping[str, Any],
     known: KnownRows | None = None,
+    state: HuntState | None = None,
 ) -> list[Fact]:
     """Return what is to be said of an export: release, encoder, labels, rounds, strategy, consensus, audit, versions.
 
@@ -35,12 +37,15 @@ def provenance(
     ranking : Ranking
         That the export's scores and ranks come from.
     selection : mapping
-        What of the release was asked for: top, min_score, unfiltered, new_only.
+        What of the release the export was to hold: top, min_score, unfiltered, new_only.
     known : KnownRows, optional
         The known objects that the export flags.
+    state : HuntState, optional
+        What the hunt held when the ranking was made; what it holds now by default.
     """
-    info = hunt.info()
-    people = Counter(state.who for state in [*hunt.labels().values(), *hunt.lost_labels()])
+    state = state or hunt.state()
+    info = state.info(hunt.path)
+    people = Counter(label.who for label in state.verdicts)
     started = f"{info.created} by {info.who}"
     return [
         Fact(name="creator", keyword="CREATOR", value=f"discovery {__version__}", description="program that wrote this"),
@@ -50,7 +55,7 @@ def provenance(
         Fact(name="release", keyword="RELEASE", value=info.release_name, description="release that was searched"),
         Fact(name="release_objects", keyword="NRELEASE", value=info.count, description="rows of the release"),
         Fact(name="encoder_checksum", keyword="ENCODER", value=info.encoder_checksum, description="of the embeddings"),
-        Fact(name="filter", keyword="FILTER", value=_filter(hunt), description="what the hunt may show"),
+        Fact(name="filter", keyword="FILTER", value=_filter(state), description="what the hunt may show"),
         *_query(info.query),
         Fact(name="ranked", keyword="NRANKED", value=int(hunt.allowed.sum()), description="objects that fulfil it"),
         Fact(name="selection", keyword="SELECT", value=dict(selection), description="what this export was to hold"),
@@ -66,17 +71,17 @@ def provenance(
         Fact(name="consensus", keyword="CONSENS", value=info.consensus, description="rule between people"),
         Fact(name="rounds", keyword="NROUNDS", value=info.rounds, description="rounds played"),
         Fact(name="strategy", keyword="STRATEGY", value=info.strategy, description="of the rounds to come"),
-        Fact(name="strategies", keyword="STRATS", value=_strategies(hunt), description="rounds by strategy and parts"),
+        Fact(name="strategies", keyword="STRATS", value=_strategies(state), description="rounds by strategy and parts"),
         Fact(name="model", keyword="MODEL", value=ranking.model, description="that made the scores"),
         Fact(name="scores_sha256", keyword="SCORESUM", value=ranking.digest, description="of the scores of all rows"),
-        *_audit(hunt, ranking),
+        *_audit(hunt, state, ranking),
         *_known(known),
         Fact(name="software", keyword="SOFTWARE", value=_software(), description="versions"),
     ]
 
 
-def _filter(hunt: Hunt) -> str:
-    settings = hunt.settings()
+def _filter(state: HuntState) -> str:
+    settings = state.settings
     parts = ["each object once", *([] if settings.flagged else ["no stars, no flags"])]
     cone = [] if settings.cone is None else [f"cone {settings.cone}"]
     return "; ".join([*parts, *cone, *([] if settings.where is None else [settings.where])])
@@ -87,10 +92,10 @@ def _query(query: dict[str, Any] | None) -> list[Fact]:
     return [] if query is None else [Fact(name="query", keyword="QUERY", value=query, description="the hunt was started from")]
 
 
-def _strategies(hunt: Hunt) -> list[dict[str, Any]]:
+def _strategies(state: HuntState) -> list[dict[str, Any]]:
     """The strategies that rounds were played by, with their parts, and in which rounds."""
     played: list[dict[str, Any]] = []
-    for one in hunt.rounds():
+    for one in state.rounds:
         parts = {
             "strategy": one.parts.get("strategy", "alpha"),
             "model": one.parts.get("ranker", {}).get("name"),
@@ -112,12 +117,10 @@ def _candidates(recorded: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _audit(hunt: Hunt, ranking: Ranking) -> list[Fact]:
+def _audit(hunt: BoundHunt, state: HuntState, ranking: Ranking) -> list[Fact]:
     """What the audits say of the list, with 95 % intervals; nothing without an audit."""
-    if not audit_lines(hunt.store):
+    if not state.current_audits:
         return []
-    from discovery.hunts.audits.audit import report
-
     made = report(hunt, ranking=ranking)
     curve = [asdict(cut) for cut in made.curve]
     judged = f"{made.progress.judged} of {made.progress.drawn} drawn stamps"

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from discovery.errors import HuntError
-from discovery.hunts.consensus import arbiter_of
-from discovery.hunts.log.validation import checked_person
-from discovery.hunts.rounds.choice import check_alpha
-from discovery.hunts.stoppers import Never, Quantile, parse_stopper
+from discovery.hunts.alpha_rule import check_alpha
+from discovery.hunts.log.validation import arbiter_of, checked_person
+from discovery.hunts.stoppers import Quantile, parse_stopper
 from discovery.hunts.strategies import parse_strategy
 
 ALPHA = 0.5
-NEVER = Never.name
 
 
 def checked_choices(
@@ -44,7 +42,7 @@ def checked_choices(
 
 
 def chosen_strategy(strategy: str | None, alpha: float | None) -> str:
-    """Return the strategy asked for: when none is named ``alpha`` with an alpha, else ``auto``.
+    """Return the name of the strategy: when none is named ``alpha`` with an alpha, else ``auto``.
 
     Raises
     ------

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from discovery.errors import HuntError
-from discovery.hunts.consensus import LATEST
 from discovery.hunts.hunt import Hunt
-from discovery.hunts.log.binding import example_lines, release_line
+from discovery.hunts.log.binding import example_rows, release_row
 from discovery.hunts.log.store import HuntStore, now
-from discovery.hunts.log.validation import checked_person, checked_settings
-from discovery.hunts.settings import ALPHA, NEVER, checked_choices, chosen_strategy
+from discovery.hunts.log.validation import LATEST, checked_person, checked_settings
+from discovery.hunts.settings import ALPHA, checked_choices, chosen_strategy
+from discovery.hunts.stoppers import NEVER
 from discovery.search.filters import filtered_rows
 from discovery.search.prompts import resolve_prompts
 from discovery.search.query import Query, query_of
@@ -110,15 +110,15 @@ def new_hunt(
         raise HuntError("a hunt starts from at least one positive example")
     filtered_rows(release, query)
     kinds = [*(("positive", prompt) for prompt in positives), *(("negative", prompt) for prompt in negatives)]
-    examples, objects = example_lines(release, kinds)
+    examples, objects = example_rows(release, kinds)
     stamped = {"who": checked_person(who), "when": now()}
     HuntStore.create(
         path,
         {
-            "settings": HuntStore.setting_lines(settings, stamped),
-            "releases": [{**release_line(release, path), **stamped}],
+            "settings": HuntStore.setting_rows(settings, stamped),
+            "releases": [{**release_row(release, path), **stamped}],
             "objects": objects,
-            "examples": [{**line, **stamped} for line in examples],
+            "examples": [{**example, **stamped} for example in examples],
         },
     )
     return open_hunt(path, release)

@@ -16,6 +16,8 @@ import numpy as np
 from discovery.errors import HuntError
 
 CONFIDENCE = 0.95
+NEVER = "never"
+"""The stopper of a hunt that names none."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +51,7 @@ class Stopper(Protocol):
 class Never:
     """Goes on until nothing is left."""
 
-    name: ClassVar[str] = "never"
+    name: ClassVar[str] = NEVER
 
     def stop(self, history: History) -> str | None:
         """Return None."""

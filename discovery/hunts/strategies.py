@@ -20,6 +20,7 @@ from functools import cache
 from typing import Any
 
 from discovery.errors import HuntError
+from discovery.hunts.alpha_rule import check_alpha
 from discovery.hunts.candidates.pool import (
     GUIDE,
     SECOND_STAGE,
@@ -60,7 +61,6 @@ from discovery.hunts.models.registry import (
 )
 from discovery.hunts.models.rescorer import RescorerConfig
 from discovery.hunts.models.spreading import LabelSpreadingModel
-from discovery.hunts.rounds.choice import check_alpha
 
 __all__ = ["CHOOSERS", "MODELS", "STRATEGIES", "HuntStrategy", "Page", "Turn", "parse_strategy"]
 

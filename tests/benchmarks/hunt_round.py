@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from discovery.hunts.alpha_rule import choose
 from discovery.hunts.log.store import HuntStore
 from discovery.hunts.models.ranking import TrainingSet
-from discovery.hunts.rounds.choice import choose
 from discovery.hunts.simulation.simulate import ArrayEmbeddings
 from discovery.hunts.strategies import HuntStrategy, Turn, parse_strategy
 

@@ -145,10 +145,10 @@ def round_line(
     line: dict[str, float] = {}
     exact: np.ndarray | None = None
     if options.compare and number % options.compare == 0:
-        start = hunt._start(hunt.store.snapshot(), options.page_size, None)
+        start = hunt.round_input(hunt.state(), options.page_size, None)
         whole = dataclasses.replace(start, strategy=options.strategy.partition("@")[0] + "@all")
         started = time.perf_counter()
-        exact = playing.play(hunt._ground, whole, who="b", when="").rows
+        exact = playing.play(hunt.context, whole, who="b", when="").rows
         line["everything"] = time.perf_counter() - started
     stages.taken()
     started, before = time.perf_counter(), time.process_time()

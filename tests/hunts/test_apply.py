@@ -16,7 +16,7 @@ from discovery.errors import EncoderMismatch, HuntError
 from discovery.hunts import Hunt, LabelRequest, move_hunt, new_hunt
 from discovery.hunts.audits.audit import draw_audit, report
 from discovery.hunts.models.ranking import TrainingSet, round_seed
-from discovery.hunts.rounds.replay import replay_hunt
+from discovery.hunts.replay import replay_hunt
 from discovery.hunts.strategies import parse_strategy
 from discovery.hunts.transfer.apply import apply_hunt
 

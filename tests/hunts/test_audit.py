@@ -40,7 +40,6 @@ from discovery.hunts.audits.estimates import (
     plain_interval,
     targets_among,
 )
-from discovery.hunts.audits.log import audit_lines, audited, waiting
 from discovery.hunts.audits.report import Progress, make_report, text_lines
 from discovery.hunts.simulation.simulate import ArrayEmbeddings, play_hunt
 
@@ -298,14 +297,14 @@ def test_what_is_drawn_is_new_counts_once_and_never_teaches(hunt: Hunt) -> None:
     audit = draw_audit(hunt, 40, who="ann")
     rows = audit.rows.tolist()
     assert len(set(rows)) == 40 and not set(rows) & seen and 399 not in rows and hunt.allowed[rows].all()
-    assert list(audited(hunt.store)) == rows == waiting(hunt.store)
+    assert list(hunt.state().drawn) == rows == hunt.state().waiting
     judge(hunt, rows[:5])
-    assert waiting(hunt.store) == rows[5:]
+    assert hunt.state().waiting == rows[5:]
     played = hunt.next_round("ann")
     shown = [row for row, reason in zip(played.rows.tolist(), played.reasons, strict=True) if reason == "audit"]
     assert shown == rows[5:10] and np.isnan(played.scores[np.array(played.reasons) == "audit"]).all()
     judge(hunt, rows[5:])
-    assert waiting(hunt.store) == []
+    assert hunt.state().waiting == []
     after = hunt.training()
     assert np.array_equal(before.positives, after.positives) and np.array_equal(before.negatives, after.negatives)
     later = hunt.next_round("ann")
@@ -314,7 +313,7 @@ def test_what_is_drawn_is_new_counts_once_and_never_teaches(hunt: Hunt) -> None:
 
 def test_a_hunt_of_which_everything_is_judged_is_known_exactly(hunt: Hunt) -> None:
     draw_audit(hunt, 1000, who="ann")
-    judge(hunt, waiting(hunt.store))
+    judge(hunt, hunt.state().waiting)
     made = report(hunt)
     true = int(hunt.allowed[:40].sum())
     assert made.objects == hunt.allowed.sum() and made.unlabelled == 0 and made.known == true
@@ -324,7 +323,7 @@ def test_a_hunt_of_which_everything_is_judged_is_known_exactly(hunt: Hunt) -> No
 
 def test_a_report_is_the_same_twice_and_says_what_is_known(hunt: Hunt) -> None:
     draw_audit(hunt, 60, who="ann")
-    judge(hunt, waiting(hunt.store))
+    judge(hunt, hunt.state().waiting)
     made, again = report(hunt), report(hunt)
     assert made == again
     true = int(hunt.allowed[:40].sum())
@@ -360,7 +359,7 @@ def test_audits_add_up_and_outlive_further_rounds(hunt: Hunt) -> None:
     true = int(hunt.allowed[:40].sum())
     assert three.progress.judged == 60 and three.known >= two.known
     assert all(made.targets.low <= true <= made.targets.high for made in (one, two, three))
-    assert [line.number for line in audit_lines(hunt.store)] == [1, 2]
+    assert [line.number for line in hunt.state().current_audits] == [1, 2]
 
 
 def test_unsure_is_no_target_skipped_says_nothing_and_cleared_waits_again(hunt: Hunt) -> None:
@@ -371,7 +370,7 @@ def test_unsure_is_no_target_skipped_says_nothing_and_cleared_waits_again(hunt: 
     assert made.progress == Progress(audits=1, drawn=20, judged=10, skipped=9, waiting=1)
     assert made.unlabelled == int(hunt.allowed.sum()) - 22 - 10
     hunt.label(rows[0], "cleared", who="ann")
-    assert waiting(hunt.store) == [rows[0], rows[19]] and report(hunt).progress.waiting == 2
+    assert hunt.state().waiting == [rows[0], rows[19]] and report(hunt).progress.waiting == 2
 
 
 def test_a_stratum_of_which_nothing_is_judged_may_hold_anything(hunt: Hunt) -> None:
@@ -414,7 +413,7 @@ def test_bad_requests_are_refused(hunt: Hunt, tmp_path: Path) -> None:
     draw_audit(hunt, 1000, who="ann")
     with pytest.raises(HuntError, match="no curve yet"):
         plot_report(report(hunt), tmp_path / "a.png")
-    judge(hunt, waiting(hunt.store))
+    judge(hunt, hunt.state().waiting)
     with pytest.raises(HuntError, match="nothing is left to audit"):
         draw_audit(hunt, 5, who="ann")
     with pytest.raises(HuntError, match=r"no picture's name"):
@@ -461,7 +460,7 @@ def test_the_verb_draws_reports_and_draws_a_picture(
     document = json.loads(run("--draw", "50", "--who", "ann", "--json"))
     assert len(document["drawn"]["object_ids"]) == 50 and sum(one["drawn"] for one in document["drawn"]["strata"]) == 50
     assert document["report"]["progress"]["waiting"] == 50
-    judge(hunt, waiting(hunt.store))
+    judge(hunt, hunt.state().waiting)
     text = run("--completeness", "0.8", "--curve", "--plot", "audit.png")
     assert "at a wished completeness of 80%" in text and "score from" in text and "50 of 50 drawn stamps judged" in text
     with Image.open(tmp_path / "audit.png") as picture:

@@ -12,8 +12,8 @@ import pytest
 
 from discovery.errors import HuntError
 from discovery.hunts import Hunt, LabelRequest, move_hunt, new_hunt, open_hunt
-from discovery.hunts.audits.log import add_audit, audited, waiting
-from discovery.hunts.log.binding import object_lines
+from discovery.hunts.log.audits import add_audit
+from discovery.hunts.log.binding import object_rows
 from discovery.hunts.log.store import now
 from discovery.search.prompts import prompt_from_row
 
@@ -34,9 +34,9 @@ def start(tmp_path: Path, release: Any, prompts: Callable) -> Callable[..., Hunt
 
 def draw(hunt: Hunt, rows: Sequence[int]) -> None:
     """Record an audit of these rows, in this order."""
-    objects = [{**line, "stratum": 0, "score": 0.5} for line in object_lines(hunt.release, rows)]
+    objects = [{**line, "stratum": 0, "score": 0.5} for line in object_rows(hunt.release, rows)]
     design = {"strata": [{"size": 100}]}
-    seen = {"seen": hunt.store.mark(), "seed": 1, "digest": "0" * 64, "design": design}
+    seen = {"seen": hunt.state().mark, "seed": 1, "digest": "0" * 64, "design": design}
     add_audit(hunt.store, objects=objects, who="ann", when=now(), **seen)
 
 
@@ -65,7 +65,7 @@ def test_audit_stamps_come_in_order_within_half_a_page(start: Callable, release:
     second = hunt.next_round("ann")
     assert drawn_in(second) == [320] and second.reasons.count("likely") == 9
     answer(hunt)
-    assert waiting(hunt.store) == [] and set(hunt.next_round("ann").reasons) == {"likely"}
+    assert hunt.state().waiting == [] and set(hunt.next_round("ann").reasons) == {"likely"}
     assert places != list(range(5, 10))  # mixed in, not put at the end
     again = open_hunt(hunt.path, release)
     assert [again.replay(number) for number in (1, 2, 3)] == again.rounds()
@@ -163,7 +163,7 @@ def test_a_move_leaves_audits_behind_as_a_record(
     draw(hunt, [20, 300, 301])
     hunt.label(20, "positive", who="ann")
     moved, report = move_hunt(hunt.path, release, tmp_path / "b.hunt", "cy")
-    assert report.audits_left == 1 and waiting(moved.store) == [] and audited(moved.store) == {}
+    assert report.audits_left == 1 and moved.state().waiting == [] and moved.state().drawn == {}
     assert len(moved.training().positives) == 4  # its label teaches there
     assert [event.verdict for event in moved.log()] == ["positive"]
     tables = moved.store.tables()

@@ -93,9 +93,8 @@ def test_pages_hold_unlabelled_primary_objects_that_the_filter_allows(start: Cal
 
 
 def test_a_hunt_keeps_the_query_that_it_was_started_from(start: Callable, release: Any, tmp_path: Path) -> None:
-    from discovery.hunts.replay import replay_hunt
-
     from discovery.hunts import move_hunt
+    from discovery.hunts.replay import replay_hunt
 
     name, place = release.catalogue.rows([0, 1], ["object_id", "ra", "dec"]).to_pylist()
     query = Query(like=(name["object_id"],), where="mag_r < 24", cone=Cone(place["ra"], place["dec"], 3600.0), k=3)
@@ -132,7 +131,8 @@ def test_labels_change_and_undo_takes_back_ones_own_latest(start: Callable) -> N
     assert (undone.undid, undone.row, undone.verdict) == (2, 50, "positive")
     assert hunt.labels()[50].verdict == "positive" and hunt.labels()[50].event == 1
     assert hunt.undo("ann").verdict == "cleared" and 50 not in hunt.labels()
-    assert hunt.undo("ann") is None
+    with pytest.raises(HuntError, match="no label"):
+        hunt.undo("ann")
     hunt.label(51, "cleared", who="ann")
     assert hunt.labels() == {}
     assert hunt.undo("ann").verdict == "positive"

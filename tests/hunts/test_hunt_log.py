@@ -45,7 +45,8 @@ def test_anybody_undoes_any_label(hunt: Hunt, release: Any) -> None:
     assert hunt.undo("cy", event=2).verdict == "unsure"  # what stands after it stays
     assert hunt.undo("cy", event=3).verdict == "cleared" and list(hunt.labels()) == [52]
     assert [event.who for event in hunt.log()[4:]] == ["cy"] * 3
-    assert hunt.undo("cy") is None  # an undo is no label of one's own
+    with pytest.raises(HuntError, match="no label"):  # an undo is no label of one's own
+        hunt.undo("cy")
     assert hunt.undo("ann").undid == 4 and open_hunt(hunt.path, release).labels() == {}
 
 

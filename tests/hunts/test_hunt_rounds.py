@@ -15,9 +15,9 @@ import pytest
 
 from discovery.errors import HuntError
 from discovery.hunts import Hunt, LabelRequest, chosen_strategy, new_hunt, open_hunt, strategies
+from discovery.hunts.alpha_rule import propose
 from discovery.hunts.choosers import Turn
 from discovery.hunts.models.ranking import Embeddings, Ranking, TrainingSet, fitted_ranker, rank, round_seed
-from discovery.hunts.rounds.choice import propose
 from discovery.hunts.strategies import STRATEGIES, parse_strategy
 
 WORDS = {"likely", "uncertain", "diverse", "random", "unlikely"}
@@ -194,8 +194,8 @@ def test_a_prepared_page_is_not_used_after_a_change(start: Callable, change: str
 def test_a_prepared_page_is_used_only_while_nothing_has_changed(start: Callable) -> None:
     hunt = start(strategy="linear")
     ahead = hunt.prepare()
-    marked = type(ahead)(round=reversed_round(ahead.round), mark=ahead.mark, left_out=None)  # tells who was asked
-    assert not marked.holds(hunt.store.mark(), 9, None)
+    marked = type(ahead)(round=reversed_round(ahead.round), mark=ahead.mark, exclusion=None)  # tells who was asked
+    assert not marked.holds(hunt.state().mark, 9, None)
     hunt.note(50, "a note changes no page", "ann")
     played = hunt.next_round("ann", prepared=marked)
     assert played.rows.tolist() == ahead.round.rows[::-1].tolist()

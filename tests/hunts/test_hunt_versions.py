@@ -15,8 +15,8 @@ import pytest
 
 from discovery.errors import HuntError
 from discovery.hunts import list_hunts, new_hunt, open_hunt, peek_hunt
+from discovery.hunts.alpha_rule import alpha_rule
 from discovery.hunts.models.ranking import TrainingSet, rank, round_seed
-from discovery.hunts.rounds.choice import alpha_rule
 
 VERSION_1 = """
 CREATE TABLE settings (

@@ -18,7 +18,6 @@ from astropy.table import Table
 from discovery.errors import HuntError
 from discovery.hunts import Hunt, LabelRequest, new_hunt
 from discovery.hunts.audits.audit import draw_audit, report
-from discovery.hunts.audits.log import waiting
 from discovery.search.known_objects import KnownRows, find_known, read_known
 
 TOP = 30
@@ -36,7 +35,7 @@ def hunt(tmp_path_factory: pytest.TempPathFactory, release: Any, prompts: Callab
         label(made, made.next_round(person).rows.tolist(), person)
         made.set_strategy("alpha:0.9", "ann")
     draw_audit(made, 20, who="ann")
-    while waiting(made.store):
+    while made.state().waiting:
         label(made, made.next_round("ann").rows.tolist(), "ann")
     made.note(5, "two cores; a tail to the north", "bob")
     made.note(5, "=SUM(A1)", "ann")

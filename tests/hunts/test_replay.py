@@ -16,7 +16,7 @@ import pytest
 
 from discovery.cli import main
 from discovery.hunts import Hunt, LabelRequest, new_hunt, open_hunt
-from discovery.hunts.rounds.replay import replay_hunt
+from discovery.hunts.replay import replay_hunt
 from discovery.search.known_objects import find_known, read_known
 
 STRATEGIES = ("linear", "auto", "alpha")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discovery.errors import HuntError
+from discovery.hunts.alpha_rule import alpha_rule, choose, propose
 from discovery.hunts.models.ranking import Ranking
-from discovery.hunts.rounds.choice import alpha_rule, choose, propose
 
 PUBLISHED = {  # (P > 0, N > 0): answer at alpha = 0, 0 < alpha < 1, alpha = 1; "ratio" compares P/N
     (False, False): ("highest", "highest", "highest"),

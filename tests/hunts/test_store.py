@@ -17,6 +17,7 @@ import pytest
 from discovery.errors import HuntError
 from discovery.hunts import Hunt, list_hunts, new_hunt, open_hunt, peek_hunt
 from discovery.hunts.log.store import HuntStore
+from discovery.hunts.state import read_state
 
 KILLS = 30
 
@@ -41,6 +42,7 @@ LABELLER = """
     import os, signal, sys
     from pathlib import Path
     from discovery.hunts.log.store import HuntStore
+    from discovery.hunts.state import read_state
     store = HuntStore(Path(sys.argv[1]))
 
     def label(number):
@@ -62,7 +64,7 @@ KILLER = """
             os.kill(child, signal.SIGKILL)
             acknowledged += answers.readlines()
         os.waitpid(child, 0)
-        kept = {event.object_id for event in HuntStore.open(store.path).log()}
+        kept = {event.object_id for event in read_state(HuntStore.open(store.path)).log}
         for answer in acknowledged:
             print(answer.strip(), f"x{answer.strip()}" in kept, flush=True)
 """
@@ -79,7 +81,7 @@ def test_a_label_survives_a_kill_right_after_its_acknowledgement(hunt: Hunt) -> 
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert len({int(line.split()[0]) // 1000 for line in lines}) == KILLS
     assert [line for line in lines if not line.endswith("True")] == []
-    kept = {event.object_id for event in HuntStore.open(hunt.path).log()}
+    kept = {event.object_id for event in read_state(HuntStore.open(hunt.path)).log}
     assert {f"x{line.split()[0]}" for line in lines} <= kept
 
 
@@ -107,7 +109,7 @@ def test_two_processes_label_at_once_and_nothing_is_lost(hunt: Hunt) -> None:
     )
     processes = [subprocess.Popen([*command, str(hunt.path), str(start)]) for start in (0, 100)]
     assert [process.wait(timeout=60) for process in processes] == [0, 0]
-    log = HuntStore.open(hunt.path).log()
+    log = read_state(HuntStore.open(hunt.path)).log
     assert {event.object_id for event in log} == {
         f"x{n}" for start in (0, 100) for n in range(start, start + 25)
     }

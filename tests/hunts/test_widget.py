@@ -15,7 +15,6 @@ from PIL import Image
 from discovery.errors import HuntError
 from discovery.hunts import Hunt, new_hunt
 from discovery.hunts.audits.audit import report
-from discovery.hunts.audits.log import waiting
 from discovery.hunts.audits.report import text_lines
 from discovery.search.known_objects import find_known, read_known
 
@@ -174,7 +173,7 @@ def test_the_audit_is_the_hunts(hunt: Hunt) -> None:
     assert browser.widget.standing["audit"] == [] and "no audit" in browser.ask("report")["error"]
     assert "20 stamps drawn" in browser.ask("audit", labels=20)["said"]
     assert browser.widget.standing["audit"] == ["stamps of the audit that wait for a label: 20"]
-    while waiting(hunt.store):
+    while hunt.state().waiting:
         browser.ask("next", after=browser.widget.page["round"])
         drawn = [card for card in browser.widget.page["cards"] if card["reason"] == "audit"]
         assert drawn and {card["score"] for card in drawn} == {""}

@@ -12,7 +12,6 @@ from playwright.sync_api import expect
 
 from discovery.hunts import Hunt
 from discovery.hunts.audits.audit import report
-from discovery.hunts.audits.log import audited, waiting
 from web.stamps.pictures import PictureCache
 
 
@@ -207,7 +206,7 @@ def test_an_audit_from_the_draw_to_the_report(page, server, small_hunt, release)
     expect(page.get_by_text("0 of 8 drawn stamps judged")).to_be_visible()
     expect(page.get_by_role("button", name="Draw")).to_have_count(0)
     page.get_by_role("link", name="Label them").click()
-    drawn = list(audited(small_hunt.store))
+    drawn = list(small_hunt.state().drawn)
     for number in range(1, 4):
         expect(page.locator(".page-head .tag")).to_have_text(f"round {number}")
         expect(page.locator("[data-candidate]:focus")).to_have_count(1)
@@ -217,11 +216,11 @@ def test_an_audit_from_the_draw_to_the_report(page, server, small_hunt, release)
             expect(card.locator(".score")).to_have_count(int(row not in drawn))
             page.keyboard.press("p" if row in wanted else "n")
         settled(page)
-        if waiting(small_hunt.store):
+        if small_hunt.state().waiting:
             page.keyboard.press("Enter")
         else:
             break
-    assert waiting(small_hunt.store) == []
+    assert small_hunt.state().waiting == []
 
     page.reload()
     told = report(small_hunt)

@@ -11,7 +11,6 @@ import pytest
 
 from discovery.hunts import Hunt
 from discovery.hunts.audits.audit import report
-from discovery.hunts.audits.log import audited
 
 
 def csrf(client) -> str:
@@ -118,7 +117,7 @@ def test_disagreements_and_rules_over_the_api(call, small_hunt):
 def test_an_audit_over_the_api_says_what_the_library_says(call, small_hunt, release):
     call("/audit", status=409)
     drawn = call("/audit", method="POST", status=201, labels=4)
-    assert drawn["rows"] == list(audited(small_hunt.store))
+    assert drawn["rows"] == list(small_hunt.state().drawn)
     for row in rows_of(small_hunt):
         small_hunt.label(row, "negative", who="vera")
     made = call("/rounds", method="POST", status=201, new_only=False)
@@ -136,7 +135,7 @@ def test_an_audit_over_the_api_says_what_the_library_says(call, small_hunt, rele
 def test_an_audits_stamp_never_shows_its_score(client, call, small_hunt):
     call("/audit", method="POST", status=201, labels=200)  # most of the release, and so of the present page
     text = client.get(f"/hunts/{small_hunt.path.stem}").text
-    drawn = set(audited(small_hunt.store))
+    drawn = set(small_hunt.state().drawn)
     cards = re.split(r'(?=<li class="card candidate")', text)[1:]
     assert drawn & set(rows_of(small_hunt))
     for card in cards:

@@ -26,15 +26,17 @@ from discovery.hunts.audits.design import (
     strata_bounds,
 )
 from discovery.hunts.audits.estimates import Evidence
-from discovery.hunts.audits.log import AuditLine, AuditMark, add_audit, audit_lines, audited
 from discovery.hunts.audits.report import AuditReport, Progress, make_report
-from discovery.hunts.log.binding import object_lines
+from discovery.hunts.log.audits import add_audit, read_audit_design
+from discovery.hunts.log.binding import object_rows
 from discovery.hunts.log.store import now
 from discovery.hunts.log.validation import checked_person
 from discovery.hunts.models.ranking import Ranking
+from discovery.hunts.state import HuntState, read_state
 
 if TYPE_CHECKING:
-    from discovery.hunts.hunt import Hunt
+    from discovery.hunts.bound_hunt import BoundHunt
+    from discovery.hunts.log.store import HuntStore
 
 MOST_LABELS = 5000
 LATEST_LABELS = 20
@@ -51,8 +53,8 @@ class Audit:
     design: AuditDesign
 
 
-def draw_audit(hunt: Hunt, labels: int = 100, *, who: str, seed: int | None = None) -> Audit:
-    """Draw stamps to be judged from what has no label; they come with the next rounds.
+def draw_audit(hunt: BoundHunt, labels: int = 100, *, who: str, seed: int | None = None) -> Audit:
+    """Return an audit: stamps drawn from what has no label, to be judged; they come with the next rounds.
 
     Several audits of 100 say more than one of 300, since each draws where the earlier ones found the most to learn.
 
@@ -61,7 +63,7 @@ def draw_audit(hunt: Hunt, labels: int = 100, *, who: str, seed: int | None = No
     labels : int
         Stamps to draw; fewer when fewer are left.
     who : str
-        Who asks.
+        Who draws it.
     seed : int, optional
         Of the drawing; by default it follows from the hunt's own seed and the audit's number.
 
@@ -71,36 +73,43 @@ def draw_audit(hunt: Hunt, labels: int = 100, *, who: str, seed: int | None = No
         The number of labels is out of range, nothing is left, or stamps of an earlier audit still wait.
     """
     who = checked_person(who)
+    with hunt.ranking_lock:
+        return _drawn(hunt, labels, who, seed)
+
+
+def _drawn(hunt: BoundHunt, labels: int, who: str, seed: int | None) -> Audit:
+    """An audit, drawn and recorded."""
     if not 1 <= labels <= MOST_LABELS:
         raise HuntError(f"an audit of {labels} labels cannot be drawn; ask for 1 to {MOST_LABELS}")
-    seen, ranking, ground = hunt.store.mark(), hunt.ranking(), _Ground(hunt)
-    waiting = ground.progress.waiting
+    state = hunt.state()
+    ranking, audited = hunt.ranking(state), _AuditedRows(hunt, state)
+    waiting = audited.progress.waiting
     if waiting:
         stamps = f"{waiting} stamps of the audit still wait" if waiting > 1 else "a stamp of the audit still waits"
         raise HuntError(f"{stamps} for a label; label what waits before drawing more")
-    free = ground.free
+    free = audited.free
     if not free.any():
         raise HuntError("every object that this hunt may show has a label; nothing is left to audit")
-    seed = _seed(hunt, seen.audit + 1) if seed is None else seed
+    seed = _seed(state, state.mark.audit + 1) if seed is None else seed
     scores = ranking.order_scores.astype(np.float64)
     design = design_audit(
         scores,
         free,
         labels,
-        share=_latest_share(hunt),
-        bounds=ground.bounds(ranking),
-        earlier=ground.evidence(scores),
-        strategy=hunt.strategy,
+        share=_latest_share(state),
+        bounds=audited.bounds(ranking),
+        earlier=audited.evidence(scores),
+        strategy=state.settings.strategy,
         model=ranking.model,
     )
     rows = draw_strata(design.members, np.array(design.drawn), seed)
     objects = [
-        {**line, "stratum": int(design.members[row]), "score": float(ranking.order_scores[row])}
-        for line, row in zip(object_lines(hunt.release, rows), rows.tolist(), strict=True)
+        {**place, "stratum": int(design.members[row]), "score": float(ranking.order_scores[row])}
+        for place, row in zip(object_rows(hunt.release, rows), rows.tolist(), strict=True)
     ]
     number = add_audit(
         hunt.store,
-        seen=seen,
+        seen=state.mark,
         seed=seed,
         digest=ranking.digest,
         design=design.document(),
@@ -108,11 +117,11 @@ def draw_audit(hunt: Hunt, labels: int = 100, *, who: str, seed: int | None = No
         who=who,
         when=now(),
     )
-    return Audit(number=number, rows=rows, object_ids=tuple(line["object_id"] for line in objects), design=design)
+    return Audit(number=number, rows=rows, object_ids=tuple(drawn["object_id"] for drawn in objects), design=design)
 
 
-def report(hunt: Hunt, *, completeness: float = 0.9, ranking: Ranking | None = None) -> AuditReport:
-    """Report how many targets the release holds and how many of them the hunt has.
+def report(hunt: BoundHunt, *, completeness: float = 0.9, ranking: Ranking | None = None) -> AuditReport:
+    """Return how many targets the release holds and how many of them the hunt has.
 
     All audits of the present release count, whatever was labelled after them, at the cuts of the present ranking.
 
@@ -126,24 +135,29 @@ def report(hunt: Hunt, *, completeness: float = 0.9, ranking: Ranking | None = N
     Raises
     ------
     HuntError
-        No audit was drawn, or the wished completeness is out of range.
+        No audit was drawn, or the completeness is out of range.
     """
     if not 0.0 < completeness < 1.0:
-        raise HuntError(f"a completeness of {completeness:g} cannot be wished for; it must lie between 0 and 1")
-    ranking = ranking or hunt.ranking()
-    ground = _Ground(hunt)
-    if not ground.lines:
+        raise HuntError(f"a completeness of {completeness:g} cannot be advised on; it must lie between 0 and 1")
+    state = hunt.state()
+    ranking, audited = ranking or hunt.ranking(state), _AuditedRows(hunt, state)
+    if not audited.audits:
         raise HuntError("no audit has been drawn yet; draw one and label its stamps first")
     scores = ranking.order_scores.astype(np.float64)
     made = make_report(
-        ground.evidence(scores),
-        known=int(ground.targets.sum()),
-        objects=int((ground.counted & ~ground.left_out).sum()),
-        bounds=ground.bounds(ranking) or strata_bounds(scores[ground.unknown]),
-        progress=ground.progress,
+        audited.evidence(scores),
+        known=int(audited.targets.sum()),
+        objects=int((audited.counted & ~audited.left_out).sum()),
+        bounds=audited.bounds(ranking) or strata_bounds(scores[audited.unknown]),
+        progress=audited.progress,
         wished=completeness,
     )
     return replace(made, curve=tuple(replace(cut, score=_shown(ranking, cut.score)) for cut in made.curve))
+
+
+def waiting(store: HuntStore) -> list[int]:
+    """Return the rows that an audit drew and that have no verdict yet, in the order drawn."""
+    return read_state(store).waiting
 
 
 def plot_report(report: AuditReport, path: Path | str) -> None:
@@ -153,20 +167,19 @@ def plot_report(report: AuditReport, path: Path | str) -> None:
     draw_report(report, Path(path))
 
 
-class _Ground:
+class _AuditedRows:
     """Masks over the release's rows, (N,) bool each, and the audits with what became of them."""
 
-    def __init__(self, hunt: Hunt) -> None:
-        states = hunt.labels()
+    def __init__(self, hunt: BoundHunt, state: HuntState) -> None:
         verdicts = {one.row: one.verdict for one in hunt.usable_examples if one.row is not None}
-        verdicts |= {row: state.verdict for row, state in states.items()}
+        verdicts |= {row: label.verdict for row, label in state.labels.items()}
         self.counted = hunt.allowed
-        self.lines: list[AuditLine] = audit_lines(hunt.store)
-        self.designs = [read_design(line.design, hunt.release.count) for line in self.lines]
-        ever = audited(hunt.store)
-        present = {line.number for line in self.lines}
-        self.marks: dict[int, AuditMark] = {row: mark for row, mark in ever.items() if mark.audit in present}
-        self.drawn = _mask(hunt.release.count, ever)
+        self.audits = state.current_audits
+        designs = [read_audit_design(hunt.store, audit.number) for audit in self.audits]
+        self.designs = [read_design(design, hunt.release.count) for design in designs]
+        current = {audit.number for audit in self.audits}
+        self.marks = {row: drawn for row, drawn in state.drawn.items() if drawn.audit in current}
+        self.drawn = _mask(hunt.release.count, state.drawn)
         self.targets = self.counted & _mask(hunt.release.count, _rows(verdicts, "positive"))
         self.judged = _mask(hunt.release.count, _rows(verdicts, "positive", "negative", "unsure"))
         skipped = _mask(hunt.release.count, _rows(verdicts, "skipped"))
@@ -175,7 +188,7 @@ class _Ground:
         self.free = self.unknown & ~self.drawn
         here = _mask(hunt.release.count, self.marks)
         self.progress = Progress(
-            audits=len(self.lines),
+            audits=len(self.audits),
             drawn=len(self.marks),
             judged=int((here & self.judged).sum()),
             skipped=int((here & skipped).sum()),
@@ -184,14 +197,14 @@ class _Ground:
 
     def bounds(self, ranking: Ranking) -> tuple[float, ...] | None:
         """The strata of the latest audit while its ranking holds."""
-        holds = bool(self.lines) and self.lines[-1].digest == ranking.digest
+        holds = bool(self.audits) and self.audits[-1].digest == ranking.digest
         return self.designs[-1].bounds if holds else None
 
     def evidence(self, scores: np.ndarray) -> Evidence:
         """What the audits say, by score."""
         samples, covered = [], np.zeros(len(scores), dtype=bool)
-        for line, design in zip(self.lines, self.designs, strict=True):
-            rows = [row for row, mark in self.marks.items() if mark.audit == line.number and self.judged[row]]
+        for audit, design in zip(self.audits, self.designs, strict=True):
+            rows = [row for row, mark in self.marks.items() if mark.audit == audit.number and self.judged[row]]
             sample, frame = sample_of(
                 design, np.array(rows, dtype=np.int64), scores, self.targets, self.counted & ~self.left_out
             )
@@ -200,19 +213,18 @@ class _Ground:
         return Evidence(scores[self.unknown], samples, blind=scores[self.unknown & ~covered])
 
 
-def _latest_share(hunt: Hunt) -> float:
+def _latest_share(state: HuntState) -> float:
     """Share of positives among the latest decided labels of the hunt, with one of each added."""
-    drawn = audited(hunt.store)
     decided = sorted(
-        (state.event, state.verdict == "positive")
-        for row, state in hunt.labels().items()
-        if row not in drawn and state.verdict in ("positive", "negative")
+        (label.event, label.verdict == "positive")
+        for row, label in state.labels.items()
+        if row not in state.drawn and label.verdict in ("positive", "negative")
     )[-LATEST_LABELS:]
     return (1 + sum(positive for _, positive in decided)) / (2 + len(decided))
 
 
-def _seed(hunt: Hunt, number: int) -> int:
-    return int(np.random.SeedSequence([hunt.settings().seed, number, 1]).generate_state(1)[0])
+def _seed(state: HuntState, number: int) -> int:
+    return int(np.random.SeedSequence([state.settings.seed, number, 1]).generate_state(1)[0])
 
 
 def _shown(ranking: Ranking, score: float) -> float:

@@ -8,10 +8,10 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from discovery.errors import HuntError
+from discovery.hunts.alpha_rule import choose
 from discovery.hunts.choosers import Turn
 from discovery.hunts.models.ranking import TrainingSet, fitted_ranker
 from discovery.hunts.models.registry import NearestScorer
-from discovery.hunts.rounds.choice import choose
 
 
 class CandidateSource(Protocol):

@@ -160,7 +160,5 @@ def _check_agreement(given: list[dict[str, Any]]) -> None:
 
 def _answer_undo(hunt: Hunt, person: str, event: int | None, json: bool) -> None:
     undone = hunt.undo(person, event)
-    if undone is None:
-        raise HuntError(f"{person} has no label in this hunt that could be undone")
     text = f"event {undone.undid} undone: {undone.object_id} is {undone.verdict}"
     answer(json, {"undone": dataclasses.asdict(undone), "counts": dataclasses.asdict(hunt.counts())}, text)

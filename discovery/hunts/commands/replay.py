@@ -14,7 +14,7 @@ from discovery.hunts.commands.answers import answer
 from discovery.hunts.commands.options import Json, opened_hunt
 
 if TYPE_CHECKING:
-    from discovery.hunts.rounds.replay import ReplayedRound
+    from discovery.hunts.replay import ReplayedRound
 
 
 @Parameter(name="*")
@@ -46,7 +46,7 @@ def replay(hunt: Path, /, *, options: ReplayOptions = ReplayOptions()) -> None:
     hunt
         Hunt file; it stays as it is.
     """
-    from discovery.hunts.rounds.replay import replay_hunt
+    from discovery.hunts.replay import replay_hunt
 
     report = replay_hunt(opened_hunt(hunt, options.release))
     elsewhere = report.number("another release")

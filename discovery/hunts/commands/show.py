@@ -15,7 +15,7 @@ from discovery.hunts.commands.options import Json, opened_hunt
 from discovery.search.known_options import KnownFiles, KnownRadius, matched_known
 
 if TYPE_CHECKING:
-    from discovery.hunts import HistoryLine, HuntInfo, LabelState
+    from discovery.hunts import HuntInfo, LabelEvent, LabelState
 
 
 @Parameter(name="*")
@@ -205,7 +205,7 @@ def _verdict(state: LabelState) -> str:
     return state.verdict if state.negative_class is None else f"{state.verdict} ({state.negative_class})"
 
 
-def _history_text(line: HistoryLine) -> str:
+def _history_text(line: LabelEvent) -> str:
     verdict = line.verdict if line.negative_class is None else f"{line.verdict} ({line.negative_class})"
     text = f"{line.event:>5} {line.when[:19].replace('T', ' ')} {line.who:<12} {verdict:<9} {line.object_id}"
     if line.is_undo:

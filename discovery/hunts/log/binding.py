@@ -29,33 +29,33 @@ def check_release(store: HuntStore, release: Release) -> None:
     """
     bound = store.releases()[-1]
     advice = "open its own release or carry it over with 'discovery hunt move'"
-    if bound["encoder_checksum"] != release.encoder_checksum:
+    if bound.encoder_checksum != release.encoder_checksum:
         raise EncoderMismatch(
             f"{store.path.name} was played with another encoder than {release.name}'s; {advice}"
         )
-    if bound["count"] != release.count or bound["dimension"] != release.dimension:
+    if bound.count != release.count or bound.dimension != release.dimension:
         raise HuntError(
-            f"{store.path.name} belongs to {bound['name']} with {bound['count']} objects;"
+            f"{store.path.name} belongs to {bound.name} with {bound.count} objects;"
             f" {release.name} has {release.count}; {advice}"
         )
     store.settings()
-    known = [line for line in store.objects() if line["row"] is not None]
-    rows = [line["row"] for line in known]
+    known = [place for place in store.objects() if place["row"] is not None]
+    rows = [place["row"] for place in known]
     if any(not 0 <= row < release.count for row in rows):
         raise HuntError(f"{store.path.name} names rows that {release.name} does not have; {advice}")
     names = release.catalogue.rows(rows, ["object_id"])["object_id"].to_pylist()
-    for line, name in zip(known, names, strict=True):
-        if line["object_id"] != name:
+    for place, name in zip(known, names, strict=True):
+        if place["object_id"] != name:
             raise HuntError(
-                f"row {line['row']} of {release.name} is {name}, but {store.path.name} knows it as"
-                f" {line['object_id']}; {advice}"
+                f"row {place['row']} of {release.name} is {name}, but {store.path.name} knows it as"
+                f" {place['object_id']}; {advice}"
             )
-    usable = [line for line in store.examples() if line["encoder_checksum"] == release.encoder_checksum]
-    if store.contradicts_itself() or any(line["vector"].shape != (release.dimension,) for line in usable):
+    usable = [example for example in store.examples() if example.encoder_checksum == release.encoder_checksum]
+    if store.contradicts_itself() or any(example.vector.shape != (release.dimension,) for example in usable):
         raise HuntError(f"{store.path.name} contradicts itself; restore a copy of it")
 
 
-def release_line(release: Release, hunt: Path) -> dict[str, Any]:
+def release_row(release: Release, hunt: Path) -> dict[str, Any]:
     """Return what a hunt file remembers of its release."""
     return {
         "name": release.name,
@@ -67,34 +67,34 @@ def release_line(release: Release, hunt: Path) -> dict[str, Any]:
     }
 
 
-def object_lines(release: Release, rows: Sequence[int] | np.ndarray) -> list[dict[str, Any]]:
+def object_rows(release: Release, rows: Sequence[int] | np.ndarray) -> list[dict[str, Any]]:
     """Return name and position of some rows, in the given order, as the hunt file keeps them."""
     table = release.catalogue.rows(np.asarray(rows, dtype=np.int64), ["row", "object_id", "ra", "dec"])
     return [
-        {"object_id": line["object_id"], "row": line["row"], "ra_deg": line["ra"], "dec_deg": line["dec"]}
-        for line in table.to_pylist()
+        {"object_id": place["object_id"], "row": place["row"], "ra_deg": place["ra"], "dec_deg": place["dec"]}
+        for place in table.to_pylist()
     ]
 
 
 class Places:
-    """`object_lines` of one release, with the latest answer kept: a round asks for its page when it is played and when recorded."""
+    """`object_rows` of one release, with the latest result kept: a page is looked up when it is played and when it is recorded."""
 
     def __init__(self, release: Release) -> None:
         self._release = release
         self._latest: tuple[bytes, list[dict[str, Any]]] | None = None
 
-    def lines(self, rows: np.ndarray) -> list[dict[str, Any]]:
+    def of(self, rows: np.ndarray) -> list[dict[str, Any]]:
         """Return name and position of rows (n,) int64."""
-        asked, latest = rows.tobytes(), self._latest
-        if latest is None or latest[0] != asked:
-            latest = self._latest = asked, object_lines(self._release, rows)
+        key, latest = rows.tobytes(), self._latest
+        if latest is None or latest[0] != key:
+            latest = self._latest = key, object_rows(self._release, rows)
         return latest[1]
 
 
-def example_lines(
+def example_rows(
     release: Release, given: Sequence[tuple[str, Prompt]]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the lines of (verdict, prompt) pairs as examples, and of the objects that they are.
+    """Return table rows of (verdict, prompt) pairs as examples, and of the objects that they are.
 
     Raises
     ------
@@ -112,9 +112,9 @@ def example_lines(
             )
         name = None
         if prompt.row is not None:
-            (line,) = object_lines(release, [release.catalogue.primary_rows[prompt.row]])
-            name = line["object_id"]
-            if kinds.setdefault(line["row"], verdict) != verdict:
+            (place,) = object_rows(release, [release.catalogue.primary_rows[prompt.row]])
+            name = place["object_id"]
+            if kinds.setdefault(place["row"], verdict) != verdict:
                 raise HuntError(f"{name} is given both as a positive and as a negative example")
         examples.append(
             {
@@ -125,4 +125,4 @@ def example_lines(
                 "encoder_checksum": prompt.encoder_checksum,
             }
         )
-    return examples, object_lines(release, sorted(kinds))
+    return examples, object_rows(release, sorted(kinds))

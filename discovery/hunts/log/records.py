@@ -33,52 +33,32 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelState:
-    """The present verdict on one object: its latest event that has not been undone."""
+    """The verdict on one object in the state of a hunt: what its events come to by the hunt's consensus.
+
+    Attributes
+    ----------
+    event : int
+        The latest event that decides.
+    row : int or None
+        Row in the hunt's release; None for an object that a move did not find there.
+    round : int or None
+        The latest round that showed the object before the label; None when no round had.
+    """
 
     event: int
     object_id: str
     row: int | None
-    """Row in the hunt's release; None for an object that a move did not find there."""
     verdict: Verdict
     negative_class: str | None
     who: str
     when: str
     round: int | None
-    """The latest round that showed the object before the label; None when no round had."""
     reason: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelEvent:
-    """One line of the append-only log."""
-
-    event: int
-    object_id: str
-    row: int | None
-    verdict: Verdict
-    negative_class: str | None
-    who: str
-    when: str
-    round: int | None
-    reason: str | None
-    undoes: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Undone:
-    """What an undo did: the event it reverted and the object's verdict now."""
-
-    event: int
-    undid: int
-    row: int | None
-    object_id: str
-    verdict: Verdict
-    negative_class: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class HistoryLine:
-    """One line of the log as people read it.
+    """One event of the append-only label log, with what became of it.
 
     Attributes
     ----------
@@ -87,7 +67,7 @@ class HistoryLine:
     reason : str or None
         What the person gave as reason; ``undo`` for an undo.
     undone_by : int or None
-        The event that took this one back; such a line does not count any more.
+        The event that took this one back; such an event does not count any more. Not a column: `HuntState` fills it in.
     undoes : int or None
         The event that this one took back.
     """
@@ -101,13 +81,25 @@ class HistoryLine:
     when: str
     round: int | None
     reason: str | None
-    undone_by: int | None
+    undone_by: int | None = None
     undoes: int | None
 
     @property
     def is_undo(self) -> bool:
-        """Whether the line takes another one back."""
+        """Whether the event takes another one back."""
         return self.undoes is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undone:
+    """What an undo did: the event it reverted and the object's verdict now."""
+
+    event: int
+    undid: int
+    row: int | None
+    object_id: str
+    verdict: Verdict
+    negative_class: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +122,87 @@ class Disagreement:
     row: int | None
     verdicts: dict[str, Verdict]
     agreed: Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRequest:
+    """A verdict that a person gives."""
+
+    row: int
+    verdict: Verdict
+    negative_class: str | None = None
+    reason: str | None = None
+
+
+REMEMBERED = "label of "
+"""How the label of an example begins that a label elsewhere left behind."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Example:
+    """A prompt that started the hunt, or the vector of an object that was labelled in another release.
+
+    Attributes
+    ----------
+    label : str
+        What the person gave: an id, a position, a file's name.
+    object_id, row : str, int or None
+        The object of the release; None for a stamp from elsewhere.
+    vector : numpy.ndarray
+        (D,) float32 unit vector by the encoder of ``encoder_checksum``.
+    """
+
+    label: str
+    object_id: str | None
+    row: int | None
+    verdict: Verdict
+    vector: np.ndarray
+    encoder_checksum: str
+
+    @property
+    def remembered(self) -> bool:
+        """Whether it only keeps the vector for a label: without that label it does not teach."""
+        return self.label.startswith(REMEMBERED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseRecord:
+    """A release that a hunt is or was played on, as its file remembers it; a moved hunt has several."""
+
+    id: int
+    name: str
+    path: str
+    relative_path: str
+    encoder_checksum: str
+    dimension: int
+    count: int
+    who: str
+    when: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditRecord:
+    """An audit as it was recorded, without its design."""
+
+    number: int
+    release_id: int
+    seed: int
+    digest: str
+    last_event: int
+    who: str
+    when: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnObject:
+    """One object that an audit drew: its audit, its place in the drawn order (from 0) and its stratum."""
+
+    audit: int
+    position: int
+    object_id: str
+    row: int
+    stratum: int
+    score: float
 
 
 AUDIT = "audit"

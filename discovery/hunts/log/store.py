@@ -1,90 +1,118 @@
-"""What a hunt file holds: settings, objects, labels, rounds. Every change is an added line; the present is derived."""
+"""What is written to a hunt's file: settings, objects, labels, notes, rounds. Every change is an added row."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from discovery.errors import HuntError
-from discovery.hunts.consensus import agreed
 from discovery.hunts.log.file import HuntFile, insert
-from discovery.hunts.log.records import LabelEvent, LabelState, Note, Round, Undone
+from discovery.hunts.log.records import Example, LabelEvent, LabelState, ReleaseRecord, Round, Undone
 from discovery.hunts.log.schema import TABLES
 from discovery.hunts.log.table_rows import (
-    EVER,
     Mark,
     add_object,
     newest,
-    page_lines,
     read_active,
     read_mark,
-    read_rounds,
     read_settings,
     read_vector,
-    undoable_line,
+    shown_rows,
+    undoable_event,
 )
-from discovery.hunts.log.validation import HuntSettings, checked_label, checked_note, checked_person
+from discovery.hunts.log.validation import (
+    HuntSettings,
+    checked_label,
+    checked_note,
+    checked_person,
+    checked_settings,
+)
+
+Agree = Callable[[Sequence[LabelEvent], str], list[LabelState]]
+"""Events that hold and a rule of consensus to verdicts."""
 
 
 class HuntStore(HuntFile):
-    """The lines of one hunt's file, as values; SQL is here and in the modules that this one imports."""
+    """One hunt's file: what is added to it, and the tables that are read whole.
+
+    What it comes to, `discovery.hunts.state.HuntState`, is derived from its events (`discovery.hunts.log.events`). SQL
+    stands in `discovery.hunts.log` alone.
+    """
 
     # -- settings, releases, objects, examples
 
     def settings(self) -> HuntSettings:
-        """Return the present settings: the last value of each key."""
+        """Return the settings as they hold for the next round: the last value of each key."""
         with self.reading() as connection:
-            return read_settings(connection)
+            return checked_settings(read_settings(connection))
 
-    def first_line(self) -> tuple[str, str]:
-        """Return who made the hunt, and when."""
+    def started(self) -> tuple[str, str]:
+        """Return who made the hunt, and when.
+
+        Raises
+        ------
+        HuntError
+            The file is no complete hunt.
+        """
         with self.reading() as connection:
-            line = connection.execute('SELECT who, "when" FROM settings ORDER BY event LIMIT 1').fetchone()
-        if line is None:
+            first = connection.execute('SELECT who, "when" FROM settings ORDER BY event LIMIT 1').fetchone()
+        if first is None:
             raise HuntError(f"{self.path.name} is no complete hunt: its settings are missing")
-        return line["who"], line["when"]
+        return first["who"], first["when"]
 
     @staticmethod
-    def setting_lines(settings: dict[str, Any], stamped: dict[str, str]) -> list[dict[str, Any]]:
-        """Return settings as lines of their table; ``stamped`` has who and when."""
+    def setting_rows(settings: dict[str, Any], stamped: dict[str, str]) -> list[dict[str, Any]]:
+        """Return settings as rows of their table; ``stamped`` has who and when."""
         return [{"key": key, "value": json.dumps(value), **stamped} for key, value in settings.items()]
 
     def change_settings(self, changes: dict[str, Any], who: str) -> None:
         """Log new values of settings in one transaction."""
         stamped = {"who": checked_person(who), "when": now()}
         with self.writing() as connection:
-            for line in self.setting_lines(changes, stamped):
-                insert(connection, "settings", **line)
+            for row in self.setting_rows(changes, stamped):
+                insert(connection, "settings", **row)
 
-    def releases(self) -> list[dict[str, Any]]:
-        """Return the releases that the hunt was played on, the present one last."""
+    def releases(self) -> list[ReleaseRecord]:
+        """Return the releases that the hunt was played on, the present one last.
+
+        Raises
+        ------
+        HuntError
+            The file is no complete hunt.
+        """
         with self.reading() as connection:
-            lines = connection.execute("SELECT * FROM releases ORDER BY id").fetchall()
-        if not lines:
+            rows = connection.execute("SELECT * FROM releases ORDER BY id").fetchall()
+        if not rows:
             raise HuntError(f"{self.path.name} is no complete hunt: its release is missing")
-        return [dict(line) for line in lines]
+        return [ReleaseRecord(**dict(row)) for row in rows]
 
     def objects(self) -> list[dict[str, Any]]:
         """Return every object that was shown, labelled or given as an example."""
         with self.reading() as connection:
-            return [dict(line) for line in connection.execute("SELECT * FROM objects ORDER BY object_id")]
+            return [dict(row) for row in connection.execute("SELECT * FROM objects ORDER BY object_id")]
 
-    def examples(self) -> list[dict[str, Any]]:
-        """Return the starting examples, ``vector`` as (D,) float32, ``row`` None where it has none."""
+    def examples(self) -> list[Example]:
+        """Return the starting examples.
+
+        Raises
+        ------
+        HuntError
+            A vector is damaged.
+        """
         with self.reading() as connection:
-            lines = connection.execute(
-                "SELECT e.*, o.row FROM examples e LEFT JOIN objects o USING (object_id) ORDER BY e.id"
+            rows = connection.execute(
+                """SELECT e.label, e.object_id, o.row, e.verdict, e.vector, e.encoder_checksum
+                   FROM examples e LEFT JOIN objects o USING (object_id) ORDER BY e.id"""
             ).fetchall()
-        return [{**line, "vector": read_vector(line["vector"], self.path)} for line in map(dict, lines)]
+        return [Example(**{**row, "vector": read_vector(row["vector"], self.path)}) for row in map(dict, rows)]
 
     def contradicts_itself(self) -> bool:
         """Whether labels, notes, pages, audits and examples name objects that the table of objects lacks or places elsewhere."""
         with self.reading() as connection:
             numbers = [
-                line["number"] for line in connection.execute("SELECT number FROM rounds ORDER BY number")
+                row["number"] for row in connection.execute("SELECT number FROM rounds ORDER BY number")
             ]
             strays = connection.execute(
                 """SELECT (SELECT count(*) FROM labels l LEFT JOIN objects o USING (object_id)
@@ -102,12 +130,12 @@ class HuntStore(HuntFile):
 
     # -- labels
 
-    def add_labels(self, lines: Iterable[dict[str, Any]], who: str) -> list[int]:
+    def add_labels(self, labels: Iterable[dict[str, Any]], who: str) -> list[int]:
         """Append label events in one transaction; they are durable when this returns.
 
         Parameters
         ----------
-        lines : iterable of dict
+        labels : iterable of dict
             object_id, row, ra_deg, dec_deg, verdict, negative_class, reason.
 
         Returns
@@ -115,43 +143,45 @@ class HuntStore(HuntFile):
         list of int
             The events' numbers.
         """
-        checked = [checked_label(line) for line in lines]
+        checked = [checked_label(label) for label in labels]
         stamped = {"who": checked_person(who), "when": now()}
         events = []
         with self.writing() as connection:
-            for line in checked:
-                add_object(connection, line)
+            for label in checked:
+                add_object(connection, label)
                 shown = connection.execute(
-                    "SELECT max(round) AS latest FROM shown WHERE object_id = ?", (line["object_id"],)
+                    "SELECT max(round) AS latest FROM shown WHERE object_id = ?", (label["object_id"],)
                 ).fetchone()
-                fields = {
-                    key: line[key] for key in ("object_id", "row", "verdict", "negative_class", "reason")
-                }
+                fields = {key: label[key] for key in ("object_id", "row", "verdict", "negative_class", "reason")}
                 events.append(insert(connection, "labels", **fields, round=shown["latest"], **stamped))
         return events
 
-    def undo(self, who: str, event: int | None = None) -> Undone | None:
+    def undo(self, who: str, event: int | None, agree: Agree) -> Undone:
         """Revert an event by a new one: the given one, else this person's latest that is not undone yet.
+
+        Parameters
+        ----------
+        agree : callable
+            What gives the verdicts by events and a rule: `discovery.hunts.consensus.agreed`.
 
         Returns
         -------
-        Undone or None
-            What was done; None when this person has no event left to revert.
+        Undone
+            What was done.
 
         Raises
         ------
         HuntError
-            The given event is none, is an undo itself, or was undone already.
+            The given event is none, is an undo itself, or was undone already; or this person has none left to revert.
         """
         who = checked_person(who)
         with self.writing() as connection:
-            target = undoable_line(connection, who, event)
+            target = undoable_event(connection, who, event)
             if target is None:
-                return None
-            others = read_active(connection, EVER, target["object_id"])
-            left = agreed(
-                [one for one in others if one.event != target["event"]], read_settings(connection).consensus
-            )
+                raise HuntError(f"{who} has given no label in this hunt that could be undone")
+            others = read_active(connection, target["object_id"])
+            rule = checked_settings(read_settings(connection)).consensus
+            left = agree([one for one in others if one.event != target["event"]], rule)
             restored: dict[str, Any] = {
                 "verdict": left[0].verdict if left else "cleared",
                 "negative_class": left[0].negative_class if left else None,
@@ -174,36 +204,14 @@ class HuntStore(HuntFile):
             **restored,
         )
 
-    def log(self) -> list[LabelEvent]:
-        """Return the whole label log, oldest first."""
-        with self.reading() as connection:
-            return [LabelEvent(**line) for line in connection.execute("SELECT * FROM labels ORDER BY event")]
-
-    def active(self) -> list[LabelEvent]:
-        """Return the events that hold now, oldest first: neither undone nor an undo."""
-        with self.reading() as connection:
-            return read_active(connection, EVER)
-
-    def states(self, last_event: int | None = None, consensus: str | None = None) -> list[LabelState]:
-        """Return the verdicts (``cleared`` too) after ``last_event`` (default: now) by a rule (default: the hunt's)."""
-        until = EVER if last_event is None else last_event
-        with self.reading() as connection:
-            rule = consensus or read_settings(connection).consensus
-            return agreed(read_active(connection, until), rule)
-
     # -- notes
 
     def add_note(self, place: dict[str, Any], text: str, who: str) -> int:
         """Append a note on an object (object_id, row, ra_deg, dec_deg) and return its number."""
-        line = {"text": checked_note(text), "who": checked_person(who), "when": now()}
+        written = {"text": checked_note(text), "who": checked_person(who), "when": now()}
         with self.writing() as connection:
             add_object(connection, place)
-            return insert(connection, "notes", object_id=place["object_id"], row=place["row"], **line)
-
-    def notes(self) -> list[Note]:
-        """Return all notes, oldest first."""
-        with self.reading() as connection:
-            return [Note(**line) for line in connection.execute("SELECT * FROM notes ORDER BY event")]
+            return insert(connection, "notes", object_id=place["object_id"], row=place["row"], **written)
 
     # -- rounds
 
@@ -225,27 +233,11 @@ class HuntStore(HuntFile):
                 when=played.when,
                 **{name: getattr(played, name) for name in fields},
             )
-            for line in objects:
-                add_object(connection, line)
-            for line in page_lines(played):
-                insert(connection, "shown", **line)
+            for place in objects:
+                add_object(connection, place)
+            for row in shown_rows(played):
+                insert(connection, "shown", **row)
         return True
-
-    def rounds(self) -> list[Round]:
-        """Return all rounds, the first one first."""
-        with self.reading() as connection:
-            return read_rounds(connection)
-
-    def snapshot(self) -> Snapshot:
-        """Return the verdicts, the rounds and the settings as they stand at one moment."""
-        with self.reading() as connection:
-            settings, mark = read_settings(connection), read_mark(connection)
-            return Snapshot(
-                mark=mark,
-                states=agreed(read_active(connection, mark.last_event), settings.consensus),
-                rounds=read_rounds(connection),
-                settings=settings,
-            )
 
     def mark(self) -> Mark:
         """Return how far the file has come; what a round follows from is the same while this is."""
@@ -253,27 +245,12 @@ class HuntStore(HuntFile):
             return read_mark(connection)
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """Return every line of every table as it stands, for a copy of the hunt."""
+        """Return every row of every table as it stands, for a copy of the hunt."""
         with self.reading() as connection:
             return {
-                name: [dict(line) for line in connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2")]
+                name: [dict(row) for row in connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2")]
                 for name in TABLES
             }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Snapshot:
-    """What a hunt holds at one moment."""
-
-    mark: Mark
-    states: list[LabelState]
-    rounds: list[Round]
-    settings: HuntSettings
-
-    @property
-    def last_event(self) -> int:
-        """The last label event; 0 before the first."""
-        return self.mark.last_event
 
 
 def now() -> str:

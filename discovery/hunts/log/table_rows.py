@@ -1,4 +1,4 @@
-"""Lines of a hunt file's tables, and the values that they stand for."""
+"""Rows of a hunt file's tables, and the values that they stand for."""
 
 from __future__ import annotations
 
@@ -12,18 +12,16 @@ from typing import Any
 import numpy as np
 
 from discovery.errors import HuntError
-from discovery.hunts.log.records import AUDIT, LabelEvent, Round
-from discovery.hunts.log.validation import HuntSettings, checked_settings
+from discovery.hunts.log.records import AUDIT, LabelEvent, Note, Round
 
-ACTIVE = """SELECT * FROM labels WHERE undoes IS NULL AND event <= :until
-    AND event NOT IN (SELECT undoes FROM labels WHERE undoes IS NOT NULL AND event <= :until)"""
-"""The events that hold at one moment: neither undone nor an undo."""
-EVER = 2**62
+ACTIVE = """SELECT * FROM labels WHERE undoes IS NULL
+    AND event NOT IN (SELECT undoes FROM labels WHERE undoes IS NOT NULL)"""
+"""The events that hold: neither undone nor an undo."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """How far a hunt's file has come: its last event, setting and audit, and its rounds."""
+    """How far a hunt's file has come: its last event, setting and audit, and its rounds; notes say nothing to a round."""
 
     last_event: int
     setting: int
@@ -31,54 +29,47 @@ class Mark:
     audit: int
 
 
-def add_object(connection: sqlite3.Connection, line: dict[str, Any]) -> None:
+def add_object(connection: sqlite3.Connection, place: dict[str, Any]) -> None:
     """Add an object to the table of all that the hunt names, unless it is there."""
     connection.execute(
         "INSERT INTO objects (object_id, row, ra_deg, dec_deg) VALUES (?, ?, ?, ?) ON CONFLICT (object_id) DO NOTHING",
-        (line["object_id"], line["row"], line["ra_deg"], line["dec_deg"]),
+        (place["object_id"], place["row"], place["ra_deg"], place["dec_deg"]),
     )
 
 
-def read_settings(connection: sqlite3.Connection) -> HuntSettings:
-    """Return the present settings: the last value of each key."""
-    lines = connection.execute("SELECT * FROM settings ORDER BY event")
-    return checked_settings({line["key"]: _parsed(line["value"]) for line in lines})
+def read_settings(connection: sqlite3.Connection, after: int = 0) -> dict[str, Any]:
+    """Return the settings that were given after an event: the last value of each key."""
+    rows = connection.execute("SELECT * FROM settings WHERE event > ? ORDER BY event", (after,))
+    return {row["key"]: _parsed(row["value"]) for row in rows}
 
 
-def read_rounds(connection: sqlite3.Connection) -> list[Round]:
-    """Return all rounds, the first one first."""
+def read_rounds(connection: sqlite3.Connection, after: int = 0) -> list[Round]:
+    """Return the rounds after one, the first one first."""
     pages: dict[int, list[sqlite3.Row]] = {}
-    for item in connection.execute("SELECT * FROM shown ORDER BY round, position"):
+    for item in connection.execute("SELECT * FROM shown WHERE round > ? ORDER BY round, position", (after,)):
         pages.setdefault(item["round"], []).append(item)
-    lines = connection.execute("SELECT * FROM rounds ORDER BY number")
-    return [_round(dict(line), pages.get(line["number"], [])) for line in lines]
+    rows = connection.execute("SELECT * FROM rounds WHERE number > ? ORDER BY number", (after,))
+    return [_round(dict(row), pages.get(row["number"], [])) for row in rows]
 
 
-def read_latest_round(connection: sqlite3.Connection) -> Round | None:
-    """Return the latest round; None before the first."""
-    line = connection.execute("SELECT * FROM rounds ORDER BY number DESC LIMIT 1").fetchone()
-    if line is None:
-        return None
-    page = connection.execute("SELECT * FROM shown WHERE round = ? ORDER BY position", (line["number"],))
-    return _round(dict(line), page.fetchall())
-
-
-def read_log(connection: sqlite3.Connection, after: int = 0) -> list[LabelEvent]:
+def read_labels(connection: sqlite3.Connection, after: int = 0) -> list[LabelEvent]:
     """Return the label events after one, oldest first."""
-    lines = connection.execute("SELECT * FROM labels WHERE event > ? ORDER BY event", (after,))
-    return [LabelEvent(**line) for line in lines]
+    rows = connection.execute("SELECT * FROM labels WHERE event > ? ORDER BY event", (after,))
+    return [LabelEvent(**row) for row in rows]
 
 
-def read_active(connection: sqlite3.Connection, until: int, object_id: str | None = None) -> list[LabelEvent]:
-    """Return the events (on one object) that held after one, oldest first: neither undone nor an undo."""
-    lines = connection.execute(
-        f"SELECT * FROM ({ACTIVE}) WHERE :object_id IS NULL OR object_id = :object_id ORDER BY event",
-        {"until": until, "object_id": object_id},
-    )
-    return [LabelEvent(**line) for line in lines]
+def read_active(connection: sqlite3.Connection, object_id: str) -> list[LabelEvent]:
+    """Return the events on one object that hold, oldest first: neither undone nor an undo."""
+    rows = connection.execute(f"SELECT * FROM ({ACTIVE}) WHERE object_id = ? ORDER BY event", (object_id,))
+    return [LabelEvent(**row) for row in rows]
 
 
-def undoable_line(connection: sqlite3.Connection, who: str, event: int | None) -> sqlite3.Row | None:
+def read_notes(connection: sqlite3.Connection, after: int = 0) -> list[Note]:
+    """Return the notes after one, oldest first."""
+    return [Note(**row) for row in connection.execute("SELECT * FROM notes WHERE event > ? ORDER BY event", (after,))]
+
+
+def undoable_event(connection: sqlite3.Connection, who: str, event: int | None) -> sqlite3.Row | None:
     """Return the event to revert: the given one, else this person's latest; None when that person has none left.
 
     Raises
@@ -87,8 +78,8 @@ def undoable_line(connection: sqlite3.Connection, who: str, event: int | None) -
         The given event is none, is an undo itself, or was undone already.
     """
     if event is None:
-        query = f"SELECT * FROM ({ACTIVE}) WHERE who = :who ORDER BY event DESC LIMIT 1"
-        latest: sqlite3.Row | None = connection.execute(query, {"until": EVER, "who": who}).fetchone()
+        query = f"SELECT * FROM ({ACTIVE}) WHERE who = ? ORDER BY event DESC LIMIT 1"
+        latest: sqlite3.Row | None = connection.execute(query, (who,)).fetchone()
         return latest
     target: sqlite3.Row | None = connection.execute(
         "SELECT * FROM labels WHERE event = ?", (event,)
@@ -118,8 +109,8 @@ def newest(connection: sqlite3.Connection, table: str, key: str) -> int:
     return int(connection.execute(f"SELECT coalesce(max({key}), 0) AS n FROM {table}").fetchone()["n"])
 
 
-def page_lines(played: Round) -> Iterator[dict[str, Any]]:
-    """Return what a round showed as lines; an audit stamp has no score, which is kept as 0."""
+def shown_rows(played: Round) -> Iterator[dict[str, Any]]:
+    """Return what a round showed as table rows; an audit stamp has no score, which is kept as 0."""
     page = zip(played.object_ids, played.rows.tolist(), played.scores.tolist(), played.reasons, strict=True)
     for position, (object_id, row, score, reason) in enumerate(page):
         yield {
@@ -140,12 +131,12 @@ def read_vector(blob: bytes, path: Path) -> np.ndarray:
     return vector
 
 
-def _round(line: dict[str, Any], page: list[sqlite3.Row]) -> Round:
-    parts = _parsed(line["parts"])
+def _round(row: dict[str, Any], page: list[sqlite3.Row]) -> Round:
+    parts = _parsed(row["parts"])
     if not isinstance(parts, dict):
-        raise HuntError(f"round {line['number']} of the hunt file holds no parts")
+        raise HuntError(f"round {row['number']} of the hunt file holds no parts")
     return Round(
-        **{**line, "parts": parts},
+        **{**row, "parts": parts},
         reasons=tuple(item["reason"] for item in page),
         rows=np.array([-1 if item["row"] is None else item["row"] for item in page], dtype=np.int64),
         object_ids=tuple(item["object_id"] for item in page),

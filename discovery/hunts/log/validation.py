@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import msgspec
 
 from discovery.errors import HuntError, QueryError
-from discovery.hunts.consensus import arbiter_of
 from discovery.hunts.log.records import VERDICTS
 from discovery.search.query import Query
 from discovery.sky.places import parse_cone
@@ -20,6 +19,8 @@ MAX_REASON = 1000
 MAX_NOTE = 4000
 MAX_PAGE_SIZE = 1000
 MAX_SEED = 2**62
+LATEST, MAJORITY, ARBITER = "latest", "majority", "arbiter:"
+"""The rules of consensus; the last one is followed by a name."""
 RANGES = {"page_size": (1, MAX_PAGE_SIZE), "seed": (0, MAX_SEED)}
 
 
@@ -47,6 +48,22 @@ class HuntSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
             cone=None if self.cone is None else parse_cone(self.cone),
             include_flagged=self.flagged,
         )
+
+
+def arbiter_of(rule: str) -> str | None:
+    """Return the name of a consensus rule's arbiter; None for a rule without one.
+
+    Raises
+    ------
+    HuntError
+        There is no such rule.
+    """
+    if rule in (LATEST, MAJORITY):
+        return None
+    name = rule.removeprefix(ARBITER)
+    if name == rule or not name or name != name.strip():
+        raise HuntError(f"unknown consensus {rule!r}; choose latest, majority or arbiter:NAME")
+    return name
 
 
 def checked_settings(values: dict[str, Any]) -> HuntSettings:

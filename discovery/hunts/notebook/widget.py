@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from discovery.errors import DiscoveryError, HuntError
+from discovery.hunts.audits.report import text_lines
 from discovery.hunts.log.validation import checked_person
-from discovery.hunts.notebook.widget_state import page_state, standing_state
+from discovery.hunts.notebook.widget_state import labels_state, page_state
 
 try:
     import traitlets
@@ -17,14 +18,14 @@ except ImportError as missing:
     raise HuntError("the widget needs the notebook extra: pip install 'galaxy-discovery[notebook]'") from missing
 
 if TYPE_CHECKING:
-    from discovery.hunts.hunt import Hunt
+    from discovery.hunts.actions import HuntActions
     from discovery.search.known_objects import KnownRows
 
 FOLDER = Path(__file__).parent
 
 
 class HuntWidget(AnyWidget):
-    """The grid of a hunt's present round, with keys; what `Hunt.widget` returns.
+    """The grid of a hunt's latest round, with keys; what `Hunt.widget` returns.
 
     A label is on the disk before its stamp takes a colour. What goes wrong is said in the widget.
 
@@ -51,7 +52,7 @@ class HuntWidget(AnyWidget):
     standing = traitlets.Dict().tag(sync=True)
 
     def __init__(
-        self, hunt: Hunt, who: str, *, known: KnownRows | None = None, new_only: bool = False
+        self, hunt: HuntActions, who: str, *, known: KnownRows | None = None, new_only: bool = False
     ) -> None:
         if new_only and known is None:
             raise HuntError("new_only needs known objects: pass known=find_known(release, [read_known(FILE)])")
@@ -69,14 +70,14 @@ class HuntWidget(AnyWidget):
         super().__init__(
             page=page_state(hunt, hunt.round(), known), standing=self._standing()
         )
-        self.on_msg(lambda _widget, message, _buffers: self._asked(message))
+        self.on_msg(lambda _widget, message, _buffers: self._act(message))
 
-    def _asked(self, message: dict[str, Any]) -> None:
-        """Do what the browser asks for, and answer when it is done, or why it is not."""
+    def _act(self, message: dict[str, Any]) -> None:
+        """Do what the browser requests, and answer when it is done, or why it is not."""
         call = message.pop("call", None)
         self._reported = []  # an earlier report no longer holds
         try:
-            said = self._actions[message.pop("do")](**message)
+            outcome = self._actions[message.pop("do")](**message)
             self.standing = self._standing()
         except DiscoveryError as problem:
             self.send({"call": call, "error": str(problem)})
@@ -84,10 +85,10 @@ class HuntWidget(AnyWidget):
             self.send({"call": call, "error": f"this is a fault of the program: {problem!r}"})
             raise
         else:
-            self.send({"call": call, "said": said})
+            self.send({"call": call, "said": outcome})
 
     def _label(self, row: int, verdict: Any, negative_class: str) -> str:
-        self._hunt.label(row, verdict, who=self._who, negative_class=negative_class or None)
+        self._hunt.label(row, verdict, who=self._who, negative_class=negative_class)
         return ""
 
     def _note(self, row: int, text: str) -> str:
@@ -96,34 +97,25 @@ class HuntWidget(AnyWidget):
 
     def _undo(self, event: int | None) -> str:
         undone = self._hunt.undo(self._who, event)
-        if undone is None:
-            raise HuntError(f"{self._who} has no label here that could be undone")
         return f"event {undone.undid} undone: {undone.object_id} is {undone.verdict}"
 
     def _next(self, after: int) -> str:
         """Play the round after the one shown, unless somebody else has: then that one is shown."""
-        played = self._hunt.round()
-        if (played.number if played else 0) == after:
-            played = self._hunt.next_round(self._who, without=self._known if self._new_only else None)
+        played = self._hunt.next_round(self._who, after=after, without=self._known if self._new_only else None)
         self.page = page_state(self._hunt, played, self._known)
         return ""
 
     def _audit(self, labels: int) -> str:
-        from discovery.hunts.audits.audit import draw_audit
-
-        drawn = draw_audit(self._hunt, labels, who=self._who)
+        drawn = self._hunt.draw_audit(labels, who=self._who)
         return f"{len(drawn.rows)} stamps drawn: they come with the next rounds, marked audit"
 
     def _report(self) -> str:
         """Say how much has been found, as far as the audits tell; it takes a ranking of the whole release."""
-        from discovery.hunts.audits.audit import report
-        from discovery.hunts.audits.report import text_lines
-
-        self._reported = text_lines(report(self._hunt))
+        self._reported = text_lines(self._hunt.report())
         return ""
 
     def _standing(self) -> dict[str, Any]:
-        return standing_state(self._hunt, self._reported)
+        return labels_state(self._hunt.state(), self._reported)
 
     def _export(self, file: str, top: str, min_score: str, stamps: bool) -> str:
         path = Path(file).expanduser()

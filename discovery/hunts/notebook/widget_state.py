@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from discovery.errors import DiscoveryError
-from discovery.hunts.audits.log import audit_lines, waiting
 from discovery.stamps.render import stamp_png, upright
 
 if TYPE_CHECKING:
-    from discovery.hunts.hunt import Hunt
-    from discovery.hunts.log.records import HistoryLine, Round
+    from discovery.hunts.bound_hunt import BoundHunt
+    from discovery.hunts.log.records import LabelEvent, Round
+    from discovery.hunts.state import HuntState
     from discovery.search.known_objects import KnownRows
 
 STAMP_PIXELS = 144
 HISTORY_SHOWN = 100
 
 
-def page_state(hunt: Hunt, played: Round | None, known: KnownRows | None) -> dict[str, Any]:
+def page_state(hunt: BoundHunt, played: Round | None, known: KnownRows | None) -> dict[str, Any]:
     """Return the page of a round: what was played, and one card a stamp with its picture as a data URL.
 
     An object that a move did not find has no card; a stamp that cannot be read says so in its place.
@@ -35,7 +35,7 @@ def page_state(hunt: Hunt, played: Round | None, known: KnownRows | None) -> dic
     }
 
 
-def standing_state(hunt: Hunt, reported: list[str]) -> dict[str, Any]:
+def labels_state(state: HuntState, reported: list[str]) -> dict[str, Any]:
     """Return what changes with every label: verdicts, notes, counts, curve, negative classes, history, and the audit's words.
 
     Parameters
@@ -43,44 +43,41 @@ def standing_state(hunt: Hunt, reported: list[str]) -> dict[str, Any]:
     reported : list of str
         The lines of an audit's report that still holds; none otherwise.
     """
-    counts, (given, found) = hunt.counts(), hunt.curve()
+    counts, (given, found) = state.counts, state.curve
     return {
         "verdicts": {
-            str(row): {"verdict": state.verdict, "negative_class": state.negative_class}
-            for row, state in hunt.labels().items()
+            str(row): {"verdict": label.verdict, "negative_class": label.negative_class}
+            for row, label in state.labels.items()
         },
-        "notes": _notes(hunt),
+        "notes": _notes(state),
         "counts": {
             name: getattr(counts, name) for name in ("positive", "negative", "unsure", "skipped")
         },
         "curve": {"given": given.tolist(), "found": found.tolist()},
-        "negative_classes": list(hunt.negative_classes()),
-        "audit": _audit(hunt, reported),
-        "history": [_history(line) for line in hunt.history()[:HISTORY_SHOWN]],
+        "negative_classes": list(state.frequent_classes),
+        "audit": _audit(state, reported),
+        "history": [_history(event) for event in state.history[:HISTORY_SHOWN]],
     }
 
 
-def _audit(hunt: Hunt, reported: list[str]) -> list[str]:
+def _audit(state: HuntState, reported: list[str]) -> list[str]:
     """The latest report, or how many stamps of the audits wait; nothing before the first audit."""
-    if reported or not audit_lines(hunt.store):
+    if reported or not state.current_audits:
         return reported
-    left = len(waiting(hunt.store))
-    return [f"stamps of the audit that wait for a label: {left}"]
+    return [f"stamps of the audit that wait for a label: {len(state.waiting)}"]
 
 
-def _notes(hunt: Hunt) -> dict[str, str]:
+def _notes(state: HuntState) -> dict[str, str]:
     """What people wrote on the objects of the release, by row, the latest last."""
     written: dict[str, list[str]] = {}
-    for note in hunt.notes():
+    for note in state.notes:
         if note.row is not None and note.row >= 0:
             written.setdefault(str(note.row), []).append(f"{note.text} ({note.who})")
     return {row: "; ".join(texts) for row, texts in written.items()}
 
 
-def _cards(hunt: Hunt, played: Round, known: KnownRows | None) -> list[dict[str, Any]]:
-    lines = zip(
-        played.rows.tolist(), played.object_ids, played.scores.tolist(), played.reasons, strict=True
-    )
+def _cards(hunt: BoundHunt, played: Round, known: KnownRows | None) -> list[dict[str, Any]]:
+    shown = zip(played.rows.tolist(), played.object_ids, played.scores.tolist(), played.reasons, strict=True)
     return [
         {
             "row": row,
@@ -90,12 +87,12 @@ def _cards(hunt: Hunt, played: Round, known: KnownRows | None) -> list[dict[str,
             "known": "" if known is None else known.flag(row),
             **_picture(hunt, row),
         }
-        for row, object_id, score, reason in lines
+        for row, object_id, score, reason in shown
         if row >= 0
     ]
 
 
-def _picture(hunt: Hunt, row: int) -> dict[str, str]:
+def _picture(hunt: BoundHunt, row: int) -> dict[str, str]:
     try:
         png = stamp_png(upright(hunt.release.stamp(row)), size_pixels=STAMP_PIXELS, scale_bar=True)
     except DiscoveryError as problem:
@@ -103,14 +100,14 @@ def _picture(hunt: Hunt, row: int) -> dict[str, str]:
     return {"picture": f"data:image/png;base64,{base64.b64encode(png).decode()}", "problem": ""}
 
 
-def _history(line: HistoryLine) -> dict[str, Any]:
-    verdict = line.negative_class or line.verdict
+def _history(event: LabelEvent) -> dict[str, Any]:
+    verdict = event.negative_class or event.verdict
     return {
-        "event": line.event,
-        "object_id": line.object_id,
-        "what": f"undo: {verdict}" if line.is_undo else verdict,
-        "who": line.who,
-        "when": line.when[:19].replace("T", " "),
-        "undone": line.undone_by is not None,
-        "undoable": line.undone_by is None and not line.is_undo,
+        "event": event.event,
+        "object_id": event.object_id,
+        "what": f"undo: {verdict}" if event.is_undo else verdict,
+        "who": event.who,
+        "when": event.when[:19].replace("T", " "),
+        "undone": event.undone_by is not None,
+        "undoable": event.undone_by is None and not event.is_undo,
     }

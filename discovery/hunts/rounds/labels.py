@@ -3,53 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields
 
 import numpy as np
 
-from discovery.hunts.log.records import HistoryLine, LabelEvent, LabelState, Verdict
+from discovery.hunts.log.records import Example, LabelState, Verdict
 from discovery.hunts.models.ranking import Embeddings, TrainingSet
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelRequest:
-    """A verdict that a person gives."""
-
-    row: int
-    verdict: Verdict
-    negative_class: str | None = None
-    reason: str | None = None
-
-
-REMEMBERED = "label of "
-"""How the label of an example begins that a label elsewhere left behind."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Example:
-    """A prompt that started the hunt, or the vector of an object that was labelled in another release.
-
-    Attributes
-    ----------
-    label : str
-        What the person gave: an id, a position, a file's name.
-    object_id, row : str, int or None
-        The object of the release; None for a stamp from elsewhere.
-    vector : numpy.ndarray
-        (D,) float32 unit vector by the encoder of ``encoder_checksum``.
-    """
-
-    label: str
-    object_id: str | None
-    row: int | None
-    verdict: Verdict
-    vector: np.ndarray
-    encoder_checksum: str
-
-    @property
-    def remembered(self) -> bool:
-        """Whether it only keeps the vector for a label: without that label it does not teach."""
-        return self.label.startswith(REMEMBERED)
 
 
 def training_set(
@@ -100,15 +58,6 @@ def decided(states: Sequence[LabelState], shown: Collection[str]) -> tuple[int, 
     return verdicts.count("positive"), verdicts.count("negative")
 
 
-def history_lines(log: Sequence[LabelEvent]) -> list[HistoryLine]:
-    """Return the log as people read it, the newest line first, each with what became of it."""
-    undone = {event.undoes: event.event for event in log if event.undoes is not None}
-    return [
-        HistoryLine(**{name: getattr(event, name) for name in _LOGGED}, undone_by=undone.get(event.event))
-        for event in reversed(log)
-    ]
-
-
 def _said(example: Example, lost: dict[str, LabelState]) -> Verdict:
     """The verdict on an example that the release does not hold: its label's, where it has one."""
     state = lost.get(example.object_id or "")
@@ -116,5 +65,3 @@ def _said(example: Example, lost: dict[str, LabelState]) -> Verdict:
         return "cleared" if example.remembered else example.verdict
     return state.verdict
 
-
-_LOGGED = tuple(field.name for field in fields(LabelEvent))

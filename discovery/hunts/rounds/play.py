@@ -1,4 +1,4 @@
-"""How a round follows from what a hunt holds: the same start gives the same round, today or in a replay."""
+"""How a round follows from what a hunt holds: the same input gives the same round, today or in a replay."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import numpy as np
 from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
 from discovery import __version__
+from discovery.hunts.alpha_rule import propose
 from discovery.hunts.choosers import Page, Turn
 from discovery.hunts.log.records import AUDIT, LabelState, Round
 from discovery.hunts.models.ranking import rank
-from discovery.hunts.rounds.choice import propose
 from discovery.hunts.rounds.labels import decided, labelled_rows, training_set
-from discovery.hunts.rounds.standing import Ground, LeftOut, Start, packed_rows
-from discovery.hunts.settings import NEVER
-from discovery.hunts.stoppers import History, parse_stopper
+from discovery.hunts.rounds.recorded_parts import packed_rows
+from discovery.hunts.rounds.round_input import Exclusion, HuntContext, RoundInput
+from discovery.hunts.stoppers import NEVER, History, parse_stopper
 from discovery.hunts.strategies import HuntStrategy, parse_strategy
 
 EXHAUSTED = "every object that this hunt may show has a label"
 
 
-def play(ground: Ground, start: Start, *, who: str, when: str, versions: dict[str, str] | None = None) -> Round:
+def play(context: HuntContext, given: RoundInput, *, who: str, when: str, versions: dict[str, str] | None = None) -> Round:
     """Play a round by the strategy: rank, choose, and mix in what waits for the audit.
 
     Audit stamps take at most half of a page, unless the rest of it would be empty.
@@ -37,101 +37,101 @@ def play(ground: Ground, start: Start, *, who: str, when: str, versions: dict[st
     HuntError
         No such strategy, or no positive or negative example or label is left to rank by.
     """
-    strategy = parse_strategy(start.strategy, alpha=start.alpha, config=start.config, source=start.source)
-    drawn = set(start.audit_rows)
-    candidates = _candidates(ground, start)
-    waiting = _waiting(start, int(np.count_nonzero(candidates)))
-    ordinary = [state for state in start.states if state.row not in drawn]
-    positives, negatives = decided(ordinary, _ordinary_names(start.before[-1]) if start.before else ())
+    strategy = parse_strategy(given.strategy, alpha=given.alpha, config=given.config, source=given.source)
+    drawn = set(given.audit_rows)
+    candidates = _candidates(context, given)
+    waiting = _waiting(given, int(np.count_nonzero(candidates)))
+    ordinary = [state for state in given.states if state.row not in drawn]
+    positives, negatives = decided(ordinary, _ordinary_names(given.before[-1]) if given.before else ())
     turn = Turn(
-        embeddings=ground.release,
-        training=training_set(ground.release, ground.examples, ordinary),
+        embeddings=context.release,
+        training=training_set(context.release, context.examples, ordinary),
         candidates=candidates,
         positives=positives,
         negatives=negatives,
-        page_size=start.page_size - len(waiting),
-        seed=start.seed,
-        latest=_latest(start, ground),
-        nearby=ground.nearby,
-        engine=ground.engine,
+        page_size=given.page_size - len(waiting),
+        seed=given.seed,
+        latest=_latest(given, context),
+        nearby=context.nearby,
+        engine=context.engine,
     )
     page = _page(strategy, turn, len(waiting))
     ranking = page.ranking
     assert ranking is not None
-    rows, reasons = _mixed(page, waiting, start.seed)
+    rows, reasons = _mixed(page, waiting, given.seed)
     scores, ranked = np.full(len(rows), np.nan, dtype=np.float32), np.array(reasons, dtype=object) != AUDIT
     scores[ranked] = ranking.shown(rows[ranked])
     parts = {
         "candidates": {
             "name": "unlabelled",
-            "where": ground.where,
-            "flagged": ground.flagged,
-            **_without(start.left_out),
+            "where": context.where,
+            "flagged": context.flagged,
+            **_without(given.exclusion),
             **({} if page.source is None else {"source": page.source}),
         },
         "ranker": ranking.model,
-        "chooser": {**strategy.describe(ground.release.dimension)["chooser"], "page_size": start.page_size},
-        "strategy": start.strategy,
-        "consensus": start.consensus,
-        "audits": start.audit,
-        **_advice(ground, start, ordinary),
+        "chooser": {**strategy.describe(context.release.dimension)["chooser"], "page_size": given.page_size},
+        "strategy": given.strategy,
+        "consensus": given.consensus,
+        "audits": given.audit,
+        **_advice(context, given, ordinary),
         "versions": versions or present_versions(),
     }
     return Round(
-        number=start.number,
+        number=given.number,
         strategy=page.did,
         parts=json.loads(json.dumps(parts)),
-        seed=start.seed,
-        alpha=getattr(strategy.chooser, "alpha", start.alpha),
+        seed=given.seed,
+        alpha=getattr(strategy.chooser, "alpha", given.alpha),
         rows=rows,
-        object_ids=_names(ground, rows),
+        object_ids=_names(context, rows),
         scores=scores,
         reasons=reasons,
         digest=ranking.digest,
         positives=positives,
         negatives=negatives,
         why=page.why,
-        last_event=start.last_event,
-        release_id=ground.release_id,
+        last_event=given.last_event,
+        release_id=context.release_id,
         who=who,
         when=when,
     )
 
 
-def play_published(ground: Ground, start: Start, *, who: str, when: str) -> Round:
+def play_published(context: HuntContext, given: RoundInput, *, who: str, when: str) -> Round:
     """Play a round as files of version 1 recorded it: the published alpha rule, nothing else."""
-    candidates = _candidates(ground, start)
-    positives, negatives = decided(start.states, start.before[-1].object_ids if start.before else ())
-    training = training_set(ground.release, ground.examples, start.states)
-    ranking = rank(ground.release, training, seed=start.seed, config=start.config)
+    candidates = _candidates(context, given)
+    positives, negatives = decided(given.states, given.before[-1].object_ids if given.before else ())
+    training = training_set(context.release, context.examples, given.states)
+    ranking = rank(context.release, training, seed=given.seed, config=given.config)
     proposal = propose(
         ranking,
         candidates,
         positives=positives,
         negatives=negatives,
-        alpha=start.alpha,
-        page_size=start.page_size,
+        alpha=given.alpha,
+        page_size=given.page_size,
     )
     return Round(
-        number=start.number,
+        number=given.number,
         strategy=proposal.strategy,
         parts={
-            "candidates": {"name": "unlabelled", "where": ground.where, "flagged": ground.flagged},
+            "candidates": {"name": "unlabelled", "where": context.where, "flagged": context.flagged},
             "ranker": {key: value for key, value in ranking.model.items() if key != "weights"},
-            "chooser": {"name": "alpha-rule", "page_size": start.page_size},
+            "chooser": {"name": "alpha-rule", "page_size": given.page_size},
         },
-        seed=start.seed,
-        alpha=start.alpha,
+        seed=given.seed,
+        alpha=given.alpha,
         rows=proposal.rows,
-        object_ids=_names(ground, proposal.rows),
+        object_ids=_names(context, proposal.rows),
         scores=proposal.scores,
         reasons=("",) * len(proposal.rows),
         digest=ranking.digest,
         positives=positives,
         negatives=negatives,
         why=proposal.why,
-        last_event=start.last_event,
-        release_id=ground.release_id,
+        last_event=given.last_event,
+        release_id=context.release_id,
         who=who,
         when=when,
     )
@@ -158,30 +158,30 @@ def _blas() -> str:
     return ", ".join(sorted(named)) or "unknown"
 
 
-def _candidates(ground: Ground, start: Start) -> np.ndarray:
+def _candidates(context: HuntContext, given: RoundInput) -> np.ndarray:
     """What may be shown in this round, (N,) bool."""
-    candidates = ground.allowed.copy()
-    candidates[labelled_rows(ground.examples, start.states)] = False
-    candidates[np.array(start.audit_rows, dtype=np.int64)] = False
-    if start.left_out is not None:
-        candidates[start.left_out.rows] = False
+    candidates = context.allowed.copy()
+    candidates[labelled_rows(context.examples, given.states)] = False
+    candidates[np.array(given.audit_rows, dtype=np.int64)] = False
+    if given.exclusion is not None:
+        candidates[given.exclusion.rows] = False
     return candidates
 
 
-def _latest(start: Start, ground: Ground) -> np.ndarray:
+def _latest(given: RoundInput, context: HuntContext) -> np.ndarray:
     """What the round before showed by itself, (n,) int64; nothing of another release."""
-    if not start.before or start.before[-1].release_id != ground.release_id:
+    if not given.before or given.before[-1].release_id != context.release_id:
         return np.empty(0, dtype=np.int64)
-    played = start.before[-1]
+    played = given.before[-1]
     own = (np.array(played.reasons, dtype=object) != AUDIT) & (played.rows >= 0)
     return played.rows[own]
 
 
-def _waiting(start: Start, candidates: int) -> list[int]:
+def _waiting(given: RoundInput, candidates: int) -> list[int]:
     """The audit rows of this page: drawn, without a verdict, first come first served."""
-    done = {state.row for state in start.states if state.verdict != "cleared"}
-    most = max(1, start.page_size // 2, start.page_size - candidates)
-    return [row for row in start.audit_rows if row not in done][:most]
+    done = {state.row for state in given.states if state.verdict != "cleared"}
+    most = max(1, given.page_size // 2, given.page_size - candidates)
+    return [row for row in given.audit_rows if row not in done][:most]
 
 
 def _ordinary_names(played: Round) -> list[str]:
@@ -189,17 +189,17 @@ def _ordinary_names(played: Round) -> list[str]:
     return [name for name, reason in zip(played.object_ids, played.reasons, strict=True) if reason != AUDIT]
 
 
-def _advice(ground: Ground, start: Start, ordinary: Sequence[LabelState]) -> dict[str, str]:
+def _advice(context: HuntContext, given: RoundInput, ordinary: Sequence[LabelState]) -> dict[str, str]:
     """The stopper and, where it would end the hunt, why, for the record; nothing for a hunt without one."""
-    if start.stopper == NEVER:
+    if given.stopper == NEVER:
         return {}
-    said = {state.object_id: state.verdict for state in ordinary if state.verdict in ("positive", "negative")}
-    pages = [[said[name] == "positive" for name in _ordinary_names(played) if name in said] for played in start.before]
+    verdicts = {state.object_id: state.verdict for state in ordinary if state.verdict in ("positive", "negative")}
+    pages = [[verdicts[name] == "positive" for name in _ordinary_names(played) if name in verdicts] for played in given.before]
     history = History(
         pages=[np.array(page, dtype=bool) for page in pages if page],
-        objects=int(np.count_nonzero(ground.allowed)) - len(labelled_rows(ground.examples, ())) - len(start.audit_rows),
+        objects=int(np.count_nonzero(context.allowed)) - len(labelled_rows(context.examples, ())) - len(given.audit_rows),
     )
-    return {"stopper": start.stopper, "advice": parse_stopper(start.stopper).stop(history) or ""}
+    return {"stopper": given.stopper, "advice": parse_stopper(given.stopper).stop(history) or ""}
 
 
 def _page(strategy: HuntStrategy, turn: Turn, waiting: int) -> Page:
@@ -227,15 +227,15 @@ def _mixed(page: Page, waiting: list[int], seed: int) -> tuple[np.ndarray, tuple
     return rows, tuple(reasons.tolist())
 
 
-def _without(left_out: LeftOut | None) -> dict[str, Any]:
-    if left_out is None:
+def _without(exclusion: Exclusion | None) -> dict[str, Any]:
+    if exclusion is None:
         return {}
     return {
-        "without": left_out.what,
-        "sha256": list(left_out.sha256),
-        **packed_rows(left_out.rows),
+        "without": exclusion.what,
+        "sha256": list(exclusion.sha256),
+        **packed_rows(exclusion.rows),
     }
 
 
-def _names(ground: Ground, rows: np.ndarray) -> tuple[str, ...]:
-    return tuple(line["object_id"] for line in ground.places.lines(rows))
+def _names(context: HuntContext, rows: np.ndarray) -> tuple[str, ...]:
+    return tuple(place["object_id"] for place in context.places.of(rows))

@@ -11,8 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from discovery.errors import HuntError
+from discovery.hunts.alpha_rule import check_alpha
 from discovery.hunts.log.validation import MAX_PAGE_SIZE
-from discovery.hunts.rounds.choice import check_alpha
 from discovery.hunts.settings import checked_stopper
 from discovery.hunts.simulation import measures
 from discovery.hunts.simulation.indexed import IndexedEmbeddings

@@ -12,10 +12,9 @@ import numpy as np
 from discovery.errors import EncoderMismatch, HuntError, QueryError
 from discovery.hunts.hunt import Hunt
 from discovery.hunts.log.file import insert
-from discovery.hunts.log.records import LabelState, MoveReport
+from discovery.hunts.log.records import REMEMBERED, LabelState, MoveReport
 from discovery.hunts.log.store import HuntStore
 from discovery.hunts.log.validation import checked_person
-from discovery.hunts.rounds.labels import REMEMBERED
 from discovery.hunts.start import open_hunt
 from discovery.hunts.transfer.move import move_hunt
 
@@ -101,23 +100,23 @@ def _taught(
     states = [state for state in here if state.object_id in names and names[state.object_id] not in known]
     if isinstance(hunt, Hunt):
         with moved.store.writing() as connection:
-            for line in _examples(hunt, [state for state in states if state.verdict in TEACHING], names):
-                insert(connection, "examples", **line)
+            for example in _examples(hunt, [state for state in states if state.verdict in TEACHING], names):
+                insert(connection, "examples", **example)
     if where is not None:
         moved.store.change_settings({"where": where.strip() or None}, who)
     applied = open_hunt(moved.path, moved.release)
     teaching = {example.object_id for example in applied.usable_examples if example.row is None}
-    said = [state for state in applied.lost_labels() if state.verdict in TEACHING]
+    lost = [state for state in applied.lost_labels() if state.verdict in TEACHING]
     return applied, ApplyReport(
         moved=report,
         found=sum(state.verdict in TEACHING for state in applied.labels().values()),
-        remembered=sum(state.object_id in teaching for state in said),
-        silent=tuple(state.object_id for state in said if state.object_id not in teaching),
+        remembered=sum(state.object_id in teaching for state in lost),
+        silent=tuple(state.object_id for state in lost if state.object_id not in teaching),
     )
 
 
 def _examples(hunt: Hunt, states: list[LabelState], names: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """Labelled objects with the vectors that their own release has for them, as lines of examples."""
+    """Labelled objects with the vectors that their own release has for them, as table rows of examples."""
     vectors = hunt.release.take(np.array([state.row for state in states], dtype=np.int64))  # (n, D)
     for state, vector in zip(states, vectors, strict=True):
         yield {
@@ -133,11 +132,11 @@ def _examples(hunt: Hunt, states: list[LabelState], names: dict[str, str]) -> It
 
 def _check_encoder(store: HuntStore, release: Release) -> None:
     own = store.releases()[-1]
-    if own["encoder_checksum"] != release.encoder_checksum:
+    if own.encoder_checksum != release.encoder_checksum:
         raise EncoderMismatch(
-            f"{store.path.name} was played with the encoder {own['encoder_checksum'][:12]} of {own['name']}, but"
+            f"{store.path.name} was played with the encoder {own.encoder_checksum[:12]} of {own.name}, but"
             f" {release.name} was made by {release.encoder_checksum[:12]}: index the new survey with"
-            f" '--encoder {own['name']}/encoder' and apply the hunt to that, or carry its labels to the other encoder"
+            f" '--encoder {own.name}/encoder' and apply the hunt to that, or carry its labels to the other encoder"
             " with 'discovery hunt move'"
         )
 

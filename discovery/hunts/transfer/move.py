@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from discovery.errors import HuntError
 from discovery.hunts.hunt import Hunt
-from discovery.hunts.log.binding import example_lines, object_lines, release_line
+from discovery.hunts.log.binding import example_rows, object_rows, release_row
 from discovery.hunts.log.records import MovedObject, MoveReport
 from discovery.hunts.log.store import HuntStore, now
 from discovery.hunts.log.validation import checked_person
@@ -59,19 +59,19 @@ def move_hunt(
     stamped = {"who": checked_person(who), "when": now()}
     lines = {
         line["row"]: line
-        for line in object_lines(release, sorted({m.row for m in moved.values() if m.row is not None}))
+        for line in object_rows(release, sorted({m.row for m in moved.values() if m.row is not None}))
     }
     tables["objects"] = _objects(tables["objects"], moved, lines)
     for table in ("labels", "shown", "notes"):
         tables[table] = [_renamed(line, moved) for line in tables[table]]
     tables["audit_objects"] = [{**line, "row": None} for line in tables["audit_objects"]]
     tables["examples"] = [_example(line, moved, release) for line in tables["examples"]]
-    added, objects = example_lines(release, [("positive", prompt) for prompt in positives])
+    added, objects = example_rows(release, [("positive", prompt) for prompt in positives])
     known = {line["object_id"] for line in tables["objects"]}
     tables["objects"] += [line for line in objects if line["object_id"] not in known]
     tables["examples"] += [{**line, **stamped} for line in added]
-    tables["releases"].append({**release_line(release, out), **stamped})
-    tables["settings"] += HuntStore.setting_lines({"name": out.stem}, stamped)
+    tables["releases"].append({**release_row(release, out), **stamped})
+    tables["settings"] += HuntStore.setting_rows({"name": out.stem}, stamped)
     HuntStore.create(out, tables)
     report = MoveReport(
         source=source.path,
@@ -106,7 +106,7 @@ def _matched(objects: list[dict[str, Any]], old_name: str, release: Release) -> 
             row = int(release.catalogue.primary_rows[row])
             found[place] = replace(found[place], row=row, by="position", separation_arcsec=separation)
     rows = sorted({one.row for one in found if one.row is not None})
-    names = {line["row"]: line["object_id"] for line in object_lines(release, rows)}
+    names = {line["row"]: line["object_id"] for line in object_rows(release, rows)}
     return {one.object_id: _with_name(one, names, old_name) for one in found}
 
 

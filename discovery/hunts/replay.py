@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from discovery.errors import HuntError
-from discovery.hunts.rounds.play import present_versions
-from discovery.hunts.rounds.replay_basis import without_changes
+from discovery.hunts.rounds.play import play, play_published, present_versions
+from discovery.hunts.rounds.recorded_parts import recorded_input, recorded_parts
+from discovery.hunts.rounds.source_changes import with_changes, without_changes
 
 if TYPE_CHECKING:
-    from discovery.hunts.hunt import Hunt
+    from discovery.hunts.bound_hunt import BoundHunt
     from discovery.hunts.log.records import Round
 
 Outcome = Literal["same", "differs", "another release", "cannot be played"]
@@ -69,7 +70,39 @@ class ReplayReport:
         return all(played.outcome in ("same", "another release") for played in self.rounds)
 
 
-def replay_hunt(hunt: Hunt) -> ReplayReport:
+def replayed_round(hunt: BoundHunt, number: int) -> Round:
+    """Return a round computed again from the log as it stood; it equals the recorded one on the same kind of machine.
+
+    A candidate pool comes from the release's index, or from an engine. Where that is another one than the round's, the pool may be
+    another too, and the round that is returned says so in its parts (``changed`` of the source, see `discovery.hunts.rounds.source_changes`).
+
+    Raises
+    ------
+    HuntError
+        There is no such round, or it was played on another release before a move.
+    """
+    state = hunt.state()
+    if not 1 <= number <= len(state.rounds):
+        raise HuntError(f"there is no round {number}; the hunt has {len(state.rounds)}")
+    recorded = state.rounds[number - 1]
+    if recorded.release_id != state.release.id:
+        raise HuntError(f"round {number} was played on another release, before the hunt was moved")
+    parts = recorded_parts(recorded, hunt.release.count)
+    given = recorded_input(
+        recorded,
+        parts,
+        states=state.verdicts_after(recorded.last_event, parts.consensus),
+        before=state.rounds[: number - 1],
+        audit_rows=state.drawn_rows(parts.audits),
+        count=hunt.release.count,
+    )
+    if parts.strategy is None:
+        return play_published(hunt.context, given, who=recorded.who, when=recorded.when)
+    played = play(hunt.context, given, who=recorded.who, when=recorded.when, versions=parts.versions)
+    return with_changes(recorded, played)
+
+
+def replay_hunt(hunt: BoundHunt) -> ReplayReport:
     """Play every round again, as the log stood then, and compare candidates, scores and model with the record."""
     return ReplayReport(
         hunt=hunt.path.name,
@@ -79,12 +112,13 @@ def replay_hunt(hunt: Hunt) -> ReplayReport:
     )
 
 
-def replay_rounds(hunt: Hunt) -> Iterator[ReplayedRound]:
+def replay_rounds(hunt: BoundHunt) -> Iterator[ReplayedRound]:
     """Yield the rounds of `replay_hunt` one by one."""
-    releases = {line["id"]: line["name"] for line in hunt.store.releases()}
-    here = max(releases)
-    for recorded in hunt.rounds():
-        outcome, differences, notes = _compared(hunt, recorded) if recorded.release_id == here else _elsewhere()
+    state = hunt.state()
+    releases = {release.id: release.name for release in state.origin.releases}
+    for recorded in state.rounds:
+        here = recorded.release_id == state.release.id
+        outcome, differences, notes = _compared(hunt, recorded) if here else _elsewhere()
         then, now = recorded.parts.get("versions", {}), present_versions()
         yield ReplayedRound(
             number=recorded.number,
@@ -111,9 +145,9 @@ def _elsewhere() -> Compared:
     return "another release", ("played before the hunt was carried to this release; replay it in its own file",), ()
 
 
-def _compared(hunt: Hunt, recorded: Round) -> Compared:
+def _compared(hunt: BoundHunt, recorded: Round) -> Compared:
     try:
-        played, notes = without_changes(hunt.replay(recorded.number))
+        played, notes = without_changes(replayed_round(hunt, recorded.number))
     except HuntError as problem:
         return "cannot be played", (str(problem),), ()
     differences = tuple(_differences(recorded, played))
