@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from discovery.hunts.consensus import ARBITER, LATEST, MAJORITY
-from discovery.hunts.settings import NEVER
-from discovery.hunts.stoppers import Dry, Hypergeometric, parse_stopper
+from discovery.hunts.log.validation import ARBITER, LATEST, MAJORITY
+from discovery.hunts.stoppers import NEVER, Dry, Hypergeometric, parse_stopper
 from discovery.hunts.strategies import STRATEGIES, parse_strategy
 from web.layout.wording import plural
 

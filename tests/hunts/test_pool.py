@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from discovery.hunts.rounds.standing import packed_rows, unpacked_rows
 
 from discovery.errors import HuntError
 from discovery.hunts import LabelRequest, new_hunt, open_hunt
@@ -21,6 +20,7 @@ from discovery.hunts.models.blend import BlendModel
 from discovery.hunts.models.logistic import fit_by_products, fit_logistic, left_out_by_products
 from discovery.hunts.models.ranking import Scorer, TrainingSet
 from discovery.hunts.provenance import provenance
+from discovery.hunts.rounds.recorded_parts import packed_rows, unpacked_rows
 from discovery.hunts.simulation.indexed import IndexedEmbeddings
 from discovery.hunts.simulation.simulate import ArrayEmbeddings, play_hunt
 from discovery.hunts.strategies import Turn, parse_strategy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from discovery.hunts.log.records import Round
-from discovery.hunts.present import Present
+from discovery.hunts.state import HuntState
 from web.hunts.curve import Curve, Total, draw_curve
 from web.workspace.open_hunt import OpenHunt
 
@@ -33,30 +33,30 @@ class NegativeClass:
     count: int
 
 
-def tally_of(present: Present, latest: Round | None) -> Tally:
+def tally_of(state: HuntState, latest: Round | None) -> Tally:
     """Return the counts of labels, and of candidates of a round without one."""
-    counts = present.counts
+    counts = state.counts
     shown = [] if latest is None else latest.rows.tolist()
     return Tally(
         positive=counts.positive,
         negative=counts.negative,
         unsure=counts.unsure,
         skipped=counts.skipped,
-        left=sum(row not in present.labels for row in shown),
+        left=sum(row not in state.labels for row in shown),
     )
 
 
-def curve_of(opened: OpenHunt, present: Present) -> Curve:
+def curve_of(opened: OpenHunt, state: HuntState) -> Curve:
     """Return the plot of positives found, with the audit's number of targets once there is one."""
-    given, found = present.curve
+    given, found = state.curve
     return draw_curve(given.tolist(), found.tolist(), audit_total(opened))
 
 
-def classes_of(present: Present) -> tuple[NegativeClass, ...]:
+def classes_of(state: HuntState) -> tuple[NegativeClass, ...]:
     """Return the kinds of negative in use by their first use, so that a key keeps its kind; the first nine have one."""
     return tuple(
         NegativeClass(name=name, key=str(place) if place <= CLASS_KEYS else "", count=number)
-        for place, (name, number) in enumerate(present.negative_classes.items(), 1)
+        for place, (name, number) in enumerate(state.negative_classes.items(), 1)
     )
 
 

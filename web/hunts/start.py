@@ -12,7 +12,7 @@ from litestar.response import Redirect
 
 from discovery.errors import HuntError, QueryError
 from discovery.hunts import new_hunt
-from discovery.hunts.consensus import LATEST
+from discovery.hunts.log.validation import LATEST
 from discovery.release.release import Release
 from discovery.search.prompts import prompt_from_row
 from web.access.sessions import visitor_name

@@ -29,7 +29,7 @@ def hunt_tabs(opened: OpenHunt, tab: str) -> HuntTabs:
     """Return the head of one of a hunt's pages; ``tab`` is its key, empty for none."""
     address = hunt_address(opened.name)
     labels = {key: (label, address + suffix) for key, (label, suffix) in TABS.items()}
-    differing = len(opened.present().disagreements)
+    differing = len(opened.hunt.state().disagreements)
     labels["disagreements"] = (f"Disagreements ({differing})", address + "/disagreements")
     tabs = (Choice(label=label, href=href, chosen=key == tab) for key, (label, href) in labels.items())
     return HuntTabs(name=opened.name, address=address, tabs=tuple(tabs))

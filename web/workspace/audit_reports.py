@@ -7,9 +7,8 @@ import threading
 from cachetools import LRUCache
 
 from discovery.hunts import Hunt
-from discovery.hunts.audits.audit import report
 from discovery.hunts.audits.report import AuditReport
-from discovery.hunts.log.store import Mark
+from discovery.hunts.log.table_rows import Mark
 
 DEFAULT_COMPLETENESS = 0.9
 """The completeness that the advice is for where none is given."""
@@ -34,15 +33,15 @@ class AuditReports:
             No audit was drawn, or the completeness is out of range.
         """
         with self._making:
-            mark = hunt.store.mark()
-            made = self._find(mark, completeness) or report(hunt, completeness=completeness)
+            mark = hunt.state().mark
+            made = self._find(mark, completeness) or hunt.report(completeness)
             with self._lock:
                 self._reports[mark, completeness] = self._latest[completeness] = made
         return made
 
     def find(self, hunt: Hunt, completeness: float = DEFAULT_COMPLETENESS) -> AuditReport | None:
         """Return the report on the present state of the hunt if it is made already."""
-        return self._find(hunt.store.mark(), completeness)
+        return self._find(hunt.state().mark, completeness)
 
     def latest(self, completeness: float = DEFAULT_COMPLETENESS) -> AuditReport | None:
         """Return the report made last for a completeness; labels since may have made it stale."""

@@ -108,7 +108,6 @@ class Workspace:
             If its release is not served here or does not fit.
         """
         from discovery.hunts import open_hunt
-        from discovery.hunts.present import Watch
 
         path = self._hunt_path(name)
         file = (path.stat().st_dev, path.stat().st_ino)
@@ -118,7 +117,7 @@ class Workspace:
             return known
         release = self._release_of(self.hunt_info(name))
         hunt = open_hunt(path, self.release(release))
-        opened = OpenHunt(name=name, hunt=hunt, release=release, file=file, known=self.known, watch=Watch(hunt.store))
+        opened = OpenHunt(name=name, hunt=hunt, release=release, file=file, known=self.known)
         with self._lock:
             return self._open_hunts.setdefault(name, opened) if known is None else self._replaced(opened)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from discovery.hunts.audits.audit import Audit, draw_audit
+from discovery.hunts.audits.audit import Audit
 from web.hunts.rounds.next_pages import NextPages
 from web.jobs.queue import Job, JobQueue
 from web.layout.wording import plural
@@ -36,7 +36,7 @@ def submit_draw(jobs: JobQueue, next_pages: NextPages, opened: OpenHunt, labels:
     """Return the job whose result is a new sample."""
 
     def make() -> Audit:
-        drawn = draw_audit(opened.hunt, labels, who=who)
+        drawn = opened.hunt.draw_audit(labels, who=who)
         next_pages.changed(opened)
         return drawn
 

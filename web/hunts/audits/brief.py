@@ -42,19 +42,19 @@ class BriefFragment:
 
 def brief_view(opened: OpenHunt) -> BriefFragment:
     """Return the parts of a hunt's page that show its audit."""
-    present = opened.present()
+    state = opened.hunt.state()
     return BriefFragment(
         head=hunt_tabs(opened, "label"),
         audit=audit_brief(opened),
-        tally=tally_of(present, present.round),
-        curve=curve_of(opened, present),
+        tally=tally_of(state, state.round),
+        curve=curve_of(opened, state),
     )
 
 
 def audit_brief(opened: OpenHunt) -> AuditBrief:
     """Return the audit in short: what was reported last, and whether that is out of date."""
-    present = opened.present()
-    drawn, left = len(present.audited), len(present.waiting)
+    state = opened.hunt.state()
+    drawn, left = len(state.drawn), len(state.waiting)
     made = opened.reports.latest()
     told = made is not None and made.progress.judged > 0
     return AuditBrief(

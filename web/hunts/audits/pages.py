@@ -55,7 +55,7 @@ def audit_page(
     """
     opened, wished = workspace.hunt(hunt), completeness / 100
     made, failed = _counted(opened, wished), failed_report(jobs, opened, wished)
-    if made is None and failed is None and opened.present().audited:
+    if made is None and failed is None and opened.hunt.state().drawn:
         job = submit_report(jobs, opened, wished)
         over_soon(job)
         made, failed = job.result, job if job.error is not None else None

@@ -80,8 +80,8 @@ def audit_view(
 
     Where a report is not fresh, how far the sample is judged comes from the labels.
     """
-    present = opened.present()
-    drawn, left = len(present.audited), len(present.waiting)
+    state = opened.hunt.state()
+    drawn, left = len(state.drawn), len(state.waiting)
     overtaken = made is not None and not fresh
     counts = made.progress if made is not None and fresh else None
     return AuditPage(

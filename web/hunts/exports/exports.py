@@ -128,13 +128,14 @@ def export_hunt(
 
 def mark_of(opened: OpenHunt) -> HuntMark:
     """Return how far a hunt's file has come: numbers that only grow, of its events and its notes."""
-    return (*astuple(opened.hunt.store.mark()), len(opened.hunt.notes()))
+    state = opened.hunt.state()
+    return (*astuple(state.mark), len(state.notes))
 
 
 def make_file(opened: OpenHunt, options: ExportOptions) -> Export:
     """Return the file of an export."""
     columns = list(column_types(opened.hunt.release, truth=options.truth))
-    with tempfile.TemporaryDirectory() as folder, opened.round_lock:
+    with tempfile.TemporaryDirectory() as folder:
         mark = mark_of(opened)
         path = Path(folder) / opened.name / f"{opened.name}.{options.format}"
         path.parent.mkdir()

@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
-from discovery.hunts.log.records import Disagreement, HistoryLine
+from discovery.hunts.log.records import Disagreement, LabelEvent
 from web.hunts.history.views import disagreements_view, history_view
 from web.workspace.workspace import Workspace
 
@@ -31,7 +31,7 @@ def disagreements_page(
 
 
 @get("/api/hunts/{hunt:str}/history", sync_to_thread=True, tags=["hunts"])
-def read_history(workspace: NamedDependency[Workspace], hunt: FromPath[str]) -> list[HistoryLine]:
+def read_history(workspace: NamedDependency[Workspace], hunt: FromPath[str]) -> list[LabelEvent]:
     """Return every label ever given, the latest first."""
     return workspace.hunt(hunt).hunt.history()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from litestar import Request
 
-from discovery.hunts.log.records import HistoryLine
+from discovery.hunts.log.records import LabelEvent
 from web.hunt_rules import RuleChoice, consensus_meaning
 from web.hunts.cards import hunt_cards
 from web.hunts.labelling.notes import NoteView
@@ -119,7 +119,7 @@ def history_view(request: Request[Any, Any, Any], opened: OpenHunt, number: int)
 
 def disagreements_view(request: Request[Any, Any, Any], opened: OpenHunt) -> DisagreementsPage:
     """Return the objects that people judge differently."""
-    rule = opened.hunt.info().consensus
+    rule = opened.hunt.state().settings.consensus
     found = opened.hunt.disagreements()
     rows = [one.row for one in found if one.row is not None]
     cards = {card.row: card for card in hunt_cards(opened, rows)}
@@ -139,7 +139,7 @@ def disagreements_view(request: Request[Any, Any, Any], opened: OpenHunt) -> Dis
     )
 
 
-def _history_row(opened: OpenHunt, event: HistoryLine) -> HistoryRow:
+def _history_row(opened: OpenHunt, event: LabelEvent) -> HistoryRow:
     return HistoryRow(
         event=event.event,
         object_id=event.object_id,
@@ -157,7 +157,7 @@ def _history_row(opened: OpenHunt, event: HistoryLine) -> HistoryRow:
     )
 
 
-def _remark(event: HistoryLine) -> str:
+def _remark(event: LabelEvent) -> str:
     """Return which event this one undoes, or by which it was undone."""
     if event.undoes is not None:
         return f"undoes {event.undoes}"

@@ -10,7 +10,6 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, URLEncodedBody
 from litestar.response import Redirect, Template
 
-from discovery.errors import HuntError
 from discovery.hunts.log.records import Verdict
 from web.access.sessions import visitor_name
 from web.hunts.labelling.notes import notes_view
@@ -59,9 +58,8 @@ def give_label(
 ) -> Template | Redirect:
     """Log a verdict; the answer goes out once it is on the disk."""
     opened = workspace.hunt(hunt)
-    negative_class = data.negative_class.strip() or None if data.verdict == "negative" else None
-    with opened.label_lock:
-        opened.hunt.label(data.row, data.verdict, who=visitor_name(request), negative_class=negative_class)
+    negative_class = data.negative_class if data.verdict == "negative" else None
+    opened.hunt.label(data.row, data.verdict, who=visitor_name(request), negative_class=negative_class)
     next_pages.changed(opened)
     if not request.headers.get("hx-request"):
         place = f"/{data.back}" if data.back else f"#card-{data.row}"
@@ -79,10 +77,7 @@ def undo_label(
 ) -> Template | Redirect:
     """Take back a label: of anybody when its event is given, else this visitor's latest."""
     opened = workspace.hunt(hunt)
-    with opened.label_lock:
-        undone = opened.hunt.undo(visitor_name(request), event=data.event)
-    if undone is None:
-        raise HuntError("You have given no label here that could be undone.")
+    undone = opened.hunt.undo(visitor_name(request), event=data.event)
     next_pages.changed(opened)
     if data.event is not None:
         return Redirect(f"{hunt_address(hunt)}/history?page={data.page}#event-{data.event}", status_code=303)
@@ -101,8 +96,7 @@ def write_note(
 ) -> Template | Redirect:
     """Keep a note on an object."""
     opened = workspace.hunt(hunt)
-    with opened.label_lock:
-        opened.hunt.note(data.row, data.text, visitor_name(request))
+    opened.hunt.note(data.row, data.text, visitor_name(request))
     if not request.headers.get("hx-request"):
         return Redirect(f"{hunt_address(hunt)}#card-{data.row}", status_code=303)
     return Template("hunts/labelling/note.html", context={"page": notes_view(opened.hunt, data.row)})

@@ -25,14 +25,14 @@ class LabelFragment:
 
 def label_view(opened: OpenHunt, row: int, *, undone: bool = False) -> LabelFragment:
     """Return what changes on the page after a label or an undo on the object of a row (-1: one that is not here)."""
-    present = opened.present()
-    state = present.labels.get(row)
+    state = opened.hunt.state()
+    label = state.labels.get(row)
     return LabelFragment(
         row=row,
-        verdict="" if state is None else state.verdict,
-        negative_class=(state and state.negative_class) or "",
+        verdict="" if label is None else label.verdict,
+        negative_class=(label and label.negative_class) or "",
         undone=undone,
-        tally=tally_of(present, present.round),
-        curve=curve_of(opened, present),
-        classes=classes_of(present),
+        tally=tally_of(state, state.round),
+        curve=curve_of(opened, state),
+        classes=classes_of(state),
     )

@@ -76,7 +76,7 @@ def make_round(
 def latest_round(workspace: NamedDependency[Workspace], hunt: FromPath[str]) -> RoundSummary:
     """Return the round that the hunt's page shows."""
     opened = workspace.hunt(hunt)
-    latest = opened.present().round
+    latest = opened.hunt.state().round
     if latest is None:
         raise HuntError(f"hunt '{opened.name}' has no round yet: make one first")
     return _round_summary(opened, latest)

@@ -10,7 +10,7 @@ from typing import Any
 from litestar import Request
 
 from discovery.hunts.log.records import AUDIT, LabelState, Round
-from discovery.hunts.present import Present
+from discovery.hunts.state import HuntState
 from web.hunt_rules import REASON_MEANINGS
 from web.hunts.audits.brief import AuditBrief, audit_brief
 from web.hunts.cards import hunt_cards
@@ -94,28 +94,28 @@ def hunt_view(
     request: Request[Any, Any, Any], opened: OpenHunt, round_: Round | None = None, *, progress: JobProgress | None = None
 ) -> HuntPage:
     """Return the page of a hunt: its latest round, or one that is not recorded since nothing is left."""
-    present = opened.present()
-    latest = round_ or present.round
+    state = opened.hunt.state()
+    latest = round_ or state.round
     return HuntPage(
         frame=frame_of(request, title=opened.name, section="hunts", release=opened.release),
         head=hunt_tabs(opened, "label"),
         name=opened.name,
         release=opened.release,
-        round=None if latest is None else _round_view(opened, latest, present),
-        tally=tally_of(present, latest),
-        curve=curve_of(opened, present),
-        classes=classes_of(present),
-        settings=settings_view(present),
+        round=None if latest is None else _round_view(opened, latest, state),
+        tally=tally_of(state, latest),
+        curve=curve_of(opened, state),
+        classes=classes_of(state),
+        settings=settings_view(state),
         audit=audit_brief(opened),
-        examples=_examples(opened, present.labels),
+        examples=_examples(opened, state.labels),
         known_tables=opened.known.tables,
         new_only=leaves_known_out(latest),
         progress=progress,
     )
 
 
-def _round_view(opened: OpenHunt, latest: Round, present: Present) -> RoundView:
-    drawn = present.audited  # an audit may have drawn what was on the page already
+def _round_view(opened: OpenHunt, latest: Round, state: HuntState) -> RoundView:
+    drawn = state.drawn  # an audit may have drawn what was on the page already
     lines = zip(latest.rows.tolist(), latest.scores.tolist(), latest.reasons, strict=True)
     seen = [(row, score, AUDIT if row in drawn else reason) for row, score, reason in lines if row >= 0]
     notes = notes_by_row(opened.hunt)
@@ -126,7 +126,7 @@ def _round_view(opened: OpenHunt, latest: Round, present: Present) -> RoundView:
         advice=latest.advice,
         reasons=reason_views([reason for _, _, reason in seen]),
         candidates=tuple(
-            _candidate(rank, card, score, reason, present.labels.get(card.row), notes.get(card.row, ()))
+            _candidate(rank, card, score, reason, state.labels.get(card.row), notes.get(card.row, ()))
             for rank, (card, (_, score, reason)) in enumerate(zip(cards, seen, strict=True), 1)
         ),
     )
@@ -142,14 +142,14 @@ def reason_views(reasons: Sequence[str]) -> tuple[ReasonView, ...]:
 
 
 def _candidate(
-    rank: int, card: Card, score: float, reason: str, state: LabelState | None, notes: tuple[NoteView, ...]
+    rank: int, card: Card, score: float, reason: str, label: LabelState | None, notes: tuple[NoteView, ...]
 ) -> Candidate:
     return Candidate(
         card=card,
         rank=rank,
         score="" if reason == AUDIT else _score(score),
-        verdict="" if state is None else state.verdict,
-        negative_class=(state and state.negative_class) or "",
+        verdict="" if label is None else label.verdict,
+        negative_class=(label and label.negative_class) or "",
         reason=reason,
         notes=NotesFragment(row=card.row, notes=notes),
     )

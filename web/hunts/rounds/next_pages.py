@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from discovery.errors import DiscoveryError
-from discovery.hunts.hunt import Prepared
+from discovery.hunts import PreparedPage
 from discovery.hunts.log.records import Round
 from discovery.search.known_objects import KnownRows
 from web.hunts.rounds.background_pages import BackgroundPages
@@ -26,7 +26,7 @@ class PageAhead:
     """A page that was made ahead, and its hunt."""
 
     opened: OpenHunt
-    prepared: Prepared
+    prepared: PreparedPage
 
 
 class NextPages:
@@ -66,25 +66,20 @@ class NextPages:
             By default the present round.
         """
         if after is None:
-            latest = opened.present().round
+            latest = opened.hunt.state().round
             after = 0 if latest is None else latest.number
 
-        def make() -> Round:
-            with opened.round_lock:
-                present = opened.present().round
-                if present is not None and present.number != after:
-                    return present
-                return self._next_round(opened, who, new_only=new_only)
-
-        return self._jobs.submit(opened.name, f"round {after + 1}", make)
+        return self._jobs.submit(
+            opened.name, f"round {after + 1}", lambda: self._next_round(opened, who, after, new_only=new_only)
+        )
 
     def close(self) -> None:
         """Make no more pages ahead."""
         if self._ahead is not None:
             self._ahead.close()
 
-    def _next_round(self, opened: OpenHunt, who: str, *, new_only: bool) -> Round:
-        """Record the next page: the one made ahead when it still fits, else one made now.
+    def _next_round(self, opened: OpenHunt, who: str, after: int, *, new_only: bool) -> Round:
+        """Return the next round, recorded: the page made ahead when it still fits, else one made now.
 
         Raises
         ------
@@ -93,12 +88,13 @@ class NextPages:
         """
         ready = self._ahead.take(opened.name) if self._ahead is not None else None
         prepared = ready.prepared if ready is not None and ready.opened is opened else None
-        return opened.hunt.next_round(who, prepared=prepared, without=known_rows(opened) if new_only else None)
+        without = known_rows(opened) if new_only else None
+        return opened.hunt.next_round(who, prepared=prepared, after=after, without=without)
 
     def _prepare(self, opened: OpenHunt) -> PageAhead:
         """Make the page that follows, with or without known objects as the present one."""
         started = time.perf_counter()
-        without = known_rows(opened) if leaves_known_out(opened.present().round) else None
+        without = known_rows(opened) if leaves_known_out(opened.hunt.state().round) else None
         prepared = opened.hunt.prepare(without=without)
         self._seconds[opened.name] = time.perf_counter() - started
         return PageAhead(opened=opened, prepared=prepared)
@@ -124,5 +120,5 @@ def leaves_known_out(round_: Round | None) -> bool:
 
 
 def _all_labelled(opened: OpenHunt) -> bool:
-    present = opened.present()
-    return present.round is None or all(row in present.labels for row in present.round.rows.tolist() if row >= 0)
+    state = opened.hunt.state()
+    return state.round is None or all(row in state.labels for row in state.round.rows.tolist() if row >= 0)

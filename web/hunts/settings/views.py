@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from discovery.hunts.present import Present
+from discovery.hunts.state import HuntState
 from discovery.hunts.strategies import parse_strategy
 from web.hunt_rules import RuleChoice, consensus_rules, stopper_rules, strategy_rules
 
@@ -20,13 +20,13 @@ class HuntSettingsView:
     stoppers: tuple[RuleChoice, ...]
 
 
-def settings_view(present: Present) -> HuntSettingsView:
+def settings_view(state: HuntState) -> HuntSettingsView:
     """Return what may be changed for the rounds to come."""
-    info = present.settings
+    info = state.settings
     return HuntSettingsView(
         alpha=info.alpha,
         uses_alpha=parse_strategy(info.strategy, alpha=info.alpha).chooser.name == "alpha",
         strategies=strategy_rules(info.strategy),
-        consensus=consensus_rules(info.consensus, present.people),
+        consensus=consensus_rules(info.consensus, state.people),
         stoppers=stopper_rules(info.stopper),
     )
