@@ -69,14 +69,16 @@ def index(*surveys: Path, options: IndexOptions) -> None:
 
 def _release(surveys: Sequence[Path], options: IndexOptions) -> Path:
     """Return the folder of the release, made now or there already."""
-    settings = {**_settings(options), "rebuild": options.rebuild}
-    if options.add is not None:
-        from index.grow.add import add_release
-
-        return add_release(surveys, old=options.add, drift_sample=options.drift_sample, **settings)
     from index.run.engine import index_survey
 
-    return index_survey(surveys, engine=options.engine, address=options.address, **settings)
+    return index_survey(
+        surveys,
+        rebuild=options.rebuild,
+        engine=options.engine,
+        address=options.address,
+        drift_sample=options.drift_sample,
+        **_settings(options),
+    )
 
 
 def _settings(options: IndexOptions) -> dict[str, Any]:
@@ -90,6 +92,7 @@ def _settings(options: IndexOptions) -> dict[str, Any]:
         "recall": options.recall,
         "workers": options.workers,
         "precision": options.precision,
+        "add": options.add,
     }
 
 
@@ -126,7 +129,7 @@ def _summary(folder: Path, manifest: Manifest, report: dict[str, Any]) -> list[s
         f"{report['duplicates']} duplicates, {report['flag_star']} stars, {report['flag_masked']} masked, "
         f"{report['flag_partial']} partial, {report['flag_artefact']} artefact-like",
         *_stage_lines(measured),
-        f"index {manifest.spaces[0].index.kind}: {', '.join([*recall, str(measured['milliseconds_a_query'])])} ms a query",
+        f"index {manifest.image.index.kind}: {', '.join([*recall, str(measured['milliseconds_a_query'])])} ms a query",
         *_grown_lines(folder, report),
     ]
 

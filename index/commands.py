@@ -52,7 +52,7 @@ def build(release: Path, *, options: BuildOptions = BuildOptions()) -> None:
     from index.structure.rebuild import rebuild
 
     manifest = rebuild(release, memory_gib=options.memory, recall=options.recall, kind=options.kind)
-    record, measured = manifest.spaces[0].index, manifest.measured
+    record, measured = manifest.image.index, manifest.measured
     if options.json:
         document = {"release": str(release), "index": msgspec.to_builtins(record), "measured": measured}
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
@@ -76,12 +76,15 @@ class MergeOptions:
         Name of the release, as in the jobs.
     out
         Folder that the release is made in, as in the jobs.
+    drift_sample
+        Where the jobs were run with --add: so many objects of the older release are embedded again, to measure drift.
     json
         Print one JSON document instead of text.
     """
 
     name: str
     out: Path = Path("releases")
+    drift_sample: int = 2000
     json: Json = False
 
 
@@ -94,13 +97,13 @@ def merge(*, options: MergeOptions) -> None:
     from discovery.release.manifest import read_manifest
     from index.run.merge import merge_shares
 
-    folder = merge_shares(options.name, options.out)
+    folder = merge_shares(options.name, options.out, drift_sample=options.drift_sample)
     manifest = read_manifest(folder)
     if options.json:
         document = {"release": str(folder), "name": options.name, "rows": manifest.rows, "measured": manifest.measured}
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
         return
-    sys.stdout.write(f"{manifest.rows} rows in {len(manifest.spaces[0].shards)} shards\n{folder}\n")
+    sys.stdout.write(f"{manifest.rows} rows in {len(manifest.image.shards)} shards\n{folder}\n")
 
 
 @Parameter(name="*")
@@ -128,7 +131,7 @@ def repair(release: Path, *, options: RepairOptions = RepairOptions()) -> None:
     from discovery.release.manifest import read_manifest
 
     read_manifest(release)
-    from index.grow.repair import repair_release
+    from index.run.repair import repair_release
 
     repaired = repair_release(release)
     if options.json:

@@ -99,10 +99,8 @@ class IndexOptions:
     json: Annotated[bool, Parameter(negative="")] = False
 
     def __post_init__(self) -> None:
-        if self.shard is not None and (self.rebuild or self.engine == "ray" or self.add is not None):
-            raise ConfigError("--shard is one of several jobs: it does not go with --rebuild, --engine ray or --add.")
-        if self.add is not None and self.engine == "ray":
-            raise ConfigError("--add embeds what is new in this process: it does not go with --engine ray.")
+        if self.shard is not None and (self.rebuild or self.engine == "ray"):
+            raise ConfigError("--shard is one of several jobs: it does not go with --rebuild or --engine ray.")
         if self.crop is None and self.crop_arcsec is not None:
             raise ConfigError("--crop-arcsec goes with --crop fixed or --crop both.")
 

@@ -25,7 +25,19 @@ FEWEST_POSITIONS, MOST_POSITIONS, SHARDS_AIMED_AT = 1024, 65536, 1024
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Everything that decides the bytes of a release; fields with defaults came later and leave older fingerprints as they were."""
+    """Everything that decides the bytes of a release; fields with defaults came later and leave older fingerprints as they were.
+
+    Attributes
+    ----------
+    positions, shard_positions : int
+        Survey positions that are embedded (in a release that grows: of the objects that are new), and those of one shard.
+    grown_from : str
+        Of a release that grows: what it grows from, and which objects are new, as checksums.
+    first_shard : int
+        Shards of the release that an older release made: those of this run have the numbers behind them.
+    older : str
+        Folder of the older release; "" where there is none.
+    """
 
     version: int
     name: str
@@ -41,11 +53,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     memory_bytes: int
     recall: float = RECALL
     grown_from: str = ""
+    first_shard: int = 0
+    older: str = ""
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the whole plan."""
-        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
+        """SHA-256 over all that decides the bytes: not over where the older release is, whose contents count."""
+        return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(self, first_shard=0, older=""))).hexdigest()
+
+    def same_as(self, other: Plan | None) -> bool:
+        """Return whether shards of the other plan are shards of this one."""
+        return other is not None and (self.fingerprint, self.first_shard) == (other.fingerprint, other.first_shard)
 
     @property
     def shard_count(self) -> int:
@@ -130,8 +148,10 @@ def explain_difference(old: Plan | None, new: Plan) -> str:
         "recall": "--recall",
         "grown_from": "the older release",
         "shard_positions": "the size of shards",
+        "first_shard": "the version of discovery",
     }
-    changed = [words.get(field, field) for field in Plan.__struct_fields__ if getattr(old, field) != getattr(new, field)]
+    fields = [field for field in Plan.__struct_fields__ if field != "older"]
+    changed = [words.get(field, field) for field in fields if getattr(old, field) != getattr(new, field)]
     return ", ".join(dict.fromkeys(changed))
 
 

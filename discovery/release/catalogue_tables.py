@@ -48,6 +48,14 @@ def write_catalogue(path: Path, parts: Iterable[pa.Table]) -> int:
     return count
 
 
+def stored_schema(part: pa.Table) -> pa.Schema:
+    """Return the columns of some rows with the types that they have when read from a catalogue again."""
+    with duckdb.connect() as connection:
+        connection.register("part", part)
+        connection.execute("CREATE TABLE objects AS SELECT * FROM part LIMIT 1")
+        return connection.sql("SELECT * FROM objects").to_arrow_table().schema
+
+
 def _write_side_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Write what finds objects by position and by name; DuckDB sorts on disk where memory ends."""
     columns = {name for (name,) in connection.execute("SELECT column_name FROM duckdb_columns() WHERE table_name = 'objects'").fetchall()}

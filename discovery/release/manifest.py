@@ -1,18 +1,35 @@
-"""What a release says about itself: ``manifest.json``, version 2; version 1 is read as it is.
+"""What a release says about itself: ``manifest.json``, version 3. Versions 1 and 2 are read as well (`discovery.release.old_manifests`).
 
 A release folder holds::
 
     manifest.json               this
     embeddings/image-00000.f16  rows of the space ``image``, (rows, D) little-endian float16, row-major
     index.faiss                 nearest-neighbour structure, derived from the embeddings
-    catalogue.duckdb            table ``objects``, one line a row
+    catalogue.duckdb            table ``objects``, one table row a row
     encoder/                    the encoder's card and weights
     report.json                 what the reader recognised, damaged stamps, flags, duplicates
     drift.json                  in a grown release: how far new stamps of known objects lie from their embeddings
     drift-sample.safetensors    in a grown release: the embeddings of those new stamps
 
-A release grown from an older one (``discovery index --add``) has the older one's rows first, under their numbers, and
-names the survey that each range of rows came from.
+A release is a list of *segments*, each made in one run from one survey: a fresh release has one, one that grew from an
+older release (``discovery index --add``) has the older one's segments first, under their row numbers, and one more.
+It is also a list of *spaces*, each one encoder's embeddings of the rows, with its shards segment by segment::
+
+    version       3; programs before it refuse it by this number
+    name, rows    the release's name and its number of rows N
+    plan          SHA-256 of everything that decides its bytes
+    segments      [{name, first_row, rows, survey, suffix, plan, made, commit, positions}]
+        survey        {paths, relative_paths, table, relative_table, options, format, recognised, fingerprint,
+                       bands, unit, stretch}: the files that the stamps came from, and how they are read again
+    spaces        [{name, dimension, encoder, segments, index, mask}]
+        encoder       {name, checksum, folder}
+        segments      [{shards, precision, device, runtime}], one a segment of the release
+            shards        [{file, start, stop, rows, sha256}]
+        index         {kind, probes, candidates, file}
+    measured      what differs between two runs of the same work: times, recall
+    grown_from    {name, plan, rows, path, relative_path} of the older release, or null
+
+A field that is null was not recorded, unless its own line here says what else it means.
 """
 
 from __future__ import annotations
@@ -25,9 +42,7 @@ import msgspec
 
 from discovery.errors import ReleaseError
 
-MANIFEST_VERSION = 2
-READABLE_VERSIONS = (1, 2)
-"""Version 1 lacks fields that have defaults here."""
+MANIFEST_VERSION = 3
 MANIFEST_FILE = "manifest.json"
 CATALOGUE_FILE = "catalogue.duckdb"
 INDEX_FILE = "index.faiss"
@@ -36,10 +51,12 @@ DRIFT_FILE = "drift.json"
 DRIFT_SAMPLE_FILE = "drift-sample.safetensors"
 ENCODER_FOLDER = "encoder"
 EMBEDDINGS_FOLDER = "embeddings"
+IMAGE_SPACE = "image"
+"""Name of the space that every release has: the embeddings of its stamps."""
 
 
 class Shard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One file of embeddings: the good (in a grown release: the good and new) stamps among survey positions start..stop (exclusive)."""
+    """One file of embeddings: of the stamps at survey positions start..stop (exclusive) those that are rows of its segment."""
 
     file: str
     start: int
@@ -57,7 +74,7 @@ class EncoderRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class IndexRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The FAISS structure: its factory string, and what a query for 100 neighbours asks of it (None for ``Flat``).
+    """The FAISS structure: its factory string, and what a query for 100 neighbours takes of it (None for ``Flat``).
 
     ``probes`` cells are visited; the ``candidates`` nearest by their codes are compared exactly.
     """
@@ -68,22 +85,64 @@ class IndexRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     file: str = INDEX_FILE
 
 
-class Space(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One embedding of every row."""
+class SpaceSegment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The embeddings of one segment in one space.
+
+    Attributes
+    ----------
+    shards : tuple of Shard
+        In the order of their rows.
+    precision, device : str or None
+        What the encoder computed in (float32, bfloat16) and on (cpu, cuda).
+    runtime : str or None
+        The library that computed, with its version, such as ``torch 2.9.1``.
+    """
+
+    shards: tuple[Shard, ...]
+    precision: str | None = None
+    device: str | None = None
+    runtime: str | None = None
+
+
+class SpaceRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One encoder's embeddings of the rows.
+
+    Attributes
+    ----------
+    segments : tuple of SpaceSegment
+        One a segment of the release.
+    mask : str or None
+        File in the release folder with a bit a row: which rows have an embedding in this space. None: every row has.
+    """
 
     name: str
     dimension: int
     encoder: EncoderRecord
-    shards: tuple[Shard, ...]
+    segments: tuple[SpaceSegment, ...]
     index: IndexRecord
+    mask: str | None = None
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """The shards of all segments, in the order of their rows."""
+        return tuple(shard for segment in self.segments for shard in segment.shards)
 
 
 class SurveyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the stamps of a range of rows came from, so that they can be read again.
+    """The files that stamps came from, and how they are read again.
 
-    ``relative_paths`` start at the release folder: a release moved together with its survey still finds it. The range
-    begins with ``first_row`` and ends where the next survey's begins. Where an object_id of the survey already was
-    another object's in the release, ``suffix`` was added to it.
+    ``relative_paths`` start at the release folder: a release moved together with its survey still finds it.
+
+    Attributes
+    ----------
+    fingerprint : str
+        `discovery.storage.provenance.contents_fingerprint` of the files.
+    bands : tuple of str or None
+        Bands of a stamp, in the order of its channels. None: g, r, z (or i), as `discovery.stamps.stamp.Stamp` has them.
+    unit : str or None
+        Unit of the pixels. None: each stamp tells its own (``nmgy`` or ``rgb``).
+    stretch : str or None
+        How flux becomes colour. None: as the imaging survey of ``options`` has it (`discovery.stamps.imaging_surveys`).
     """
 
     paths: tuple[str, ...]
@@ -94,8 +153,41 @@ class SurveyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     format: str
     recognised: str
     fingerprint: str
-    first_row: int = 0
+    bands: tuple[str, ...] | None = None
+    unit: str | None = None
+    stretch: str | None = None
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The rows that one run made from one survey.
+
+    Attributes
+    ----------
+    name : str or None
+        Of the release that the run made.
+    first_row, rows : int
+        Its rows are first_row..first_row + rows (exclusive).
+    suffix : str
+        What was added to an object_id of the survey that already was another object's in the release.
+    plan : str or None
+        SHA-256 of everything that decided its bytes.
+    made : str or None
+        When the run ended, UTC.
+    commit : str or None
+        Of the program's source, with ``+`` where it was changed.
+    positions : int or None
+        Survey positions that were looked at: those that are no rows had stamps that could not be used.
+    """
+
+    name: str | None
+    first_row: int
+    rows: int
+    survey: SurveyRecord
     suffix: str = ""
+    plan: str | None = None
+    made: str | None = None
+    commit: str | None = None
+    positions: int | None = None
 
 
 class GrownFrom(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,33 +201,52 @@ class GrownFrom(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole manifest. ``measured`` holds what differs between two runs of the same work (times, recall).
+    """The whole manifest. ``measured`` holds what differs between two runs of the same work (times, recall)."""
 
-    ``survey`` is where the first rows came from, ``added`` what later rows came from in a grown release.
-    """
-
-    version: int
+    version: int = MANIFEST_VERSION
     name: str
     rows: int
     plan: str
-    survey: SurveyRecord
-    spaces: tuple[Space, ...]
+    segments: tuple[Segment, ...]
+    spaces: tuple[SpaceRecord, ...]
     measured: dict[str, Any]
-    added: tuple[SurveyRecord, ...] = ()
     grown_from: GrownFrom | None = None
 
     @property
     def surveys(self) -> tuple[SurveyRecord, ...]:
-        """The surveys, in the order of their rows."""
-        return (self.survey, *self.added)
+        """The survey of each segment."""
+        return tuple(segment.survey for segment in self.segments)
 
-    def survey_number(self, row: int) -> int:
-        """Return the place in ``surveys`` of the survey that a row came from."""
-        return bisect.bisect_right([record.first_row for record in self.surveys], row) - 1
+    @property
+    def image(self) -> SpaceRecord:
+        """The space of the stamps' embeddings.
+
+        Raises
+        ------
+        ReleaseError
+            If the release has none.
+        """
+        found = next((space for space in self.spaces if space.name == IMAGE_SPACE), None)
+        if found is None:
+            raise ReleaseError(f"The manifest of release {self.name} names no embeddings. Build it again.")
+        return found
+
+    def segment_number(self, row: int) -> int:
+        """Return the place in ``segments`` of the segment that a row is in."""
+        return bisect.bisect_right([segment.first_row for segment in self.segments], row) - 1
+
+    def segment_of(self, row: int) -> Segment:
+        """Return the segment that a row is in."""
+        return self.segments[self.segment_number(row)]
 
     def survey_of(self, row: int) -> SurveyRecord:
         """Return the survey that a row came from."""
-        return self.surveys[self.survey_number(row)]
+        return self.segment_of(row).survey
+
+    def with_image(self, image: SpaceRecord) -> Manifest:
+        """Return the manifest with another record of the stamps' embeddings."""
+        spaces = tuple(image if space.name == IMAGE_SPACE else space for space in self.spaces)
+        return msgspec.structs.replace(self, spaces=spaces)
 
 
 class _Version(msgspec.Struct):
@@ -143,7 +254,7 @@ class _Version(msgspec.Struct):
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read and check the manifest of a release folder.
+    """Read and check the manifest of a release folder; one of an older version comes out as version 3.
 
     Raises
     ------
@@ -158,13 +269,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"{folder} is no release: it has no readable {MANIFEST_FILE}. Make one with 'discovery index'."
         ) from problem
     try:
-        version = msgspec.json.decode(data, type=_Version).version
-        if version not in READABLE_VERSIONS:
-            raise ReleaseError(
-                f"Release {folder.name} has manifest version {version}, this program reads version {MANIFEST_VERSION} and before: "
-                "update discovery, or build the release again with 'discovery index'."
-            )
-        return msgspec.json.decode(data, type=Manifest)
+        return _decoded(data, folder.name)
     except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
         raise ReleaseError(
             f"The manifest of release {folder.name} is damaged ({problem}). Build it again with 'discovery index'."
@@ -174,3 +279,24 @@ def read_manifest(folder: Path) -> Manifest:
 def manifest_bytes(manifest: Manifest) -> bytes:
     """Return the manifest as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def _decoded(data: bytes, name: str) -> Manifest:
+    from discovery.release.old_manifests import OLD_VERSIONS, read_old
+
+    version = msgspec.json.decode(data, type=_Version).version
+    if version in OLD_VERSIONS:
+        return read_old(data)
+    if version != MANIFEST_VERSION:
+        raise ReleaseError(
+            f"Release {name} has manifest version {version}, this program reads version {MANIFEST_VERSION} and before: "
+            "update discovery, or build the release again with 'discovery index'."
+        )
+    manifest = msgspec.json.decode(data, type=Manifest)
+    for space in manifest.spaces:
+        if len(space.segments) != len(manifest.segments):
+            raise ReleaseError(
+                f"The manifest of release {name} is damaged (space {space.name} has {len(space.segments)} segments, "
+                f"the release {len(manifest.segments)}). Build it again with 'discovery index'."
+            )
+    return manifest

@@ -15,7 +15,7 @@ import numpy as np
 
 from discovery.errors import EncoderMismatch, ReleaseError
 from discovery.release.catalogue import Catalogue
-from discovery.release.manifest import CATALOGUE_FILE, Manifest, Space, read_manifest
+from discovery.release.manifest import CATALOGUE_FILE, Manifest, SpaceRecord, read_manifest
 from discovery.release.neighbours.index import NeighbourIndex, read_index
 from discovery.release.neighbours.inverted_file import load_faiss
 from discovery.release.shards import EmbeddingShards
@@ -179,13 +179,13 @@ class Release:
         ReleaseError
             If the files are missing, changed, or outside the allowed folders.
         """
-        line, number = self.stamp_records.get(row), self.manifest.survey_number(row)
+        line, number = self.stamp_records.get(row), self.manifest.segment_number(row)
         position = line.survey_position
         with self._survey_lock:
             (stamp,) = self._files.survey(number).read(position, position + 1)
         if isinstance(stamp, Damaged):
             raise ReleaseError(f"The stamp of {line.object_id} can no longer be read: {stamp.reason}.")
-        if line.object_id == stamp.object_id + self.manifest.surveys[number].suffix:
+        if line.object_id == stamp.object_id + self.manifest.segments[number].suffix:
             stamp = replace(stamp, object_id=line.object_id)
         if stamp.object_id != line.object_id:
             raise ReleaseError(f"The survey files of release {self.name} changed since it was built. Build it again.")
@@ -209,10 +209,8 @@ class Release:
         self._shards.check_sums(threads=threads, progress=progress)
 
     @property
-    def _space(self) -> Space:
-        if not self.manifest.spaces:
-            raise ReleaseError(f"The manifest of release {self.manifest.name} names no embeddings. Build it again.")
-        return self.manifest.spaces[0]
+    def _space(self) -> SpaceRecord:
+        return self.manifest.image
 
     @property
     def _index(self) -> NeighbourIndex:

@@ -29,7 +29,7 @@ class SurveyFiles:
         self._opened: dict[int, Survey] = {}
 
     def survey(self, number: int) -> Survey:
-        """Return survey ``number`` of the manifest.
+        """Return the survey of segment ``number`` of the manifest.
 
         Raises
         ------

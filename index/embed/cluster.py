@@ -24,10 +24,10 @@ from discovery.processes.ray_cluster import LostWorker, ray_cluster, ray_result
 from discovery.processes.worker_pool import use_threads
 from discovery.release.manifest import ENCODER_FOLDER
 from discovery.stamps.stamp import Survey
+from index.embed.finished_shards import Computed, check_one_precision, precisions_of
 from index.embed.ingest import Batch, BatchReader, InputForm, batch_reader, input_form, read_batch
-from index.embed.parts import Computed, check_one_precision, precisions_of
-from index.embed.rates import Work, rates_text
 from index.embed.shards import computed_by, embed_shard, shard_bar, unfinished
+from index.embed.stage_times import StageTimes, rates_text
 from index.plan import Plan
 
 TRIES = 3
@@ -109,8 +109,8 @@ def embed_on_cluster(
         has = ray.cluster_resources()
         staff = staffing(int(has.get("CPU", 1)), int(has.get("GPU", 0)), workers)
         log.info("%s", staff)
-        told = (building, plan, survey, precision, encoder.compiled, staff, [ray.put(survey)])
-        return _Foreman(ray, plan, staff, told, found).make(missing, bar)
+        given = (building, plan, survey, precision, encoder.compiled, staff, [ray.put(survey)])
+        return _Foreman(ray, plan, staff, given, found).make(missing, bar)
 
 
 class ShardWorker:
@@ -132,13 +132,13 @@ class ShardWorker:
         """Answer once the encoder is loaded."""
         return computed_by(self._encoder)
 
-    def make(self, number: int) -> tuple[int, Work]:
+    def make(self, number: int) -> tuple[int, StageTimes]:
         """Make a shard; return its rows and what it took."""
-        work, ranges = Work(), self._plan.batches(*self._plan.shard(number))
+        times, ranges = StageTimes(), self._plan.batches(*self._plan.shard(number))
         with self._reader() as reader, tqdm(disable=True) as bar:
             batches = reader.read(ranges)
-            shard = embed_shard(self._building, self._plan, number, self._encoder, batches, reader.readers, work, bar)
-        return shard.rows, work
+            shard = embed_shard(self._building, self._plan, number, self._encoder, batches, reader.readers, times, bar)
+        return shard.rows, times
 
     def _reader(self) -> contextlib.AbstractContextManager[BatchReader]:
         form = input_form(self._encoder)
@@ -158,8 +158,8 @@ class ShardWorker:
 class _Foreman:
     """Gives shards to workers until all are made."""
 
-    def __init__(self, ray: Any, plan: Plan, staff: Staffing, told: tuple[Any, ...], precisions: dict[Precision, list[int]]) -> None:
-        self._ray, self._plan, self._staff, self._told, self._precisions = ray, plan, staff, told, precisions
+    def __init__(self, ray: Any, plan: Plan, staff: Staffing, given: tuple[Any, ...], precisions: dict[Precision, list[int]]) -> None:
+        self._ray, self._plan, self._staff, self._told, self._precisions = ray, plan, staff, given, precisions
         self._hiring = ray.remote(num_cpus=staff.cpus, num_gpus=staff.gpus, max_restarts=0)(ShardWorker)
         self._idle: list[Any] = []
         self._starting: dict[Any, Any] = {}
@@ -168,7 +168,7 @@ class _Foreman:
 
     def make(self, missing: list[int], bar: tqdm) -> int:
         """Have the shards made; return the number of good stamps in them."""
-        rows, work, waiting = 0, Work(), deque(missing)
+        rows, times, waiting = 0, StageTimes(), deque(missing)
         for _ in range(min(self._staff.workers, len(missing))):
             self._hire()
         while waiting or self._working:
@@ -188,8 +188,8 @@ class _Foreman:
             self._idle.append(worker)
             start, stop = self._plan.shard(number)
             rows += made[0]
-            work.add(made[1])
-            bar.set_postfix_str(rates_text(work), refresh=False)
+            times.add(made[1])
+            bar.set_postfix_str(rates_text(times), refresh=False)
             bar.update(stop - start)
         return rows
 

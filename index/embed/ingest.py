@@ -16,7 +16,7 @@ from discovery.errors import StampError
 from discovery.processes.worker_pool import worker_pool
 from discovery.stamps.preprocess import Convention, CropConfig, prepare
 from discovery.stamps.stamp import Damaged, Survey
-from index.catalogue.quality import StampMeasures, measure_stamp
+from index.embed.quality import StampMeasures, measure_stamp
 
 if TYPE_CHECKING:  # worker processes do without torch
     from discovery.encoders.encoder import Encoder

@@ -19,19 +19,19 @@ from discovery.release.manifest import Shard
 from discovery.release.shards import STORED_DTYPE
 from discovery.stamps.stamp import Damaged, Survey
 from discovery.storage.atomic import written
-from index.embed.ingest import Batch, batch_reader, input_form
-from index.embed.parts import (
+from index.embed.finished_shards import (
     Computed,
-    Parts,
+    FinishedShards,
     check_one_precision,
     measures_of,
-    part_path,
     precisions_of,
     problem_of,
+    record_path,
+    record_shard,
     shard_file,
-    write_part,
 )
-from index.embed.rates import Work, rates_text
+from index.embed.ingest import Batch, batch_reader, input_form
+from index.embed.stage_times import StageTimes, rates_text
 from index.plan import Plan
 
 log = logging.getLogger(__name__)
@@ -66,14 +66,14 @@ def embed_survey(
     check_one_precision(plan, found)
     if not missing:
         return 0
-    embedded, work = 0, Work()
+    embedded, times = 0, StageTimes()
     with (
         shard_bar(plan, wanted, missing) as bar,
         batch_reader(survey, input_form(encoder), workers) as reader,
     ):
         batches = reader.read(chain.from_iterable(plan.batches(*plan.shard(number)) for number in missing))
         for number in missing:
-            shard = embed_shard(building, plan, number, encoder, batches, reader.readers, work, bar)
+            shard = embed_shard(building, plan, number, encoder, batches, reader.readers, times, bar)
             embedded += shard.rows
     return embedded
 
@@ -85,20 +85,20 @@ def unfinished(building: Path, plan: Plan, numbers: Iterable[int], precision: Pr
         problem = problem_of(building, plan, number, precision)
         if problem is not None:
             missing.append(number)
-            if part_path(building, number).exists():
+            if record_path(building, number).exists():
                 log.warning("%s It is made again.", problem)
     return missing
 
 
-def load_parts(building: Path, plan: Plan) -> Parts:
-    """Return every shard's part, in order, read one at a time; all must be there.
+def finished_shards(building: Path, plan: Plan) -> FinishedShards:
+    """Return every shard's record, in order, read one at a time; all must be there.
 
     Raises
     ------
     ReleaseError
         If one is missing or damaged.
     """
-    return Parts(building, plan, range(plan.shard_count))
+    return FinishedShards(building, plan, range(plan.shard_count))
 
 
 def shard_bar(plan: Plan, wanted: list[int], missing: list[int]) -> tqdm:
@@ -115,7 +115,7 @@ def embed_shard(
     encoder: Encoder,
     batches: Iterator[Batch],
     readers: int,
-    so_far: Work,
+    so_far: StageTimes,
     bar: tqdm,
 ) -> Shard:
     """Embed the next batches, which are those of a shard, and put the shard in place.
@@ -124,55 +124,57 @@ def embed_shard(
     ----------
     readers : int
         Processes or threads that make the batches.
-    so_far : Work
+    so_far : StageTimes
         Of the run, shown in the bar; the shard's is added.
     """
     start, stop = plan.shard(number)
-    file, rows, work, began = shard_file(number), 0, Work(), time.perf_counter()
+    file, rows, times, began = shard_file(plan.first_shard + number), 0, StageTimes(), time.perf_counter()
     measures: list[pa.RecordBatch] = []
     damaged: list[Damaged] = []
     with written(building / file) as out:
         for batch in islice(batches, plan.batch_count(number)):
-            data = _embedded(encoder, batch, work)
-            with work.timed("write"):
+            data = _embedded(encoder, batch, times)
+            with times.timed("write"):
                 out.write(data)
                 measures.append(measures_of(batch))
             damaged += batch.damaged
             rows += len(batch.positions)
-            _count(work, batch)
+            _count(times, batch)
             bar.update(len(batch.positions) + len(batch.damaged))
-            bar.set_postfix_str(rates_text(_with(so_far, work, time.perf_counter() - began, readers)), refresh=False)
-        with work.timed("write"):
+            bar.set_postfix_str(rates_text(_with(so_far, times, time.perf_counter() - began, readers)), refresh=False)
+        with times.timed("write"):
             out.sync()
     shard = Shard(file=file, start=start, stop=stop, rows=rows, sha256=out.sha256)
-    work.passed(time.perf_counter() - began, readers)
-    write_part(building, number, shard, measures, damaged, work, computed_by(encoder))
-    so_far.add(work)
+    times.passed(time.perf_counter() - began, readers)
+    record_shard(building, number, shard, measures, damaged, times, computed_by(encoder))
+    so_far.add(times)
     return shard
 
 
 def computed_by(encoder: Encoder) -> Computed:
     """Return what an encoder computes on and in."""
-    return Computed(device=encoder.device.type, precision=encoder.precision)
+    import torch
+
+    return Computed(device=encoder.device.type, precision=encoder.precision, runtime=f"torch {torch.__version__}")
 
 
-def _embedded(encoder: Encoder, batch: Batch, work: Work) -> bytes:
+def _embedded(encoder: Encoder, batch: Batch, times: StageTimes) -> bytes:
     if len(batch.positions) == 0:
         return b""
-    with work.timed("encode"):
+    with times.timed("encode"):
         return encoder.embed_inputs(batch.inputs).astype(STORED_DTYPE).tobytes()
 
 
-def _count(work: Work, batch: Batch) -> None:
-    work.stamps += len(batch.positions) + len(batch.damaged)
-    work.seconds["read"] += batch.read_seconds
-    work.seconds["prepare"] += batch.prepare_seconds
+def _count(times: StageTimes, batch: Batch) -> None:
+    times.stamps += len(batch.positions) + len(batch.damaged)
+    times.seconds["read"] += batch.read_seconds
+    times.seconds["prepare"] += batch.prepare_seconds
 
 
-def _with(so_far: Work, work: Work, seconds: float, readers: int) -> Work:
-    """Return the run's work with that of the shard in work."""
-    both = Work()
+def _with(so_far: StageTimes, times: StageTimes, seconds: float, readers: int) -> StageTimes:
+    """Return the run's times with that of the shard in times."""
+    both = StageTimes()
     both.add(so_far)
-    both.add(work)
+    both.add(times)
     both.passed(seconds, readers)
     return both

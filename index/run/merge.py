@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from discovery.encoders.encoder import Precision, load_encoder
 from discovery.errors import ConfigError, ReleaseError
-from discovery.release.manifest import ENCODER_FOLDER, MANIFEST_FILE, read_manifest
+from discovery.release.manifest import ENCODER_FOLDER, MANIFEST_FILE
 from discovery.storage.locks import only_run
-from index.catalogue.ids import check_ids
-from index.embed.parts import NAMED, precisions_of, problem_of
+from index.drift.drift import SAMPLE
+from index.embed.finished_shards import NAMED, precisions_of, problem_of
 from index.plan import Plan, explain_difference, read_plan
-from index.run.build import build_release
-from index.run.engine import PLAN_FILE, Run, building_folder, machine_told, planned, put_in_place
+from index.run.engine import check_objects, this_machine
+from index.run.release import build_release
+from index.run.run import PLAN_FILE, Run, planned, put_in_place
+from index.run.settings import RunSettings
 
 FLAGS = {
     "pixel_scale_arcsec": "--pixel-scale",
@@ -26,8 +28,13 @@ FLAGS = {
 }
 
 
-def merge_shares(name: str, out: Path | str = Path("releases")) -> Path:
+def merge_shares(name: str, out: Path | str = Path("releases"), *, drift_sample: int = SAMPLE) -> Path:
     """Finish a release of which `index.run.engine.embed_share` made every shard; return its folder.
+
+    Parameters
+    ----------
+    drift_sample : int
+        In a release that grows: how many objects that the older one holds are embedded again for the drift report.
 
     Raises
     ------
@@ -39,42 +46,45 @@ def merge_shares(name: str, out: Path | str = Path("releases")) -> Path:
     SurveyError
         If ids of the survey are not unique.
     """
-    folder, building = Path(out).absolute() / name, building_folder(Path(out), name)
+    settings = RunSettings(name=name, out=Path(out))
+    folder, building = settings.folder, settings.building
     if not any((building / file).exists() for file in (PLAN_FILE, MANIFEST_FILE)):
         if (folder / MANIFEST_FILE).exists() and not building.exists():
             return folder
         raise ConfigError(f"There is nothing to merge in {building}: embed the survey first, with 'discovery index ... --shard I/N'.")
     with only_run(building):
-        if (building / MANIFEST_FILE).exists():
-            _check_not_grown(building)
-        else:
-            run, encoder = _begun(building, name, Path(out))
+        if not (building / MANIFEST_FILE).exists():
+            run = _begun(settings)
             _check_shards(run)
-            check_ids(run.survey)
-            build_release(building, folder, run.plan, run.survey, encoder, {"engine": "shards", **machine_told(encoder)})
+            check_objects(run)
+            build_release(run, {"engine": "shards", **this_machine(run.encoder)}, drift_sample=drift_sample)
         put_in_place(building, folder)
     return folder
 
 
-def _begun(building: Path, name: str, out: Path) -> tuple[Run, Any]:
+def _begun(settings: RunSettings) -> Run:
     """Return the run that the plan describes, if the survey still is what it was."""
+    building = settings.building
     old = read_plan(building / PLAN_FILE)
     if old is None:
         raise ConfigError(f"The plan in {building} is of another version of discovery, or damaged: remove the folder and embed again.")
     encoder = load_encoder(building / ENCODER_FOLDER)
     options = {**old.options, "table": old.table or old.options.get("table")}
-    run = planned(old.paths, name, out, options, encoder, old.memory_bytes / 2**30, old.recall, old.shard_positions)
-    if run.plan != old:
+    settings = replace(
+        settings,
+        options=options,
+        memory_gib=old.memory_bytes / 2**30,
+        recall=old.recall,
+        shard_positions=old.shard_positions,
+        older=Path(old.older) if old.older else None,
+    )
+    run = planned(old.paths, settings, encoder)
+    if not run.plan.same_as(old):
         raise ConfigError(
             f"The survey is not what the shards in {building} were made of (changed: {explain_difference(old, run.plan)}). "
             "Undo the change, or remove that folder and embed again."
         )
-    return run, encoder
-
-
-def _check_not_grown(building: Path) -> None:
-    if read_manifest(building).grown_from is not None:
-        raise ConfigError(f"{building} is a release that grows: run the command with --add again, which goes on with it.")
+    return run
 
 
 def _check_shards(run: Run) -> None:
@@ -86,11 +96,11 @@ def _check_shards(run: Run) -> None:
     wrong = {number: problem for number, problem in problems.items() if problem is not None}
     if not wrong:
         return
-    told = [f"{problem} Make it with: {shard_command(run, number, usual)}" for number, problem in list(wrong.items())[:NAMED]]
+    said = [f"{problem} Make it with: {shard_command(run, number, usual)}" for number, problem in list(wrong.items())[:NAMED]]
     which = "missing or damaged" if len(found) < 2 else "missing, damaged or of another precision"
     raise ReleaseError(
         f"{len(wrong)} of {run.plan.shard_count} shards of {run.plan.name} are {which}, so nothing was merged. "
-        + " ".join(told)
+        + " ".join(said)
         + (f" And {len(wrong) - NAMED} more." if len(wrong) > NAMED else "")
         + f" Or run the whole array of jobs again{'' if usual is None else f' with --precision {usual}'}: it makes only these."
     )
@@ -102,6 +112,7 @@ def shard_command(run: Run, number: int, precision: Precision | None) -> str:
     parts = ["discovery", "index", *plan.paths, "--name", plan.name, "--out", str(run.folder.parent)]
     parts += ["--encoder", str(run.building / ENCODER_FOLDER), "--memory", repr(plan.memory_bytes / 2**30)]
     parts += ["--recall", repr(plan.recall), *_survey_flags(plan)]
+    parts += ["--add", plan.older] if plan.older else []
     parts += [] if precision is None else ["--precision", precision]
     parts += ["--shard", f"{number}/{plan.shard_count}"]
     return shlex.join(parts)

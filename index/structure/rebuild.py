@@ -13,7 +13,6 @@ from discovery.errors import ConfigError
 from discovery.release.manifest import (
     INDEX_FILE,
     MANIFEST_FILE,
-    MANIFEST_VERSION,
     Manifest,
     manifest_bytes,
     read_manifest,
@@ -54,14 +53,13 @@ def rebuild(release: Path | str, *, memory_gib: float = 4.0, recall: float = REC
 
 def _rebuilt(folder: Path, memory_bytes: int, recall: float, kind: str | None) -> Manifest:
     manifest = read_manifest(folder)
-    space = manifest.spaces[0]
+    space = manifest.image
     shards = EmbeddingShards(folder, space.shards, space.dimension)
     shards.check_unit()
     start = time.perf_counter()
     record, measured = index_shards(shards, _next_file(folder), memory_bytes=memory_bytes, recall=recall, kind=kind)
-    spaces = (msgspec.structs.replace(space, index=record), *manifest.spaces[1:])
-    told: dict[str, Any] = {**manifest.measured, **measured, "index_seconds": round(time.perf_counter() - start, 1)}
-    new = msgspec.structs.replace(manifest, version=MANIFEST_VERSION, spaces=spaces, measured=told)
+    measured_now: dict[str, Any] = {**manifest.measured, **measured, "index_seconds": round(time.perf_counter() - start, 1)}
+    new = msgspec.structs.replace(manifest.with_image(msgspec.structs.replace(space, index=record)), measured=measured_now)
     put(folder / MANIFEST_FILE, manifest_bytes(new))
     _remove_others(folder, {record.file, space.index.file})
     return new

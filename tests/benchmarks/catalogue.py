@@ -26,19 +26,15 @@ import duckdb
 import httpx
 import numpy as np
 import pyarrow as pa
+from bare_manifest import bare_manifest
 
 from discovery.release.catalogue import Catalogue, write_catalogue
 from discovery.release.manifest import (
     CATALOGUE_FILE,
     MANIFEST_FILE,
-    MANIFEST_VERSION,
     REPORT_FILE,
-    EncoderRecord,
     IndexRecord,
-    Manifest,
     Shard,
-    Space,
-    SurveyRecord,
     manifest_bytes,
 )
 from index.catalogue.columns import healpix_pixels
@@ -93,11 +89,8 @@ def make_release(folder: Path, options: argparse.Namespace) -> Path:
     print(f"catalogue written in {time.perf_counter() - start:.1f} s")
     shard = write_embeddings(folder / "embeddings.f16", options.rows)
     index = IndexRecord(kind="Flat", probes=None, file="none")
-    encoder = EncoderRecord(name="none", checksum="0" * 64)
-    survey = SurveyRecord(paths=(), relative_paths=(), table=None, relative_table=None, options={}, format="none", recognised="", fingerprint="")
-    space = Space(name="image", dimension=DIMENSION, encoder=encoder, shards=(shard,), index=index)
     (folder / REPORT_FILE).write_text('{"recognised": "", "duplicates": 0, "flag_star": 0, "flag_masked": 0, "flag_partial": 0, "flag_artefact": 0, "damaged": []}')
-    manifest = Manifest(version=MANIFEST_VERSION, name=folder.name, rows=options.rows, plan="none", survey=survey, spaces=(space,), measured={})
+    manifest = bare_manifest(folder.name, DIMENSION, [shard], index)
     (folder / MANIFEST_FILE).write_bytes(manifest_bytes(manifest))
     return folder
 

@@ -55,9 +55,9 @@ def run(path: Path, shard: int, workers: int) -> dict[str, tuple[int, int, float
     """Return peak and growth of anonymous memory (bytes) and seconds of each step, in this process."""
     from discovery.readers import open_survey
     from index.catalogue.ids import check_ids
-    from index.embed.shards import embed_survey, load_parts
+    from index.catalogue.write import NewRows, build_catalogue
+    from index.embed.shards import embed_survey, finished_shards
     from index.plan import make_plan
-    from index.run.build import build_catalogue
 
     survey, encoder, building = open_survey([path]), tiny_encoder(), path.parent / "building"
     plan = make_plan(survey, [path], name="made", encoder=encoder, memory_bytes=2**30, shard_positions=shard)
@@ -66,7 +66,7 @@ def run(path: Path, shard: int, workers: int) -> dict[str, tuple[int, int, float
         "ids": watched(lambda: check_ids(survey)),
         "embed": watched(lambda: embed_survey(building, plan, survey, encoder, workers)),
         "resume": watched(lambda: embed_survey(building, plan, survey, encoder, workers)),
-        "catalogue": watched(lambda: build_catalogue(building, survey, load_parts(building, plan))),
+        "catalogue": watched(lambda: build_catalogue(building / "catalogue.duckdb", NewRows(survey=survey, shards=finished_shards(building, plan)))),
     }
 
 

@@ -21,15 +21,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from bare_manifest import bare_manifest
 
 from discovery.release.catalogue import write_catalogue
 from discovery.release.manifest import (
-    EncoderRecord,
     IndexRecord,
-    Manifest,
     Shard,
-    Space,
-    SurveyRecord,
     manifest_bytes,
 )
 from discovery.release.release import Release, open_release
@@ -89,12 +86,7 @@ def write_release(folder: Path, rows: int, dimension: int, shard_rows: int) -> N
         (folder / file).write_bytes(data)
         shards.append(Shard(file=file, start=start, stop=start + count, rows=count, sha256=hashlib.sha256(data).hexdigest()))
     write_catalogue(folder / "catalogue.duckdb", lines(rows))
-    survey = SurveyRecord(
-        paths=(), relative_paths=(), table=None, relative_table=None, options={}, format="", recognised="", fingerprint=""
-    )
-    encoder, index = EncoderRecord(name="random", checksum="0"), IndexRecord(kind="Flat")
-    space = Space(name="image", dimension=dimension, encoder=encoder, shards=tuple(shards), index=index)
-    manifest = Manifest(version=2, name="large", rows=rows, plan="", survey=survey, spaces=(space,), measured={})
+    manifest = bare_manifest("large", dimension, shards, IndexRecord(kind="Flat"))
     (folder / "manifest.json").write_bytes(manifest_bytes(manifest))
     print(f"{rows} rows x {dimension} in {len(shards)} shards")
 

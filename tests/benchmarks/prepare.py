@@ -27,7 +27,7 @@ from discovery.readers import open_survey
 from discovery.stamps import preprocess
 from discovery.stamps.preprocess import CropConfig
 from discovery.stamps.stamp import Stamp
-from index.catalogue import quality
+from index.embed import quality
 
 BLOCK = 200
 SIZE = 128

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from bare_manifest import bare_manifest
 from catalogue import parts, positions
 from scale_data import open_shards
 
@@ -22,12 +23,7 @@ from discovery.release.catalogue import write_catalogue
 from discovery.release.manifest import (
     CATALOGUE_FILE,
     MANIFEST_FILE,
-    MANIFEST_VERSION,
-    EncoderRecord,
     IndexRecord,
-    Manifest,
-    Space,
-    SurveyRecord,
     manifest_bytes,
 )
 from index.catalogue.duplicates import primary_rows
@@ -55,16 +51,7 @@ def main() -> None:
     start = time.perf_counter()
     write_catalogue(asked.out / CATALOGUE_FILE, parts(places, primary))
     print(f"catalogue of {asked.rows} rows: {time.perf_counter() - start:.0f} s, {(asked.out / CATALOGUE_FILE).stat().st_size / 1e9:.2f} GB")
-    survey = SurveyRecord(
-        paths=(), relative_paths=(), table=None, relative_table=None, options={}, format="none", recognised="", fingerprint=""
-    )
-    encoder = EncoderRecord(name="synthetic", checksum="0" * 64)
-    space = Space(
-        name="image", dimension=shards.dimension, encoder=encoder, shards=shards.shards, index=IndexRecord(kind="Flat", file="none")
-    )
-    manifest = Manifest(
-        version=MANIFEST_VERSION, name=asked.out.name, rows=shards.count, plan="none", survey=survey, spaces=(space,), measured={}
-    )
+    manifest = bare_manifest(asked.out.name, shards.dimension, shards.shards, IndexRecord(kind="Flat", file="none"))
     (asked.out / MANIFEST_FILE).write_bytes(manifest_bytes(manifest))
 
 

@@ -18,7 +18,6 @@ from discovery.stamps.preprocess import CropConfig
 from index.cli import app, index_survey
 from index.drift.sample import read_sample
 from index.embed.selected_positions import SelectedSurvey
-from index.grow.add import add_release
 from index.structure.rebuild import rebuild
 
 pytestmark = pytest.mark.slow
@@ -79,8 +78,8 @@ def older(surveys, tmp_path):
 @pytest.fixture
 def grow(tmp_path, surveys, older):
     def made(**changes):
-        options = {"old": older, "name": "dr10", "out": tmp_path / "releases", "workers": 0, "shard_positions": 16}
-        return add_release([surveys[1]], **{**options, **changes})
+        options = {"add": older, "name": "dr10", "out": tmp_path / "releases", "workers": 0, "shard_positions": 16}
+        return index_survey([surveys[1]], **{**options, **changes})
 
     return made
 
@@ -112,7 +111,7 @@ def test_only_what_is_new_is_embedded_and_appended(grow, older, surveys, small_e
 def test_every_row_reads_its_stamp_from_the_survey_it_came_from(grow, surveys):
     release = open_release(grow())
     manifest = release.manifest
-    assert [record.first_row for record in manifest.surveys] == [0, 79]
+    assert [segment.first_row for segment in manifest.segments] == [0, 79]
     assert (manifest.grown_from.name, manifest.grown_from.rows) == ("dr9", 79)
     for row, (path, position) in {0: (surveys[0], 0), 78: (surveys[0], 79), 79: (surveys[1], 30), 100: (surveys[1], 52)}.items():
         (stamp,) = open_survey([path]).read(position, position + 1)
@@ -184,8 +183,8 @@ def test_a_hunt_moved_to_the_grown_release_keeps_its_labels_and_plays_on(grow, o
 def test_growing_twice(grow, tmp_path, write_survey, surveys):
     folder = grow()
     third = change(write_survey(tmp_path / "dr11" / "c.h5", count=30, seed=2), inds=np.arange(1060, 1090), dec=np.linspace(20, 21, 30))
-    release = open_release(add_release([third], old=folder, name="dr11", out=tmp_path / "releases", workers=0))
-    assert [record.first_row for record in release.manifest.surveys] == [0, 79, 117]
+    release = open_release(index_survey([third], add=folder, name="dr11", out=tmp_path / "releases", workers=0))
+    assert [segment.first_row for segment in release.manifest.segments] == [0, 79, 117]
     assert release.count == 117 + 30 and release.manifest.grown_from.name == "dr10"
     for row, (path, position) in {5: (surveys[0], 5), 79: (surveys[1], 30), 120: (third, 3)}.items():
         assert np.array_equal(release.stamp(row).pixels, open_survey([path]).read(position, position + 1)[0].pixels)
@@ -214,11 +213,11 @@ def test_bad_requests_are_one_clear_error(grow, surveys, older, tmp_path, small_
     known = shutil.copy(surveys[0], tmp_path / "known.h5")
     change(known, **{name: column(known, name)[:7] for name in names(known)})
     with pytest.raises(ConfigError, match=r"holds all 7 objects.*nothing is new"):
-        add_release([known], old=older, name="dr10", out=tmp_path / "releases", workers=0)
+        index_survey([known], add=older, name="dr10", out=tmp_path / "releases", workers=0)
     with pytest.raises(ConfigError, match="choose another --name"):
         grow(name="dr9")
     with pytest.raises(ReleaseError, match="no release"):
-        grow(old=tmp_path)
+        grow(add=tmp_path)
     with pytest.raises(ConfigError, match="drift sample"):
         grow(drift_sample=-1)
     small_encoder.save(tmp_path / "encoder")
@@ -246,22 +245,22 @@ def test_what_cannot_be_added_leaves_nothing_in_the_way(grow, surveys, tmp_path)
 def test_a_name_that_is_made_up_must_be_free(grow, write_survey, tmp_path):
     """Object 60 of the newer files became 60@dr10; yet another object 60 cannot."""
     third = change(write_survey(tmp_path / "dr11" / "c.h5", count=30, seed=2), inds=np.arange(60, 90), dec=np.linspace(20, 21, 30))
-    options = {"old": grow(), "workers": 0, "drift_sample": 0}
+    options = {"add": grow(), "workers": 0, "drift_sample": 0}
     with pytest.raises(SurveyError, match=r"60@dr10 is in release dr10 already: choose another --name"):
-        add_release([third], name="dr10", out=tmp_path / "other", **options)
+        index_survey([third], name="dr10", out=tmp_path / "other", **options)
     assert not list((tmp_path / "other").glob("*")) and not list((tmp_path / "other").glob(".*"))
-    names = open_release(add_release([third], name="dr11", out=tmp_path / "other", **options)).catalogue.rows([117], ["object_id"])
+    names = open_release(index_survey([third], name="dr11", out=tmp_path / "other", **options)).catalogue.rows([117], ["object_id"])
     assert names["object_id"].to_pylist() == ["60@dr11"]
 
 
 def test_another_drift_sample_on_a_resume_is_drawn_anew(grow, surveys, tmp_path, monkeypatch):
-    from index.grow import release as grown
+    from index.run import release as building
 
     def stop(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(grown, "_precisions", stop)  # called when all but the manifest is there
+        patch.setattr(building, "_manifest", stop)  # called when all but the manifest is there
         with pytest.raises(KeyboardInterrupt):
             grow(drift_sample=20)
     sample = tmp_path / "releases" / ".dr10.building" / "drift-sample.safetensors"

@@ -11,7 +11,6 @@ import pytest
 
 from discovery.release.release import open_release
 from index.cli import index_survey
-from index.grow.add import add_release
 
 pytestmark = pytest.mark.kill
 
@@ -23,10 +22,10 @@ def test_killed_runs_resume_to_the_same_bytes(tmp_path, write_survey, small_enco
         for name in ("ra", "dec"):
             after[name][:70] = before[name][:]
     older = index_survey([old], name="old", encoder=small_encoder, out=tmp_path / "releases", workers=0)
-    whole = add_release([new], old=older, name="whole", out=tmp_path / "releases", workers=0, shard_positions=16)
+    whole = index_survey([new], add=older, name="whole", out=tmp_path / "releases", workers=0, shard_positions=16)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "torch", "index.grow.add", "astropy_healpix", "scipy.spatial", "discovery.readers.hdf5.ssl_legacysurvey"])
-    options = {"old": older, "name": "killed", "out": tmp_path / "releases", "workers": 0, "shard_positions": 16}
+    context.set_forkserver_preload(["pytest", "torch", "index.run.engine", "astropy_healpix", "scipy.spatial", "discovery.readers.hdf5.ssl_legacysurvey"])
+    options = {"add": older, "name": "killed", "out": tmp_path / "releases", "workers": 0, "shard_positions": 16}
     building = tmp_path / "releases" / ".killed.building"
 
     def files():
@@ -34,7 +33,7 @@ def test_killed_runs_resume_to_the_same_bytes(tmp_path, write_survey, small_enco
 
     kills = 0
     for stop_at in (3, 7, 12, 16, 10**6):
-        child = context.Process(target=add_release, args=([new],), kwargs=options)
+        child = context.Process(target=index_survey, args=([new],), kwargs=options)
         child.start()
         while child.is_alive() and files() < stop_at:
             time.sleep(0.003)

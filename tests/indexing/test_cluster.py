@@ -12,7 +12,7 @@ import pytest
 
 from discovery.readers import open_survey
 from index.embed.cluster import ShardWorker, staffing
-from index.embed.parts import Computed, precisions_of, shard_file
+from index.embed.finished_shards import Computed, precisions_of, shard_file
 from index.plan import make_plan
 from index.run.engine import index_survey
 

@@ -21,7 +21,6 @@ from index.drift.advice import advice_on
 from index.drift.drift import compare_releases
 from index.drift.measures import PairMeasures, Shift, found_ranks, halves_shift, measure_pairs, pairs_shift
 from index.drift.observing import change_dependence, condition_columns, conditions_of, dependence
-from index.grow.add import add_release
 
 pytestmark = pytest.mark.slow
 
@@ -191,7 +190,7 @@ def test_a_grown_release_compares_its_sample_with_the_old_embeddings(skies, open
     cut_file(first, GALAXIES // 2)
     old = index_survey([first], name="half", encoder=small_encoder, out=tmp_path, workers=0)
     second = [skies["worse"].parent / "worse.h5"]
-    grown = add_release(second, old=old, name="grown", out=tmp_path, workers=0)
+    grown = index_survey(second, add=old, name="grown", out=tmp_path, workers=0)
     report = json.loads((grown / "drift.json").read_text())
     assert report["pairs"]["count"] == GALAXIES // 2 and report["verdict"] != "move"
     assert {one["name"] for one in report["conditions"] if one["pairs"]} == {f"{name}[{band}]" for name in ("psfsize", "psfdepth") for band in (1, 2, 3)}
@@ -200,7 +199,7 @@ def test_a_grown_release_compares_its_sample_with_the_old_embeddings(skies, open
     assert again.pairs.recall_at_1 == report["pairs"]["recall_at_1"] and again.verdict == report["verdict"]
     worse, _ = compare_releases(open_release(old), opened["worse"])
     assert again.pairs.cosine_median == pytest.approx(worse.pairs.cosine_median, abs=1e-3)
-    alone = add_release(second, old=old, name="alone", out=tmp_path, workers=0, drift_sample=0)
+    alone = index_survey(second, add=old, name="alone", out=tmp_path, workers=0, drift_sample=0)
     told = json.loads((alone / "drift.json").read_text())
     assert told["pairs"] is None and "measures of the same objects: 0 are seen in both" in " ".join(told["missing"])
 

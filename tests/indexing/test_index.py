@@ -14,7 +14,7 @@ from discovery.release.manifest import MANIFEST_FILE, read_manifest
 from discovery.release.release import open_release
 from discovery.stamps.preprocess import CropConfig
 from index.cli import index, index_survey
-from index.embed.shards import embed_survey, load_parts
+from index.embed.shards import embed_survey, finished_shards
 from index.options import IndexOptions
 from index.plan import make_plan
 
@@ -103,12 +103,12 @@ def test_shards_made_in_any_order_give_the_same_release(tmp_path_factory, survey
     opened = open_survey([survey])
     plan = make_plan(opened, [survey], name="r", encoder=small_encoder, memory_bytes=2**30, shard_positions=16)
     assert embed_survey(building, plan, opened, small_encoder, 0) == 57
-    first = load_parts(building, plan)
+    first = finished_shards(building, plan)
     for number in lost:
         file = building / first[number].shard.file
         file.write_bytes(file.read_bytes()[:-2]) if truncated else file.unlink()
     assert embed_survey(building, plan, opened, small_encoder, 0) == sum(first[number].shard.rows for number in lost)
-    again = load_parts(building, plan)
+    again = finished_shards(building, plan)
     assert [part.shard for part in again] == [part.shard for part in first]
     assert all(one.measures.equals(other.measures) for one, other in zip(first, again, strict=True))
     shutil.rmtree(building)

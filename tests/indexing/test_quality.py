@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from discovery.stamps.stamp import Stamp
-from index.catalogue.quality import looks_like_artefact
+from index.embed.quality import looks_like_artefact
 
 SIDE = 96
 

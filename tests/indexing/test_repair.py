@@ -14,8 +14,7 @@ from discovery.errors import ReleaseError
 from discovery.release.manifest import read_manifest
 from discovery.release.release import open_release
 from index.cli import app, index_survey
-from index.grow.add import add_release
-from index.grow.repair import repair_release
+from index.run.repair import repair_release
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +47,7 @@ def test_other_bytes_get_their_checksum(release):
     """As on another kind of machine: what the manifest expects cannot be made here."""
     path = release / "manifest.json"
     wrong = json.loads(path.read_text())
-    wrong["spaces"][0]["shards"][2]["sha256"] = "0" * 64
+    wrong["spaces"][0]["segments"][0]["shards"][2]["sha256"] = "0" * 64
     path.write_text(json.dumps(wrong))
     vectors = np.fromfile(release / "embeddings/image-00002.f16", "<f2")
     assert repair_release(release) == ["embeddings/image-00002.f16"]
@@ -74,7 +73,7 @@ def grown(release, tmp_path, write_survey, small_encoder):
             values = after[name][:]
             values[::2] = before[name][:]
             after[name][:] = values
-    return add_release([newer], old=release, name="grown", out=tmp_path, workers=0, shard_positions=100, drift_sample=0)
+    return index_survey([newer], add=release, name="grown", out=tmp_path, workers=0, shard_positions=100, drift_sample=0)
 
 
 def test_shards_of_a_grown_release_are_made_again_with_the_same_bytes(grown, release, caplog):
@@ -96,7 +95,7 @@ def test_shards_of_a_grown_release_are_made_again_with_the_same_bytes(grown, rel
 
 
 def test_only_new_stamps_of_an_added_survey_are_read(grown, monkeypatch):
-    from index.grow import repair
+    from index.run import repair
 
     read = []
     before = repair.read_batch
@@ -114,9 +113,9 @@ def test_embeddings_are_made_again_in_the_precision_they_were_made_in(tmp_path, 
         file["inds"][:] += 1000
     low = load_encoder(old / "encoder")
     low.precision = "bfloat16"
-    grown = add_release([newer], old=old, name="grown", out=tmp_path, encoder=low, workers=0)
+    grown = index_survey([newer], add=old, name="grown", out=tmp_path, encoder=low, workers=0)
     manifest = read_manifest(grown)
-    assert manifest.measured["precisions"] == ["float32", "bfloat16"]
+    assert [segment.precision for segment in manifest.image.segments] == ["float32", "bfloat16"]
     files = [grown / shard.file for shard in manifest.spaces[0].shards]
     before = [file.read_bytes() for file in files]
     for file in files:

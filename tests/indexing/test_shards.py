@@ -12,7 +12,7 @@ import pytest
 from discovery.cli import main
 from discovery.errors import ConfigError, ReleaseError
 from discovery.release.manifest import read_manifest
-from index.embed.parts import part_path
+from index.embed.finished_shards import record_path
 from index.run.engine import Share, embed_share, index_survey
 from index.run.merge import merge_shares
 
@@ -58,7 +58,7 @@ def test_merged_jobs_are_one_run(tmp_path, job, whole, same_release):
 def test_a_missing_and_a_damaged_shard_are_named_with_the_command_that_makes_them(tmp_path, job, whole, same_release):
     job("0/1")
     building = tmp_path / "jobs" / ".r.building"
-    part_path(building, 4).unlink()
+    record_path(building, 4).unlink()
     file = building / "embeddings" / "image-00007.f16"
     data = bytearray(file.read_bytes())
     data[10] ^= 1
@@ -117,7 +117,7 @@ def test_a_run_goes_on_in_the_precision_of_its_shards_or_is_told_another(tmp_pat
 
 def test_the_command_of_a_missing_shard_repeats_numbers_to_the_last_digit(tmp_path, job):
     job("0/1", memory_gib=3.123456789, recall=0.9512345678)
-    part_path(tmp_path / "jobs" / ".r.building", 2).unlink()
+    record_path(tmp_path / "jobs" / ".r.building", 2).unlink()
     with pytest.raises(ReleaseError) as problem:
         merge_shares("r", tmp_path / "jobs")
     (command,) = commands_in(problem.value)

@@ -31,7 +31,7 @@ def planted(own_folder):
     """The small release with five embeddings replaced by vectors far from all others, and their rows."""
     rows = np.array([3, 60, 77, 130, 210])
     manifest = json.loads((own_folder / "manifest.json").read_text())
-    shards = manifest["spaces"][0]["shards"]
+    shards = manifest["spaces"][0]["segments"][0]["shards"]
     rng = np.random.default_rng(0)
     first = 0
     for shard in shards:

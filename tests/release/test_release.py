@@ -152,7 +152,7 @@ def test_survey_files_outside_the_allowed_folders_are_refused(own_folder, tmp_pa
         (lambda folder: (folder / "manifest.json").unlink(), "no release"),
         (lambda folder: (folder / "manifest.json").write_text("{"), "damaged"),
         (lambda folder: (folder / "manifest.json").write_bytes(b"\xff\xfe"), "damaged"),
-        (lambda folder: spoil_manifest(folder, version=3), "version 3"),
+        (lambda folder: spoil_manifest(folder, version=4), "version 4"),
         (lambda folder: spoil_manifest(folder, surprise=1), "damaged"),
         (lambda folder: spoil_manifest(folder, rows=239), "add up"),
         (lambda folder: spoil_manifest(folder, spaces=[]), "no embeddings"),
@@ -180,7 +180,7 @@ def test_embeddings_of_another_length_than_one_are_an_error(own_folder):
     data = (np.fromfile(path, "<f2") * 2).astype("<f2")
     data.tofile(path)
     manifest = msgspec.json.decode((own_folder / "manifest.json").read_bytes())
-    manifest["spaces"][0]["shards"][0]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    manifest["spaces"][0]["segments"][0]["shards"][0]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     (own_folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
     with pytest.raises(ReleaseError, match="unit length"):
         open_release(own_folder)

@@ -23,6 +23,7 @@ from discovery.release.manifest import (
     MANIFEST_FILE,
     Manifest,
     Shard,
+    SpaceSegment,
     manifest_bytes,
     read_manifest,
 )
@@ -77,7 +78,7 @@ def repair_release(release: Path | str) -> list[str]:
 
 
 def _repaired(path: Path, manifest: Manifest) -> list[str]:
-    space = manifest.spaces[0]
+    space = manifest.image
     shards = EmbeddingShards(path, space.shards, space.dimension, checked=False)
     damaged = [number for number, fault in enumerate(shards.faults(progress=sys.stderr.isatty())) if fault]
     if not damaged:
@@ -86,24 +87,23 @@ def _repaired(path: Path, manifest: Manifest) -> list[str]:
     if encoder.checksum != space.encoder.checksum:
         raise EncoderMismatch(f"The encoder in the folder of release {manifest.name} is not the one that made its embeddings.")
     files, catalogue = SurveyFiles(path, manifest), Catalogue(path / CATALOGUE_FILE, manifest.rows)
+    origins = [number for number, segment in enumerate(space.segments) for _ in segment.shards]
     for number in tqdm(damaged, desc="repairing", unit="shard", disable=None):
         first_row = int(shards.first_rows[number])
-        origin, shard = manifest.survey_number(first_row), space.shards[number]
-        encoder.precision = _precision(manifest, origin) or encoder.precision
+        origin, shard = origins[number], space.shards[number]
+        encoder.precision = _precision(space.segments[origin]) or encoder.precision
         positions = _positions(catalogue, first_row, shard.rows)
         chosen = _selected(catalogue, manifest, origin, shard, positions, files.survey(origin))
         data = _embedded(shard, positions, chosen, encoder)
         put(path / shard.file, data)
         manifest = _with_checksum(path, manifest, number, hashlib.sha256(data).hexdigest())
-        _tell_of_older(manifest, first_row, shard)
+        _warn_of_older(manifest, first_row, shard)
     return [space.shards[number].file for number in damaged]
 
 
-def _precision(manifest: Manifest, origin: int) -> Precision | None:
-    """Return what the embeddings of a survey were computed in, None where the manifest does not tell."""
-    each = manifest.measured.get("precisions", [manifest.measured.get("precision")])
-    told = each[origin] if origin < len(each) else None
-    return next((precision for precision in get_args(Precision) if precision == told), None)
+def _precision(segment: SpaceSegment) -> Precision | None:
+    """Return what a segment's embeddings were computed in, None where the manifest does not tell."""
+    return next((precision for precision in get_args(Precision) if precision == segment.precision), None)
 
 
 def _positions(catalogue: Catalogue, first_row: int, rows: int) -> np.ndarray:
@@ -116,13 +116,13 @@ def _selected(
 ) -> SelectedSurvey:
     """Return the stamps that a shard was made of, damaged ones too: all of its range, of an added survey those that were new.
 
-    Whether an object was new is found as `index.grow.add` found it, among the rows that were there before.
+    Whether an object was new is found as `index.grow.newcomers` found it, among the rows that were there before.
     """
     everything = np.arange(shard.start, shard.stop)
     others = np.setdiff1d(everything, positions)
     if origin == 0 or not len(others):
         return SelectedSurvey(survey, everything)
-    before = FirstRows(catalogue=catalogue, count=manifest.surveys[origin].first_row)
+    before = FirstRows(catalogue=catalogue, count=manifest.segments[origin].first_row)
     lines = SelectedSurvey(survey, others).table()
     found = match_objects(before, lines["object_id"], *sky_positions(lines))
     return SelectedSurvey(survey, np.union1d(positions, others[found.rows < 0]))
@@ -142,7 +142,7 @@ def _embedded(shard: Shard, positions: np.ndarray, survey: SelectedSurvey, encod
     return b"".join(blocks)
 
 
-def _tell_of_older(manifest: Manifest, first_row: int, shard: Shard) -> None:
+def _warn_of_older(manifest: Manifest, first_row: int, shard: Shard) -> None:
     """Say that an older release may have the same damage, where it shares a file."""
     older = manifest.grown_from
     if older is not None and first_row < older.rows:
@@ -157,7 +157,7 @@ def _tell_of_older(manifest: Manifest, first_row: int, shard: Shard) -> None:
 
 def _with_checksum(path: Path, manifest: Manifest, number: int, sha256: str) -> Manifest:
     """Return the manifest with a shard's checksum, written where that is another one."""
-    space = manifest.spaces[0]
+    space = manifest.image
     if space.shards[number].sha256 == sha256:
         return manifest
     log.warning(
@@ -165,9 +165,13 @@ def _with_checksum(path: Path, manifest: Manifest, number: int, sha256: str) -> 
         "the manifest gets its new checksum.",
         space.shards[number].file,
     )
-    shards = list(space.shards)
-    shards[number] = msgspec.structs.replace(shards[number], sha256=sha256)
-    spaces = (msgspec.structs.replace(space, shards=tuple(shards)), *manifest.spaces[1:])
-    manifest = msgspec.structs.replace(manifest, spaces=spaces)
+    wrong = space.shards[number]
+    segments = tuple(
+        msgspec.structs.replace(
+            segment, shards=tuple(msgspec.structs.replace(shard, sha256=sha256) if shard is wrong else shard for shard in segment.shards)
+        )
+        for segment in space.segments
+    )
+    manifest = manifest.with_image(msgspec.structs.replace(space, segments=segments))
     put(path / MANIFEST_FILE, manifest_bytes(manifest))
     return manifest

@@ -35,7 +35,7 @@ def grow_structure(
     record, measured
         As of `index.structure.structure.index_shards`; ``structure`` tells whether it is ``grown`` or ``new``.
     """
-    kind = old.manifest.spaces[0].index.kind
+    kind = old.manifest.image.index.kind
     plan = plan_kind(kind, shards.count, shards.dimension, recall)
     fits = plan.cells is not None and shards.count <= MOST_GROWTH * old.count and plan.building_bytes <= memory_bytes
     if fits:
@@ -50,7 +50,7 @@ def grow_structure(
 
 
 def _add_rows(old: Release, shards: EmbeddingShards, path: Path) -> None:
-    structure = faiss.read_index(str(old.path / old.manifest.spaces[0].index.file))
+    structure = faiss.read_index(str(old.path / old.manifest.image.index.file))
     for start in range(old.count, shards.count, ROWS_PER_CHUNK):
         structure.add(shards.take(np.arange(start, min(start + ROWS_PER_CHUNK, shards.count))))
     faiss.write_index(structure, str(path))

@@ -13,16 +13,15 @@ import pyarrow as pa
 
 from discovery.encoders.encoder import Precision
 from discovery.errors import ConfigError, ReleaseError
-from discovery.release.manifest import EMBEDDINGS_FOLDER, Shard
+from discovery.release.manifest import EMBEDDINGS_FOLDER, IMAGE_SPACE, Shard
 from discovery.stamps.stamp import Damaged
 from discovery.storage.atomic import file_sha256
 from discovery.storage.shard_records import put_record, read_record
 from index.embed.ingest import Batch
-from index.embed.rates import Work
+from index.embed.stage_times import StageTimes
 from index.plan import Plan
 
-PARTS_FOLDER = "parts"
-SPACE = "image"
+RECORDS_FOLDER = "parts"
 SCHEMA = pa.schema(
     {
         "survey_position": pa.int64(),
@@ -44,10 +43,12 @@ class Computed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     device: str
     precision: Precision
+    runtime: str = ""
+    """The library that computed, with its version; "" where an older program did not record it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class FinishedShard:
     """What a finished shard left beside its embeddings.
 
     Attributes
@@ -56,7 +57,7 @@ class Part:
         One line of `SCHEMA` a good stamp.
     damaged : list of Damaged
         The others of its survey positions.
-    work : Work
+    times : StageTimes
         What it took to make.
     computed : Computed
         Where and how its embeddings were.
@@ -65,33 +66,33 @@ class Part:
     shard: Shard
     measures: pa.Table
     damaged: list[Damaged]
-    work: Work
+    times: StageTimes
     computed: Computed
 
 
-class Parts(Sequence[Part]):
-    """The parts of finished shards, each read when it is asked for: in memory stay only the shards' records."""
+class FinishedShards(Sequence[FinishedShard]):
+    """The finished shards of a run, each record read when it is wanted: in memory stays only what the manifest says of them."""
 
     def __init__(self, building: Path, plan: Plan, numbers: Iterable[int]) -> None:
         self._building, self._plan, self._numbers = building, plan, list(numbers)
-        told = [(part.shard, part.computed) for part in self]
-        self.shards: tuple[Shard, ...] = tuple(shard for shard, _ in told)
-        self.computed: frozenset[Computed] = frozenset(computed for _, computed in told)
+        found = [(one.shard, one.computed) for one in self]
+        self.shards: tuple[Shard, ...] = tuple(shard for shard, _ in found)
+        self.computed: frozenset[Computed] = frozenset(computed for _, computed in found)
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     @overload
-    def __getitem__(self, place: int) -> Part: ...
+    def __getitem__(self, place: int) -> FinishedShard: ...
     @overload
-    def __getitem__(self, place: slice) -> list[Part]: ...
-    def __getitem__(self, place: int | slice) -> Part | list[Part]:
+    def __getitem__(self, place: slice) -> list[FinishedShard]: ...
+    def __getitem__(self, place: int | slice) -> FinishedShard | list[FinishedShard]:
         if isinstance(place, slice):
             return [self[number] for number in range(*place.indices(len(self)))]
-        return read_part(self._building, self._plan, self._numbers[place])
+        return read_finished(self._building, self._plan, self._numbers[place])
 
-    def __iter__(self) -> Iterator[Part]:
-        return (read_part(self._building, self._plan, number) for number in self._numbers)
+    def __iter__(self) -> Iterator[FinishedShard]:
+        return (read_finished(self._building, self._plan, number) for number in self._numbers)
 
     @property
     def rows(self) -> int:
@@ -99,29 +100,29 @@ class Parts(Sequence[Part]):
         return sum(shard.rows for shard in self.shards)
 
     @property
-    def told(self) -> dict[str, str]:
-        """What a manifest says of how they were computed: kinds of device, and precision."""
+    def how(self) -> dict[str, str | None]:
+        """How they were computed, for the manifest: kinds of device, precision, runtime; None for what was not recorded."""
         fields = Computed.__struct_fields__
-        return {field: ", ".join(sorted({getattr(computed, field) for computed in self.computed})) for field in fields}
+        return {field: ", ".join(sorted({getattr(computed, field) for computed in self.computed} - {""})) or None for field in fields}
 
 
-def write_part(
+def record_shard(
     building: Path,
     number: int,
     shard: Shard,
     batches: Sequence[pa.RecordBatch],
     damaged: list[Damaged],
-    work: Work,
+    times: StageTimes,
     computed: Computed,
 ) -> None:
-    """Write the part of a shard whose embeddings are in place."""
-    told = {
+    """Write the record of a shard whose embeddings are in place."""
+    about = {
         "shard": msgspec.json.encode(shard),
         "damaged": msgspec.json.encode([asdict(stamp) for stamp in damaged]),
-        "work": msgspec.json.encode(work),
+        "work": msgspec.json.encode(times),
         "computed": msgspec.json.encode(computed),
     }
-    put_record(part_path(building, number), pa.Table.from_batches(batches, SCHEMA).combine_chunks().replace_schema_metadata(told))
+    put_record(record_path(building, number), pa.Table.from_batches(batches, SCHEMA).combine_chunks().replace_schema_metadata(about))
 
 
 def measures_of(batch: Batch) -> pa.RecordBatch:
@@ -136,31 +137,31 @@ def measures_of(batch: Batch) -> pa.RecordBatch:
     )
 
 
-def read_part(building: Path, plan: Plan, number: int) -> Part:
-    """Read a part; the shard's own bytes are not looked at (see `problem_of`).
+def read_finished(building: Path, plan: Plan, number: int) -> FinishedShard:
+    """Return a finished shard's record; the shard's own bytes are not looked at (see `problem_of`).
 
     Raises
     ------
     ReleaseError
         If it is missing, or not as it was written, or belongs to other survey positions.
     """
-    path = part_path(building, number)
+    path = record_path(building, number)
     try:
         table = read_record(path)
     except ReleaseError as problem:
         raise ReleaseError(f"Shard {number} is {'damaged' if path.exists() else 'missing'}: {problem}.") from problem
-    told = table.schema.metadata
-    if b"computed" not in told:
+    about = table.schema.metadata
+    if b"computed" not in about:
         raise ReleaseError(f"Shard {number} does not say what it was computed in: an older version of discovery made it.")
-    part = Part(
-        shard=msgspec.json.decode(told[b"shard"], type=Shard),
+    finished = FinishedShard(
+        shard=msgspec.json.decode(about[b"shard"], type=Shard),
         measures=table.replace_schema_metadata(None),
-        damaged=[Damaged(**stamp) for stamp in msgspec.json.decode(told[b"damaged"])],
-        work=msgspec.json.decode(told[b"work"], type=Work),
-        computed=msgspec.json.decode(told[b"computed"], type=Computed),
+        damaged=[Damaged(**stamp) for stamp in msgspec.json.decode(about[b"damaged"])],
+        times=msgspec.json.decode(about[b"work"], type=StageTimes),
+        computed=msgspec.json.decode(about[b"computed"], type=Computed),
     )
-    _check_positions(part, plan, number)
-    return part
+    _check_positions(finished, plan, number)
+    return finished
 
 
 def problem_of(building: Path, plan: Plan, number: int, precision: Precision | None = None) -> str | None:
@@ -169,10 +170,10 @@ def problem_of(building: Path, plan: Plan, number: int, precision: Precision | N
     None when it is whole, bytes included.
     """
     try:
-        part = read_part(building, plan, number)
+        finished = read_finished(building, plan, number)
     except ReleaseError as problem:
         return str(problem)
-    shard, found = part.shard, part.computed.precision
+    shard, found = finished.shard, finished.computed.precision
     if precision is not None and found != precision:
         return f"Shard {number} was computed in {found}, not in {precision}."
     file = building / shard.file
@@ -187,7 +188,7 @@ def precisions_of(building: Path, plan: Plan, numbers: Iterable[int]) -> dict[Pr
     """Return which finished shards were computed in which precision."""
     found: dict[Precision, list[int]] = {}
     for number in numbers:
-        found.setdefault(read_part(building, plan, number).computed.precision, []).append(number)
+        found.setdefault(read_finished(building, plan, number).computed.precision, []).append(number)
     return found
 
 
@@ -195,21 +196,21 @@ def check_one_precision(plan: Plan, found: dict[Precision, list[int]]) -> None:
     """Raise ConfigError where there is more than one; a precision without shards is that of those to be made now."""
     if len(found) < 2:
         return
-    told = [f"in {precision}: {_numbers_text(numbers)}" for precision, numbers in sorted(found.items())]
+    about = [f"in {precision}: {_numbers_text(numbers)}" for precision, numbers in sorted(found.items())]
     raise ConfigError(
-        f"A release has one precision, and the shards of {plan.name} would be a mixture ({'; '.join(told)}). "
+        f"A release has one precision, and the shards of {plan.name} would be a mixture ({'; '.join(about)}). "
         f"Add --precision {' or --precision '.join(sorted(found))}: then shards of the other one are made again."
     )
 
 
-def part_path(building: Path, number: int) -> Path:
-    """Return where the part of a shard stands."""
-    return building / PARTS_FOLDER / f"{number:05d}.arrow"
+def record_path(building: Path, number: int) -> Path:
+    """Return where the record of a shard stands."""
+    return building / RECORDS_FOLDER / f"{number:05d}.arrow"
 
 
 def shard_file(number: int) -> str:
-    """Return the name of a shard's file in a release."""
-    return f"{EMBEDDINGS_FOLDER}/{SPACE}-{number:05d}.f16"
+    """Return the name in a release of the file of shard ``number``, counted over all segments."""
+    return f"{EMBEDDINGS_FOLDER}/{IMAGE_SPACE}-{number:05d}.f16"
 
 
 def _numbers_text(numbers: list[int]) -> str:
@@ -219,11 +220,11 @@ def _numbers_text(numbers: list[int]) -> str:
     return f"shards {', '.join(str(number) for number in numbers[:NAMED])}{more}"
 
 
-def _check_positions(part: Part, plan: Plan, number: int) -> None:
+def _check_positions(finished: FinishedShard, plan: Plan, number: int) -> None:
     """Every survey position of a shard is there once: as a row, or as a damaged stamp."""
     start, stop = plan.shard(number)
-    positions = part.measures["survey_position"].to_numpy()
+    positions = finished.measures["survey_position"].to_numpy()
     inside = len(positions) == 0 or (positions[0] >= start and positions[-1] < stop and np.all(np.diff(positions) > 0))
-    whole = len(positions) == part.shard.rows and part.shard.rows + len(part.damaged) == stop - start
-    if (part.shard.start, part.shard.stop) != (start, stop) or not (inside and whole):
+    whole = len(positions) == finished.shard.rows and finished.shard.rows + len(finished.damaged) == stop - start
+    if (finished.shard.start, finished.shard.stop) != (start, stop) or not (inside and whole):
         raise ReleaseError(f"Shard {number} is damaged: it does not hold survey positions {start} to {stop - 1} once each.")

@@ -13,7 +13,7 @@ READING, EMBEDDING = ("read", "prepare"), ("encode", "write")
 """Stages of a reading process, and of the process that has the encoder."""
 
 
-class Work(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class StageTimes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What some stamps took.
 
     Attributes
@@ -43,7 +43,7 @@ class Work(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         self.elapsed_seconds += seconds
         self.reader_seconds += seconds * readers
 
-    def add(self, other: Work) -> None:
+    def add(self, other: StageTimes) -> None:
         """Count other stamps too."""
         self.stamps += other.stamps
         for stage, seconds in other.seconds.items():
@@ -52,15 +52,15 @@ class Work(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         self.reader_seconds += other.reader_seconds
 
 
-def total(works: Iterable[Work]) -> Work:
+def total(several: Iterable[StageTimes]) -> StageTimes:
     """Return the sum."""
-    summed = Work()
-    for work in works:
-        summed.add(work)
+    summed = StageTimes()
+    for times in several:
+        summed.add(times)
     return summed
 
 
-def stage_rates(work: Work) -> dict[str, Any]:
+def stage_rates(times: StageTimes) -> dict[str, Any]:
     """Return the rates for people and manifests; empty where nothing was done.
 
     Returns
@@ -69,12 +69,12 @@ def stage_rates(work: Work) -> dict[str, Any]:
         ``stages``: by stage, stamps_a_second of busy time of one process, and busy, the share of its processes' time;
         ``readers_waiting`` and ``encoder_waiting``: shares of their time; ``bottleneck``: who waits least.
     """
-    if not work.stamps or not work.elapsed_seconds:
+    if not times.stamps or not times.elapsed_seconds:
         return {}
-    spans = {stage: work.reader_seconds if stage in READING else work.elapsed_seconds for stage in work.seconds}
+    spans = {stage: times.reader_seconds if stage in READING else times.elapsed_seconds for stage in times.seconds}
     stages = {
-        stage: {"stamps_a_second": round(work.stamps / max(seconds, 1e-9), 1), "busy": round(seconds / spans[stage], 3)}
-        for stage, seconds in work.seconds.items()
+        stage: {"stamps_a_second": round(times.stamps / max(seconds, 1e-9), 1), "busy": round(seconds / spans[stage], 3)}
+        for stage, seconds in times.seconds.items()
     }
     readers, encoder = (max(0.0, round(1 - sum(stages[stage]["busy"] for stage in group), 3)) for group in (READING, EMBEDDING))
     return {
@@ -85,10 +85,10 @@ def stage_rates(work: Work) -> dict[str, Any]:
     }
 
 
-def rates_text(work: Work) -> str:
+def rates_text(times: StageTimes) -> str:
     """Return the rates in one line, for a progress bar."""
-    rates = stage_rates(work)
+    rates = stage_rates(times)
     if not rates:
         return ""
-    told = " ".join(f"{stage} {rates['stages'][stage]['stamps_a_second']:.0f}/s" for stage in rates["stages"])
-    return f"{told} | waiting: readers {rates['readers_waiting']:.0%}, encoder {rates['encoder_waiting']:.0%}"
+    words = " ".join(f"{stage} {rates['stages'][stage]['stamps_a_second']:.0f}/s" for stage in rates["stages"])
+    return f"{words} | waiting: readers {rates['readers_waiting']:.0%}, encoder {rates['encoder_waiting']:.0%}"
