@@ -62,8 +62,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(self, first_shard=0, older=""))).hexdigest()
 
     def same_as(self, other: Plan | None) -> bool:
-        """Return whether shards of the other plan are shards of this one."""
-        return other is not None and (self.fingerprint, self.first_shard) == (other.fingerprint, other.first_shard)
+        """Return whether shards of the other plan are shards of this one, wherever the older release is."""
+        return other is not None and msgspec.structs.replace(self, older="") == msgspec.structs.replace(other, older="")
 
     @property
     def shard_count(self) -> int:
