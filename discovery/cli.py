@@ -19,7 +19,7 @@ VERBS = {
     "search": ("discovery.search.search_command:search", "Find objects like some examples."),
     "catalogue": ("discovery.search.catalogue_command:catalogue", "List catalogue rows of a release."),
     "hunt": ("discovery.hunts.commands.hunt:app", "Hunt for rare objects, round by round."),
-    "serve": ("web.cli:serve", "Serve releases and hunts to a browser."),
+    "serve": ("web.cli:app", "Serve releases and hunts to a browser."),
     "restore": ("discovery.restoration.commands:restore", "Sharpen and denoise a FITS image."),
     "reconstruct": ("discovery.restoration.commands:reconstruct", "Mend masked parts of a FITS image."),
     "outliers": ("discovery.search.outliers_command:outliers", "Rank a release by how unusual its galaxies are."),

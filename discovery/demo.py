@@ -60,7 +60,7 @@ def demo(*, options: DemoOptions = DemoOptions()) -> None:
     if not config.exists():
         config.write_text('[serve]\nreleases = ["releases"]\nhunts = "hunts"\nsurvey_roots = ["survey"]\n')
     if options.serve:
-        importlib.import_module("web.cli").serve(config=config, port=options.port)
+        importlib.import_module("web.cli").app(["--config", str(config), "--port", str(options.port)])
     elif options.json_output:
         print(json.dumps({"release": str(release), "galaxies": options.galaxies, "seed": options.seed, "folder": str(root)}))
     else:

@@ -5,113 +5,120 @@ from __future__ import annotations
 import getpass
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import msgspec
+from cyclopts import App, ArgumentCollection, Parameter
+from cyclopts.config import Dict, Env
 
 from discovery.errors import ConfigError
 
 LOCAL_HOST = "127.0.0.1"
 ENVIRONMENT_PREFIX = "DISCOVERY_"
+SETTINGS_FILE = Path("discovery.toml")
+TABLE = "serve"
 PATH_LISTS = ("releases", "survey_roots", "known")
 PATHS = ("hunts", "stamp_cache")
 
 
+def _parts(kind: Any, text: str, delimiter: str | None = None) -> list[str]:
+    """Return the parts of a variable, which are joined as in PATH."""
+    return [part for part in text.split(os.pathsep) if part]
+
+
+SEVERAL = Parameter(negative="", env_var_split=_parts)
+"""An option that can be given several times."""
+
+
+@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class WebConfig:
-    """Everything that `web.app.create_app` needs to know."""
+    """Everything that `web.app.create_app` needs to know: options, ``[serve]`` of discovery.toml and DISCOVERY_NAME alike."""
 
-    releases: tuple[Path, ...]
+    releases: Annotated[tuple[Path, ...], SEVERAL] = field(default=(), kw_only=False)
     """Release folders, or folders that hold release folders."""
     hunts: Path = Path("hunts")
     """Folder of the hunt files; made when the first hunt starts."""
-    survey_roots: tuple[Path, ...] = ()
-    """Survey files are read only below these folders."""
+    survey_roots: Annotated[tuple[Path, ...], Parameter(name=["--survey-roots", "--survey-root"]), SEVERAL] = ()
+    """Survey files are read only below these folders; give it once for each."""
     host: str = LOCAL_HOST
     """Address to listen on; any but 127.0.0.1 needs a token."""
     port: int = 8000
-    """0 takes any free port."""
+    """Port to listen on; 0 takes any free one."""
     token: str | None = field(default=None, repr=False)
-    """What a visitor must know to get in; obligatory for any address but 127.0.0.1."""
-    allowed_hosts: tuple[str, ...] = ()
-    """Further names under which browsers may reach the app (``Host`` header, without the port)."""
-    who: str = field(default_factory=lambda: operating_system_user())
-    """Name written beside each label when there is no login."""
+    """What a visitor must know to get in; obligatory for any address but 127.0.0.1. Better given in the environment, since others see command lines."""
+    allowed_hosts: Annotated[tuple[str, ...], Parameter(name=["--allowed-hosts", "--allowed-host"]), SEVERAL] = ()
+    """Further names under which browsers may reach the app (``Host`` header, without the port); give it once for each."""
+    who: Annotated[str, Parameter(show_default=False)] = field(default_factory=lambda: operating_system_user())
+    """Name written beside each label when there is no login; the system's user by default."""
     upload_megabytes: float = 16.0
     """Largest request body that an upload may have."""
     stamp_cache_megabytes: float = 192.0
     """Memory for rendered stamps."""
-    stamp_cache: Path = field(default_factory=lambda: user_cache() / "stamps")
-    """Folder where rendered stamps outlive the server; servers of one machine may share it."""
+    stamp_cache: Annotated[Path, Parameter(show_default=False)] = field(default_factory=lambda: user_cache() / "stamps")
+    """Folder where rendered stamps outlive the server; in the user's cache folder by default. Servers of one machine may share it."""
     stamp_cache_disk_megabytes: float = 2000.0
     """Disk for rendered stamps; 0 keeps none."""
     ahead: bool = True
-    """Whether the next page of a hunt is made while its present one is labelled."""
+    """Whether the next page of a hunt is made while the one on screen is labelled."""
     work_at_once: int = 2
     """Rounds, audits and exports that are computed at the same time; others wait for their turn."""
-    known: tuple[Path, ...] = ()
-    """Tables of known objects, flagged on every stamp: anything with ra and dec."""
-    known_radius_arcsec: float = 2.0
+    known: Annotated[tuple[Path, ...], SEVERAL] = ()
+    """Table of known objects, flagged on every stamp: anything with ra and dec (CSV, FITS, VOTable, Parquet); give it once for each."""
+    known_radius_arcsec: Annotated[float, Parameter(name=["--known-radius-arcsec", "--known-radius"])] = 2.0
     """How near an object must be to a known one to be taken for it."""
 
-
-class ServeTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """The table ``[serve]`` of ``discovery.toml``; relative paths count from the file's folder."""
-
-    releases: list[str] | None = None
-    hunts: str | None = None
-    survey_roots: list[str] | None = None
-    host: str | None = None
-    port: int | None = None
-    token: str | None = None
-    allowed_hosts: list[str] | None = None
-    who: str | None = None
-    upload_megabytes: float | None = None
-    stamp_cache_megabytes: float | None = None
-    stamp_cache: str | None = None
-    stamp_cache_disk_megabytes: float | None = None
-    ahead: bool | None = None
-    work_at_once: int | None = None
-    known: list[str] | None = None
-    known_radius_arcsec: float | None = None
-
-
-class ConfigFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """The whole of ``discovery.toml``."""
-
-    serve: ServeTable = ServeTable()
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "allowed_hosts", tuple(host.lower() for host in self.allowed_hosts))
+        if not self.releases:
+            raise ConfigError("no release named: give a release folder, or a folder of releases, to serve")
+        if self.token is not None and not self.token.strip():
+            raise ConfigError("the token is empty: give one that nobody can guess")
+        if self.host not in (LOCAL_HOST, "localhost") and self.token is None:
+            raise ConfigError(
+                f"address {self.host} can be reached by others: give --token (or DISCOVERY_TOKEN), or stay with {LOCAL_HOST}"
+            )
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"port {self.port} does not exist: choose one from 0 to 65535")
+        if self.work_at_once < 1:
+            raise ConfigError(f"work_at_once is {self.work_at_once}: allow at least 1 job")
+        if missing := [path for path in self.known if not path.is_file()]:
+            raise ConfigError(f"the table of known objects {missing[0]} does not exist: check the path")
+        if self.upload_megabytes <= 0 or min(self.stamp_cache_megabytes, self.stamp_cache_disk_megabytes) < 0:
+            raise ConfigError(
+                "upload_megabytes must be above 0, stamp_cache_megabytes and stamp_cache_disk_megabytes at least 0"
+            )
 
 
-def load_config(
-    *, file: Path | None = None, environment: Mapping[str, str] | None = None, **command_line: Any
-) -> WebConfig:
-    """Join the four layers of settings and check the result.
+class Environment(Env):
+    """The layer of variables; an empty variable counts as not given."""
 
-    Parameters
-    ----------
-    file : Path, optional
-        A ``discovery.toml``. None reads ``discovery.toml`` of the working directory when there is one.
-    environment : mapping, optional
-        Variables ``DISCOVERY_RELEASES``, ``DISCOVERY_TOKEN`` and so on, one for each field of `WebConfig`;
-        lists are joined by the system's path separator. None reads the process's own.
-    **command_line
-        Fields of `WebConfig`; None means not given.
+    def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        """Give each option without a value that of its variable."""
+        super().__call__(app, commands, arguments)
+        for argument in arguments:
+            argument.tokens[:] = [token for token in argument.tokens if token.value or token.source != self.source]
+
+
+def settings_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Give each option without a value that of ``[serve]`` in the file that --config names, else in discovery.toml.
 
     Raises
     ------
     ConfigError
-        For an unknown or ill-typed setting, a missing file, no release, or an address that needs a token.
+        If the file cannot be read, or holds an unknown table or setting.
     """
-    settings = _from_file(file)
-    settings |= _from_environment(os.environ if environment is None else environment)
-    settings |= {name: value for name, value in command_line.items() if value not in (None, (), [])}
-    settings.setdefault("releases", ())
-    config = WebConfig(**{name: _as_field(name, value) for name, value in settings.items()})
-    _check(config)
-    return config
+    named = [token.value for token in arguments.match("--config")[0].tokens]
+    if named or SETTINGS_FILE.is_file():
+        file = Path(named[-1]) if named else SETTINGS_FILE
+        layer = Dict({TABLE: _table(file)}, source=str(file), root_keys=(TABLE,), use_commands_as_keys=False)
+        layer(app, commands, arguments)
+
+
+LAYERS: list[Callable[[App, tuple[str, ...], ArgumentCollection], Any]] = [Environment(ENVIRONMENT_PREFIX, command=False), settings_file]
+"""What fills the options that the command line leaves open, the first before the second."""
 
 
 def operating_system_user() -> str:
@@ -127,79 +134,29 @@ def user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "galaxy-discovery"
 
 
-def _from_file(file: Path | None) -> dict[str, Any]:
-    if file is None:
-        file = Path("discovery.toml")
-        if not file.is_file():
-            return {}
+def _table(file: Path) -> dict[str, Any]:
+    """Return the table ``[serve]`` of a file, its relative paths counted from the file's folder."""
     try:
-        found = msgspec.convert(tomllib.loads(file.read_text("utf-8")), ConfigFile)
+        content = tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"configuration {file} cannot be read ({error}): check --config") from error
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"configuration {file}: {error}: correct that line") from error
-    settings = {name: value for name, value in msgspec.structs.asdict(found.serve).items() if value is not None}
-    for name in PATH_LISTS:
-        if name in settings:
-            settings[name] = [file.parent / path for path in settings[name]]
-    for name in PATHS:
-        if name in settings:
-            settings[name] = file.parent / settings[name]
-    return settings
+    if unknown := sorted(content.keys() - {TABLE}):
+        raise ConfigError(f"configuration {file} has an unknown table [{unknown[0]}]: settings stand in [{TABLE}]")
+    table = content.get(TABLE, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"configuration {file}: {TABLE} must be a table: write [{TABLE}]")
+    known = [one.name for one in fields(WebConfig)]
+    if unknown := sorted(table.keys() - set(known)):
+        raise ConfigError(f"configuration {file} has an unknown setting {unknown[0]} in [{TABLE}]: there are {', '.join(known)}")
+    return {name: _from_folder(file, name, value) for name, value in table.items()}
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in (f.name for f in fields(WebConfig)):
-        text = environment.get(ENVIRONMENT_PREFIX + name.upper())
-        if not text:
-            continue
-        if name in (*PATH_LISTS, "allowed_hosts"):
-            found[name] = [part for part in text.split(os.pathsep) if part]
-        else:
-            found[name] = text
-    return found
-
-
-def _as_field(name: str, value: Any) -> Any:
-    try:
-        match name:
-            case "releases" | "survey_roots" | "known":
-                return tuple(Path(path) for path in value)
-            case "allowed_hosts":
-                return tuple(str(host).lower() for host in value)
-            case "hunts" | "stamp_cache":
-                return Path(value)
-            case "ahead" if isinstance(value, str):
-                return {"1": True, "true": True, "0": False, "false": False}[value.lower()]
-            case "port" | "work_at_once":
-                return int(value)
-            case "upload_megabytes" | "stamp_cache_megabytes" | "stamp_cache_disk_megabytes" | "known_radius_arcsec":
-                return float(value)
-    except (TypeError, ValueError, KeyError) as error:
-        kind = "neither true nor false" if name == "ahead" else "no number"
-        raise ConfigError(f"setting {name} = {value!r} is {kind}: correct it") from error
+def _from_folder(file: Path, name: str, value: Any) -> Any:
+    """Return a setting's value as the options take it."""
+    if name in PATHS:
+        return str(file.parent / str(value))
+    if name in PATH_LISTS:
+        return [str(file.parent / str(path)) for path in (value if isinstance(value, list) else [value])]
     return value
-
-
-def _check(config: WebConfig) -> None:
-    if not config.releases:
-        raise ConfigError("no release named: give a release folder, or a folder of releases, to serve")
-    if config.token is not None and not config.token.strip():
-        raise ConfigError("the token is empty: give one that nobody can guess")
-    if config.host not in (LOCAL_HOST, "localhost") and config.token is None:
-        raise ConfigError(
-            f"address {config.host} can be reached by others: give --token (or DISCOVERY_TOKEN), "
-            f"or stay with {LOCAL_HOST}"
-        )
-    if not 0 <= config.port <= 65535:
-        raise ConfigError(f"port {config.port} does not exist: choose one from 0 to 65535")
-    if config.work_at_once < 1:
-        raise ConfigError(f"work_at_once is {config.work_at_once}: allow at least 1 piece of work")
-    for path in config.known:
-        if not path.is_file():
-            raise ConfigError(f"the table of known objects {path} does not exist: check the path")
-    if config.upload_megabytes <= 0 or min(config.stamp_cache_megabytes, config.stamp_cache_disk_megabytes) < 0:
-        raise ConfigError(
-            "upload_megabytes must be above 0, stamp_cache_megabytes and stamp_cache_disk_megabytes at least 0"
-        )

@@ -31,6 +31,16 @@ class Cone(NamedTuple):
         return f"{self.ra_deg!r},{self.dec_deg!r},{self.radius_arcsec!r}"
 
 
+def sexagesimal(ra_deg: float, dec_deg: float) -> str:
+    """Return a position as hours and degrees: ``10:00:24.00 +02:12:00.0``."""
+    from astropy.coordinates import SkyCoord
+
+    position = SkyCoord(ra_deg, dec_deg, unit="deg")
+    ra = position.ra.to_string(unit="hourangle", sep=":", precision=2, pad=True)
+    dec = position.dec.to_string(unit="deg", sep=":", precision=1, pad=True, alwayssign=True)
+    return f"{ra.replace('24:00:00.00', '00:00:00.00')} {dec}"
+
+
 def parse_position(text: str) -> tuple[float, float] | None:
     """Parse ``RA,DEC`` (or separated by a space): degrees, or sexagesimal hours and degrees.
 

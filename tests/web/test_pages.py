@@ -37,7 +37,7 @@ def test_the_first_page_tells_counts_encoder_and_recall(client, release):
 
 @pytest.mark.parametrize("how", ["id", "degrees", "sexagesimal"])
 def test_search_by_id_and_position_shows_what_the_library_finds(client, release, how):
-    from web.layout.wording import sexagesimal
+    from discovery.sky.places import sexagesimal
 
     line = line_of(release, 7)
     like = {

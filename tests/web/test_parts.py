@@ -5,8 +5,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from astropy import units
-from astropy.coordinates import SkyCoord
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -23,7 +21,7 @@ from web.hunt_rules import REASON_MEANINGS, STRATEGY_MEANINGS, consensus_rules, 
 from web.hunts.audits.plot import draw_cuts
 from web.hunts.curve import Total, draw_curve
 from web.layout.problems import without_paths
-from web.layout.wording import figure, sexagesimal
+from web.layout.wording import figure
 from web.login.login import local_address
 from web.objects.objects import make_overlay
 from web.search.form import Asked, asked_from
@@ -31,12 +29,6 @@ from web.stamps.pictures import PictureCache, StampPicture
 from web.stamps.stamps import displayed_box
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=12).map(str.strip).filter(bool)
-
-
-@given(ra=st.floats(0, 359.999), dec=st.floats(-89.99, 89.99))
-def test_sexagesimal_is_the_position_that_astropy_reads(ra, dec):
-    read = SkyCoord(sexagesimal(ra, dec), unit=(units.hourangle, units.deg))
-    assert read.separation(SkyCoord(ra, dec, unit="deg")) < 0.1 * units.arcsec
 
 
 @pytest.mark.parametrize(

@@ -47,12 +47,3 @@ def day_and_time(stamp: str) -> str:
 def in_degrees(ra_deg: float, dec_deg: float) -> str:
     """Return a position in degrees."""
     return f"{ra_deg:.6f}° {dec_deg:+.6f}°"
-
-
-def sexagesimal(ra_deg: float, dec_deg: float) -> str:
-    """Return a position as hours and degrees: ``10:00:24.00 +02:12:00.0``."""
-    hours = round(ra_deg % 360 / 15 * 3600 * 100) % (24 * 3600 * 100)
-    arc = round(abs(dec_deg) * 3600 * 10)
-    ra = f"{hours // 360000:02d}:{hours // 6000 % 60:02d}:{hours % 6000 / 100:05.2f}"
-    dec = f"{'-' if dec_deg < 0 else '+'}{arc // 36000:02d}:{arc // 600 % 60:02d}:{arc % 600 / 10:04.1f}"
-    return f"{ra} {dec}"

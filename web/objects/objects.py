@@ -16,13 +16,14 @@ from discovery.errors import DiscoveryError
 from discovery.release.release import Release
 from discovery.search.prompts import prompt_from_row
 from discovery.search.similarity import search
+from discovery.sky.places import sexagesimal
 from discovery.stamps.imaging_surveys import SURVEYS
 from discovery.stamps.render import BAR_FRACTION, BAR_LENGTHS_ARCSEC
 from discovery.stamps.stamp import Stamp
 from web.layout.frame import PageFrame, frame_of
 from web.layout.parts import Choice, NamedValue
 from web.layout.problems import without_paths
-from web.layout.wording import figure, in_degrees, sexagesimal, unit_of
+from web.layout.wording import figure, in_degrees, unit_of
 from web.search.form import is_truth
 from web.stamps.cards import Card, object_address, stamp_cards
 from web.stamps.pictures import LARGE_SIZE, Band, StampPicture, Stretch, View
