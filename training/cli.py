@@ -7,6 +7,7 @@ from cyclopts import App
 VERBS = {
     "pretrain": ("training.commands.pretrain:pretrain", "Pretrain a large vision model on stamps."),
     "shards": ("training.commands.shards:shards", "Pack a survey's stamps for fast training."),
+    "twins": ("training.commands.twins:twins", "Find the same galaxy in two surveys by its pixels."),
     "multitask": ("training.commands.multitask:multitask", "Finetune on classification, restoration and reconstruction."),
     "finetune": ("training.commands.finetune:app", "Train a head: classes, catalogue parameters or lens detection."),
     "evaluate": ("training.commands.evaluate:app", "Measure an encoder, with baselines."),

@@ -20,29 +20,33 @@ from discovery.encoders.encoder import (
     read_card,
     read_weights,
 )
-from discovery.encoders.lvm import LVM, LVMConfig
+from discovery.encoders.lvm import LVM
 from discovery.errors import ConfigError, EncoderError
 from discovery.stamps.preprocess import Convention, CropConfig
 from training.loop.checkpoint import load_checkpoint
+from training.pretraining.backbones import encoder_parts
+from training.pretraining.recipes import PretrainConfig
 
 WHOLE = "lvm.safetensors"
 """Beside an encoder made from a whole checkpoint: the decoder's weights too."""
 
 
-def export_run(run: Path, out: Path, *, name: str, measured: Sequence[Path] = ()) -> Encoder:
+def export_run(run: Path, out: Path, *, name: str, measured: Sequence[Path] = (), views: int | None = None) -> Encoder:
     """Return the encoder of a pretraining run, written to a folder with float16 weights.
 
     Parameters
     ----------
     measured
         JSON files of ``discovery train evaluate``, kept in the card.
+    views
+        Turns (4) and flips (8) that an embedding is the mean of; those of the run when None.
     """
-    checkpoint, config = load_checkpoint(run), _config(run)
-    network = LVM(msgspec.convert(config["model"], LVMConfig))
-    network.load_weights({k[4:]: v.half().float() for k, v in checkpoint.best.items() if k.startswith("lvm.")})
-    history = history_of(run)
+    config, history = config_of(run), history_of(run)
     history["measured"] = {path.stem: _json(path) for path in measured}
-    encoder = _encoder(network, name, "dr2_rgb", history)
+    parts = {"views": views or config.views, **encoder_parts(config, load_checkpoint(run).best)}
+    encoder = make_encoder(
+        **parts, name=name, convention="dr2_rgb", crop=CropConfig(), input_size=config.model.image_size, training=history, device="cpu"
+    )  # fmt: skip
     encoder.save(out, half=True)
     return encoder
 
@@ -85,6 +89,12 @@ def describe(encoder: str) -> dict[str, Any]:
     return msgspec.to_builtins(read_card(encoder))
 
 
+def config_of(run: Path) -> PretrainConfig:
+    """Return the configuration of a pretraining run."""
+    known = {field.name for field in dataclasses.fields(PretrainConfig)}
+    return msgspec.convert({name: value for name, value in _config(run).items() if name in known}, PretrainConfig)
+
+
 def history_of(run: Path) -> dict[str, Any]:
     """Return what a run was trained on, with the runs it started from, for a card."""
     config = _config(run)
@@ -95,6 +105,7 @@ def history_of(run: Path) -> dict[str, Any]:
     objectives = config.get("objectives") or {n: config[n] for n in ("contrast", "classify", "reconstruct") if config.get(n)}
     history = {"data": config["data"], "steps": curve[-1]["step"] if curve else 0, "batch": config["batch"], "seed": loop["seed"]}
     history["objectives"] = objectives
+    history |= {name: config[name] for name in ("questions", "left_out") if name in config}
     history["loss_curve"] = [[point["step"], round(point["loss"], 4)] for point in kept]
     before = config.get("start_from")
     if before:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from discovery.encoders import WEIGHTS
 from discovery.encoders.lvm import LVM, LVMConfig
+from discovery.encoders.timm_network import TimmNetwork, timm_backbone
 from discovery.errors import EncoderError
 from discovery.stamps.preprocess import Convention, CropConfig, Prepared, prepare
 from discovery.stamps.stamp import Stamp
@@ -39,7 +40,8 @@ class EncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes
     ----------
     architecture, config
-        ``lvm`` with the fields of `LVMConfig`, or ``timm`` with ``{"model": NAME}``.
+        ``lvm`` with the fields of `LVMConfig`, or ``timm`` with ``{"model": NAME}``, and ``"bottleneck": D`` where
+        the network is a `TimmNetwork`.
     convention : {"dr2_rgb", "nmgy"}
         What the numbers of its input are.
     crop, input_size
@@ -48,8 +50,10 @@ class EncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Order of the bands that the network takes; ``zrg`` is R G B, as networks of everyday pictures do.
     mean, std
         Per channel in that order, applied before the network.
+    views : {1, 4, 8}
+        An embedding is the mean of the network's features over the 4 turns, or the 8 turns and flips, of its input.
     dimension : int
-        Length D of an embedding (both views together).
+        Length D of an embedding (both crops together).
     parameters : int
         Of the encoder alone.
     checksum : str
@@ -68,6 +72,7 @@ class EncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     channel_order: Literal["grz", "zrg"] = "grz"
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    views: Literal[1, 4, 8] = 1
     dimension: int
     parameters: int
     checksum: str
@@ -148,11 +153,12 @@ class Encoder:
     def _run(self, x: Tensor) -> Tensor:
         """Return the network's features in the chosen precision, compiled for batches of powers of two on request."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            if not self.compiled:
-                return _features(self.network, x)
-            count = len(x)
-            padded = nn.functional.pad(x, (0, 0, 0, 0, 0, 0, 0, (1 << max(0, count - 1).bit_length()) - count))
-            return self._compiled(padded)[:count]
+            return mean_over_views(self._compiled_run if self.compiled else partial(_features, self.network), x, self.card.views)
+
+    def _compiled_run(self, x: Tensor) -> Tensor:
+        count = len(x)
+        padded = nn.functional.pad(x, (0, 0, 0, 0, 0, 0, 0, (1 << max(0, count - 1).bit_length()) - count))
+        return self._compiled(padded)[:count]
 
     @cached_property
     def _compiled(self) -> Callable[[Tensor], Tensor]:
@@ -284,8 +290,6 @@ def timm_encoder(
     Input size, mean and deviation are those of the model's own configuration. Nothing is downloaded; without
     weights the network is untrained (seeded).
     """
-    if not timm.is_model(model):
-        raise EncoderError(f"timm has no model {model!r}; see timm.list_models().")
     torch.manual_seed(seed)
     network = _network("timm", {"model": model})
     settings = timm.data.resolve_model_data_config(network)
@@ -340,13 +344,22 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
+def mean_over_views(network: Callable[[Tensor], Tensor], x: Tensor, views: int) -> Tensor:
+    """Return a network's features (B, d) of (B, 3, S, S), the mean over 1, 4 (turns) or 8 (turns and flips) views."""
+    total = network(x)
+    for number in range(1, views):
+        seen = torch.rot90(x.flip(3) if number >= 4 else x, number % 4, (2, 3))
+        total = total + network(seen)
+    return total / views
+
+
 def _features(network: nn.Module, x: Tensor) -> Tensor:
     return network.features(x) if isinstance(network, LVM) else network(x)
 
 
 def _network(architecture: str, config: dict[str, Any]) -> nn.Module:
     if architecture == "timm":
-        return timm.create_model(config["model"], pretrained=False, num_classes=0)
+        return TimmNetwork(config["model"], config["bottleneck"]) if "bottleneck" in config else timm_backbone(config["model"])
     try:
         return LVM(msgspec.convert(config, LVMConfig))
     except msgspec.ValidationError as error:
@@ -379,6 +392,8 @@ def _parts(card: EncoderCard) -> dict[str, Any]:
 
 def _checksum(weights: Mapping[str, Tensor], card: EncoderCard) -> str:
     defining = {name: value for name, value in sorted(_parts(card).items()) if name not in ("name", "training")}
+    if card.views == 1:
+        del defining["views"]  # as before there were views
     digest = hashlib.sha256(msgspec.json.encode(defining, order="deterministic"))
     for name in sorted(weights):
         value = weights[name].detach().cpu()

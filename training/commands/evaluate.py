@@ -37,6 +37,7 @@ app = App(
 )
 for _name, _help in RUNS.items():
     app.command(f"training.commands.evaluate_runs:{_name}", name=_name, help=_help)
+app.command("training.commands.evaluate_detail:detail", name="detail", help="Bars, rings, mergers, lenses: from five examples, and with all labels.")
 
 
 @app.command

@@ -28,12 +28,15 @@ class ExportOptions:
         Name of the encoder on its card.
     measured
         JSON files of discovery train evaluate, kept in the card.
+    views
+        Turns (4) and flips (8) that an embedding is the mean of; those of the run when not given.
     json_output
         Print one JSON document instead of text.
     """
 
     name: str
     measured: tuple[Path, ...] = ()
+    views: Literal[1, 4, 8] | None = None
     json_output: Json = False
 
 
@@ -51,7 +54,7 @@ def export(run: Path, out: Path = WEIGHTS, *, options: ExportOptions) -> None:
     """
     from training.encoder_folders import export_run
 
-    encoder = export_run(run, out, name=options.name, measured=options.measured)
+    encoder = export_run(run, out, name=options.name, measured=options.measured, views=options.views)
     _print(encoder, out, options.json_output)
 
 

@@ -25,7 +25,11 @@ class PretrainOptions:
     cache
         Folder of the prepared stamps of surveys that are not shards.
     start_from
-        default, an encoder folder, or another run, whose weights are the start.
+        default, an encoder folder, or another run, whose weights are the start; for a timm network also a file of its weights.
+    questions
+        TOML file of votes, classes, attributes and numbers that surveys answer (see training/pretraining/questions.py).
+    leave_out
+        Text file of object_ids, one a line, that are not learned: twins of held-out stamps (discovery train twins).
     objective
         NAME=WEIGHT, several times: instead of the configuration's objectives.
     steps, batch, learning_rate, seed
@@ -43,6 +47,8 @@ class PretrainOptions:
     out: Path | None = None
     cache: Path = Path("runs/stamps")
     start_from: str | None = None
+    questions: Path | None = None
+    leave_out: Path | None = None
     objective: tuple[str, ...] = ()
     steps: int | None = None
     batch: int | None = None
@@ -63,6 +69,13 @@ class PretrainOptions:
             given["objectives"] = self.weights()
         return given
 
+    def names_left_out(self) -> frozenset[str]:
+        """Return the object_ids that are not learned."""
+        try:
+            return frozenset(self.leave_out.read_text().splitlines()) - {""} if self.leave_out else frozenset()
+        except OSError:
+            raise ConfigError(f"--leave-out: there is no file {self.leave_out}.") from None
+
     def weights(self) -> dict[str, float]:
         """Return the weight of each objective that is named."""
         weights = {}
@@ -77,14 +90,14 @@ class PretrainOptions:
 
 
 def pretrain(config: str, /, *surveys: str, options: PretrainOptions = PretrainOptions()) -> None:
-    """Pretrain an LVM on the training part of some surveys; run it again to go on where it stopped.
+    """Pretrain an encoder (an LVM, or a timm network) on the training part of some surveys; run it again to go on where it stopped.
 
     Under torchrun every process takes its share of each batch.
 
     Parameters
     ----------
     config
-        A recipe (debug, tiny, base) or a TOML file that changes one.
+        A recipe (debug, tiny, detail, base) or a TOML file that changes one.
     surveys
         Paths of surveys or of training shards, each with @COLUMN behind it where a column's labels are to be learned.
     """
@@ -102,11 +115,15 @@ def pretrain(config: str, /, *surveys: str, options: PretrainOptions = PretrainO
     from training.data.stamps import load_stamps
     from training.loop.processes import processes, use_threads
     from training.pretraining.pretrain import pretrain as run_pretraining
+    from training.pretraining.questions import read_questions
 
     use_threads(options.threads)
     with processes(options.device) as place:
         parts = [load_stamps(source, options.cache) for source in surveys]
-        checkpoint = run_pretraining(chosen, parts, options.out, start_from=options.start_from, place=place)
+        asked = read_questions(options.questions) if options.questions else None
+        checkpoint = run_pretraining(
+            chosen, parts, options.out, start_from=options.start_from, questions=asked, leave_out=options.names_left_out(), place=place
+        )  # fmt: skip
         if place.first:
             done = {"checkpoint": str(checkpoint), "steps": chosen.loop.steps}
             print(json.dumps(done) if options.json_output else checkpoint)

@@ -48,7 +48,9 @@ class Stamps:
     trains : numpy.ndarray
         (N,) bool: the training part of the split.
     validates : numpy.ndarray
-        (N,) bool: the tenth of the training part that choices are made on; ``trains & ~validates`` leaves it out.
+        (N,) bool: the fifth of the training part that choices are made on; ``trains & ~validates`` leaves it out.
+    answers : numpy.ndarray or None
+        (N, C) float32 answers to the questions of a run (`training.pretraining.questions.answers`), NaN where there is none.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Stamps:
     classes: tuple[str, ...]
     trains: np.ndarray
     validates: np.ndarray
+    answers: np.ndarray | None = None
 
 
 def check_sources(sources: Sequence[str], cache: Path) -> None:

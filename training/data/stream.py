@@ -41,8 +41,8 @@ def batches(
     ------
     dict
         ``pixels`` (b, 3, S, S) uint8 (float16 where a part is so stored), colours times 255; ``part``, ``label``
-        (-1 where there is none) and ``position`` in the whole batch, (b,) int64; ``step``, () int64. In pinned
-        memory once CUDA is in use.
+        (-1 where there is none) and ``position`` in the whole batch, (b,) int64; ``step``, () int64; ``answers``
+        (b, C) float32 where parts have any. In pinned memory once CUDA is in use.
 
     Raises
     ------
@@ -119,6 +119,8 @@ class _Together:
         label = np.full(len(numbers), -1)
         shape = (len(numbers), *self.parts[0].pixels.shape[1:])
         pixels = np.empty(shape, np.result_type(*(stamps.pixels.dtype for stamps in self.parts)))
+        widths = {stamps.answers.shape[1] for stamps in self.parts if stamps.answers is not None}
+        answers = np.full((len(numbers), max(widths, default=0)), np.nan, np.float32)
         for which in np.unique(part):
             stamps, places = self.parts[which], np.flatnonzero(part == which)
             places = places[np.argsort(numbers[places])]  # in the order of the disk
@@ -126,7 +128,10 @@ class _Together:
             pixels[places] = stamps.pixels[rows]
             if stamps.labels is not None:
                 label[places] = stamps.labels[rows]
-        return {"pixels": torch.from_numpy(pixels), "part": torch.from_numpy(part), "label": torch.from_numpy(label)}
+            if stamps.answers is not None:
+                answers[places] = stamps.answers[rows]
+        made = {"pixels": pixels, "part": part, "label": label} | ({"answers": answers} if widths else {})
+        return {name: torch.from_numpy(values) for name, values in made.items()}
 
     def expect(self, numbers: np.ndarray) -> None:
         """Let the operating system read stamps (n,) ascending that will be wanted, where they can be announced."""

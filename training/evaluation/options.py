@@ -192,6 +192,27 @@ class FromExamplesOptions(EvaluationOptions):
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
+class DetailOptions(EvaluationOptions):
+    """Options of the table of detail.
+
+    Attributes
+    ----------
+    data
+        Folder with the surveys efigi, gz2, gz_votes, decals_rings, euclid and lens_candidates; those that are there are measured.
+    beside
+        Encoders to compare with; PCA-64 of the pixels joins them with --baselines.
+    survey
+        Only these surveys.
+    """
+
+    seeds: int = 20
+    data: Path = Path("../shared/data")
+    beside: Names = ("default",)
+    survey: Names = ()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
 class InvarianceOptions(EvaluationOptions):
     """Options of the invariance under turns.
 

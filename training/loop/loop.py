@@ -165,12 +165,18 @@ class _State:
             self.step = saved.record["step"]
             self.ema = {name: value.to(self.place.device) for name, value in saved.ema.items()}
         elif self.config.ema:
-            self.ema = {name: parameter.detach().clone() for parameter, name in self.names.items() if parameter.requires_grad}
+            self.ema = {name: value.detach().clone() for name, value in self.averages()}
+
+    def averages(self) -> Iterator[tuple[str, Tensor]]:
+        """Give what is averaged: the trained weights, and the statistics of batch norms, which belong to them."""
+        yield from ((name, parameter) for parameter, name in self.names.items() if parameter.requires_grad)
+        statistics = ("running_mean", "running_var")
+        yield from ((name, value) for name, value in self.module.named_buffers() if name.endswith(statistics))
 
     def average(self) -> None:
         if self.ema:
             decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-            pairs = [(self.ema[name], parameter.detach()) for parameter, name in self.names.items() if name in self.ema]
+            pairs = [(self.ema[name], value.detach()) for name, value in self.averages() if name in self.ema]
             torch._foreach_lerp_([one for one, _ in pairs], [other for _, other in pairs], 1 - decay)
 
     def averaged(self) -> nn.Module:

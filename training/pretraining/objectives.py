@@ -16,6 +16,7 @@ OBJECTIVES = {
     "denoise": "mean squared error of the view before noise and a worse PSF were added",
     "contrast": "two views of a stamp find one another among the batch (NT-Xent, SimCLR)",
     "classify": "cross entropy of the labels that some surveys bring",
+    "questions": "votes, classes, attributes and numbers of many surveys, with gaps (`training.pretraining.questions`)",
 }
 
 

@@ -1,26 +1,28 @@
-"""Pretraining of the LVM: the objectives on one model, over the shared loop."""
+"""Pretraining of an encoder: the objectives on one network, over the shared loop."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
-from discovery.encoders.encoder import CARD_FILE, load_encoder
-from discovery.encoders.lvm import ENCODER_PREFIXES, LVM, fitted
+from discovery.encoders.encoder import mean_over_views
+from discovery.encoders.lvm import ENCODER_PREFIXES, LVM
 from discovery.errors import ConfigError
 from training.data import augment, stream
 from training.data.stamps import STORED_SIZE, Stamps
-from training.loop.checkpoint import load_checkpoint
 from training.loop.loop import Batch, train
 from training.loop.processes import Place
+from training.pretraining.answers import Answers, Unit, units_of
+from training.pretraining.backbones import TimmLearner, adopted, make_network, start_weights
 from training.pretraining.objectives import (
     Classifiers,
     close_skips,
@@ -29,6 +31,7 @@ from training.pretraining.objectives import (
     patch_masks,
     projector,
 )
+from training.pretraining.questions import Question, QuestionFile, answers
 from training.pretraining.recipes import PretrainConfig
 
 PICTURES = ("reconstruct", "masked", "denoise")
@@ -38,28 +41,38 @@ JUDGED = 1000
 
 
 class Pretraining(nn.Module):
-    """The model with the heads that only training needs."""
+    """The network (``lvm``, or ``timm``) with the heads that only training needs."""
 
-    def __init__(self, config: PretrainConfig, classes: Sequence[int]) -> None:
+    lvm: LVM
+    timm: TimmLearner
+
+    def __init__(self, config: PretrainConfig, classes: Sequence[int], questions: Sequence[Question] = (), units: Sequence[Unit] = ()) -> None:
         super().__init__()
         self.config = config
-        self.lvm = LVM(config.model)
-        self.projector = projector(config.model.dimension)
-        self.classifiers = Classifiers(config.model.dimension, classes)
+        setattr(self, "timm" if config.timm_model else "lvm", make_network(config))
+        self.projector = projector(config.dimension)
+        self.classifiers = Classifiers(config.dimension, classes)
+        if config.weight("questions"):
+            self.answers = Answers(config.dimension, sum(question.width for question in questions), units)
         self._leave_out_unused()
 
     def forward(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss and its parts; the batch is what `views` made."""
         config, parts = self.config, {}
-        if any(config.weight(name) for name in ("contrast", "classify", "reconstruct")):
-            seen = torch.cat([batch["one"], batch["other"]])
-            tokens, skips = self.lvm.encode(seen)
-            features, count = tokens.mean(1), len(batch["one"])  # (2B, D)
+        if any(config.weight(name) for name in ("contrast", "classify", "questions", "reconstruct")):
+            seen, count = torch.cat([batch["one"], batch["other"]]), len(batch["one"])
+            if config.timm_model:
+                features = self.timm.features(seen)  # (2B, D)
+            else:
+                tokens, skips = self.lvm.encode(seen)
+                features = tokens.mean(1)
             if config.weight("contrast"):
                 projected = self.projector(features)  # (2B, P)
                 parts["contrast"] = contrast(projected[:count], projected[count:], config.temperature)
             if config.weight("classify"):
                 parts["classify"], accuracy = self.classifiers(features, batch["part"].repeat(2), batch["label"].repeat(2))
+            if config.weight("questions"):
+                parts["questions"], kinds = self.answers(features, batch["answers"].repeat(2, 1))
             if config.weight("reconstruct"):
                 parts["reconstruct"] = nn.functional.mse_loss(self.lvm.decode(tokens, skips).float(), seen)
         if config.weight("masked"):
@@ -67,7 +80,12 @@ class Pretraining(nn.Module):
         if config.weight("denoise"):
             parts["denoise"] = nn.functional.mse_loss(self.lvm(batch["noisy"]).float(), batch["clean"])
         loss = torch.stack([config.weight(name) * value for name, value in parts.items()]).sum()
-        return loss, parts | ({"accuracy": accuracy} if "classify" in parts else {})
+        return loss, parts | ({"accuracy": accuracy} if "classify" in parts else {}) | (kinds if "questions" in parts else {})
+
+    def features(self, image: Tensor) -> Tensor:
+        """Return (B, D) of (B, 3, S, S) in 0..1: the mean over the configured views, as the encoder will have it."""
+        network = self.timm.features if self.config.timm_model else self.lvm.features
+        return mean_over_views(network, image, self.config.views)
 
     def mended(self, view: Tensor, visible: Tensor) -> Tensor:
         """Return the decoded view (B, 3, S, S) of which only the visible pixels went in, by the pixels and by the skips."""
@@ -77,7 +95,7 @@ class Pretraining(nn.Module):
     def _leave_out_unused(self) -> None:
         """Freeze what no objective reaches, so that neither optimizer nor DDP waits for it."""
         config = self.config
-        if not any(config.weight(name) for name in PICTURES):
+        if not config.timm_model and not any(config.weight(name) for name in PICTURES):
             for name, parameter in self.lvm.named_parameters():
                 parameter.requires_grad_(name.startswith(ENCODER_PREFIXES))
         self.projector.requires_grad_(config.weight("contrast") > 0)
@@ -85,7 +103,14 @@ class Pretraining(nn.Module):
 
 
 def pretrain(
-    config: PretrainConfig, parts: Sequence[Stamps], run: Path, *, start_from: str | Path | None = None, place: Place | None = None
+    config: PretrainConfig,
+    parts: Sequence[Stamps],
+    run: Path,
+    *,
+    start_from: str | Path | None = None,
+    questions: QuestionFile | None = None,
+    leave_out: Collection[str] = (),
+    place: Place | None = None,
 ) -> Path:
     """Train, or go on where the run stopped.
 
@@ -97,6 +122,11 @@ def pretrain(
         Folder of the run (see `training.loop.loop.train`), with ``reconstructions/`` where a picture is an objective.
     start_from
         ``default``, an encoder folder, or another run, whose (averaged) weights are the start; image sizes may differ.
+        For a timm backbone also a file of its weights, under its names or in its order.
+    questions
+        What the objective ``questions`` learns.
+    leave_out
+        object_ids that are not learned although the split lets them train (twins of held-out stamps).
 
     Returns
     -------
@@ -111,11 +141,12 @@ def pretrain(
         If the loss is not finite.
     """
     place = place or Place()
-    parts, learned = tuple(parts), tuple(dataclasses.replace(s, trains=s.trains & ~s.validates) for s in parts)
-    _check(config, learned, place)
+    parts, learned, units = tuple(parts), *learned_parts(parts, questions, leave_out)
+    _check(config, learned, units, place)
     torch.manual_seed(config.loop.seed)
-    module = Pretraining(config, [len(s.classes) for s in parts])
-    start = None if start_from is None else adopted(module, start_weights(start_from), str(start_from))
+    asked = questions.question if questions else ()
+    module = Pretraining(config, [len(s.classes) for s in learned], asked, units)
+    start = None if start_from is None else adopted(module, start_weights(start_from, module), str(start_from))
     micro = config.batch // config.loop.accumulate
 
     def batches(step: int) -> Iterator[Batch]:
@@ -129,9 +160,26 @@ def pretrain(
         return validation(module, parts, place.device)
 
     return train(
-        module, batches, config.loop, run, record=_record(config, learned, start_from), place=place, start=start,
+        module, batches, config.loop, run, record=_record(config, learned, start_from, questions, leave_out), place=place, start=start,
         prepare=lambda batch: views(batch, config), evaluate=evaluate,
     )  # fmt: skip
+
+
+def learned_parts(
+    parts: Sequence[Stamps], questions: QuestionFile | None, leave_out: Collection[str] = ()
+) -> tuple[tuple[Stamps, ...], list[Unit]]:
+    """Return what is learned, each survey as often as an epoch holds it, with the answers and their units."""
+    kept = []
+    for stamps in parts:
+        trains = stamps.trains & ~stamps.validates
+        if leave_out:
+            trains &= ~np.isin(np.array(stamps.object_ids), list(leave_out))
+        known = answers(questions.question, stamps.name, stamps.object_ids) if questions else None
+        repeats = questions.repeats.get(stamps.name, 1) if questions else 1
+        kept += [dataclasses.replace(stamps, trains=trains, answers=known)] * repeats
+    if questions is None:
+        return tuple(kept), []
+    return tuple(kept), units_of(questions.question, np.concatenate([s.answers[s.trains] for s in kept if s.answers is not None]))
 
 
 def views(batch: Batch, config: PretrainConfig) -> Batch:
@@ -145,7 +193,7 @@ def views(batch: Batch, config: PretrainConfig) -> Batch:
     """
     pixels, places, size = batch["pixels"].float() / 255, batch["position"], config.model.image_size
     step, seed = int(batch["step"]), config.loop.seed
-    made = {"part": batch["part"], "label": batch["label"]}
+    made = {name: batch[name] for name in ("part", "label", "answers") if name in batch}
     for number, name in enumerate(("one", "other")):
         made[name] = augment.view(pixels, size, config.augment, (seed, step, number), places)
     if config.weight("masked"):
@@ -156,24 +204,6 @@ def views(batch: Batch, config: PretrainConfig) -> Batch:
         for name, strength in (("clean", 0.0), ("noisy", 1.0)):
             made[name] = augment.view(pixels, size, dataclasses.replace(still, noise=strength, psf=strength), (seed, step, 3), places)
     return made
-
-
-def start_weights(source: str | Path) -> dict[str, Tensor]:
-    """Return what a run may start from: an encoder's weights, or all those of another run."""
-    if str(source) == "default" or (Path(source) / CARD_FILE).exists():
-        network = load_encoder(source, device="cpu").network
-        return {f"lvm.{name}": value for name, value in network.state_dict().items() if name.startswith(ENCODER_PREFIXES)}
-    return load_checkpoint(Path(source)).best
-
-
-def adopted(module: nn.Module, state: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
-    """Return a start from the weights of another run: the encoder must fit but for its image size, the rest is taken where it fits."""
-    own = module.state_dict()
-    taken = {n: v for n, v in fitted(state, own).items() if n in own and own[n].shape == v.shape}
-    encoder = tuple(f"lvm.{prefix}" for prefix in ENCODER_PREFIXES)
-    if missing := sorted(name for name in own.keys() - taken.keys() if name.startswith(encoder)):
-        raise ConfigError(f"The checkpoint to start from, {what}, is of another model: {missing[0]} does not fit.")
-    return {**own, **taken}
 
 
 @torch.inference_mode()
@@ -218,7 +248,7 @@ def _features(module: Pretraining, stamps: Stamps, rows: np.ndarray, device: tor
     found = []
     for start in range(0, len(rows), batch):
         pixels = torch.from_numpy(np.stack([stamps.pixels[row] for row in rows[start : start + batch]])).to(device)
-        found.append(module.lvm.features(_resized(pixels, module.config.model.image_size)).float().cpu().numpy())
+        found.append(module.features(_resized(pixels, module.config.model.image_size)).float().cpu().numpy())
     return np.concatenate(found)
 
 
@@ -227,11 +257,15 @@ def _resized(pixels: Tensor, size: int) -> Tensor:
     return image if size == STORED_SIZE else nn.functional.interpolate(image, (size, size), mode="area")
 
 
-def _check(config: PretrainConfig, parts: Sequence[Stamps], place: Place) -> None:
+def _check(config: PretrainConfig, parts: Sequence[Stamps], units: Sequence[Unit], place: Place) -> None:
     if not parts or not sum(int(s.trains.sum()) for s in parts):
         raise ConfigError("There are no training stamps; name a survey whose objects the split lets train.")
     if config.weight("classify") and set(config.objectives) == {"classify"} and all(s.labels is None for s in parts):
         raise ConfigError("The only objective is classify and no survey has labels; write PATH@COLUMN for one, or add an objective.")
+    if bool(config.weight("questions")) != bool(units):
+        raise ConfigError(
+            "The objective questions and a file of questions that these surveys answer belong together: give both, or neither."
+        )
     share = config.batch // config.loop.accumulate
     if place.world > 1 and share % (augment.BLOCK * place.world):
         raise ConfigError(
@@ -239,6 +273,18 @@ def _check(config: PretrainConfig, parts: Sequence[Stamps], place: Place) -> Non
         )
 
 
-def _record(config: PretrainConfig, parts: Sequence[Stamps], start_from: str | Path | None) -> dict[str, Any]:
+def _record(
+    config: PretrainConfig,
+    parts: Sequence[Stamps],
+    start_from: str | Path | None,
+    questions: QuestionFile | None,
+    leave_out: Collection[str],
+) -> dict[str, Any]:
+    """Return what the run is; what a run of the LVM without questions does not need is left out, as in records from before."""
     data = [{"name": s.name, "stamps": len(s.trains), "training": int(s.trains.sum()), "classes": list(s.classes)} for s in parts]
-    return {"program": "pretrain", **dataclasses.asdict(config), "data": data, "start_from": str(start_from) if start_from else None}
+    made = {"program": "pretrain", **dataclasses.asdict(config), "data": data, "start_from": str(start_from) if start_from else None}
+    if not config.timm_model and config.views == 1:
+        made = {name: value for name, value in made.items() if name not in ("network", "bottleneck", "views")}
+    if questions:
+        made["questions"] = msgspec.to_builtins(questions)
+    return made | ({"left_out": len(leave_out)} if leave_out else {})

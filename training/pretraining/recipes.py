@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -33,6 +33,12 @@ class PretrainConfig:
         Of the contrastive part.
     mask_patch, mask_share : int, float
         Side in pixels of a masked patch, and the share of patches that is masked.
+    network : str
+        ``lvm``, or ``timm:NAME``: any timm backbone, at ``model.image_size`` pixels.
+    bottleneck : int
+        Numbers of an embedding behind a timm backbone.
+    views : {1, 4, 8}
+        Turns (4) and flips (8) that an embedding is the mean of (see `discovery.encoders.encoder.EncoderCard`).
     """
 
     model: LVMConfig
@@ -43,12 +49,19 @@ class PretrainConfig:
     temperature: float = 0.2
     mask_patch: int = 16
     mask_share: float = 0.6
+    network: str = "lvm"
+    bottleneck: int = 256
+    views: Literal[1, 4, 8] = 1
 
     def __post_init__(self) -> None:
         if unknown := sorted(self.objectives.keys() - OBJECTIVES.keys()):
             raise ConfigError(f"No objective {unknown[0]!r}; there are {', '.join(OBJECTIVES)}.")
         if not any(self.objectives.values()) or min(self.objectives.values()) < 0:
             raise ConfigError(f"The objectives' weights are {self.objectives}; give at least one a weight above 0, and none below.")
+        if self.network != "lvm" and not self.timm_model:
+            raise ConfigError(f"network is {self.network!r}; write lvm, or timm:NAME.")
+        if self.timm_model and (known := sorted({"reconstruct", "masked", "denoise"} & {n for n, w in self.objectives.items() if w})):
+            raise ConfigError(f"Objective {known[0]} needs the LVM's decoder, which {self.network} has not; leave it out.")
         if self.batch < 2 or self.batch % self.loop.accumulate:
             raise ConfigError(f"batch is {self.batch}; it must be at least 2 and a multiple of accumulate, {self.loop.accumulate}.")
         size = self.model.image_size
@@ -56,6 +69,16 @@ class PretrainConfig:
             raise ConfigError(
                 f"mask_patch {self.mask_patch} must be a multiple of {PATCH} that divides image_size {size}, and mask_share between 0 and 1."
             )
+
+    @property
+    def timm_model(self) -> str:
+        """Name of the timm backbone, empty for the LVM."""
+        return self.network[5:] if self.network.startswith("timm:") else ""
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        return self.bottleneck if self.timm_model else self.model.dimension
 
     def weight(self, objective: str) -> float:
         """Return an objective's weight, 0 where it is not named."""
@@ -67,10 +90,10 @@ TINY = LVMConfig(embed_dim=32, depths=(1, 1, 4, 2), heads=(2, 4, 8, 8), image_si
 
 
 def debug() -> PretrainConfig:
-    """A very small model with every objective, in a minute on a CPU: does the program run?"""
+    """A very small model with every objective but questions, in a minute on a CPU: does the program run?"""
     model = LVMConfig(embed_dim=16, depths=(1, 1, 1, 1), heads=(2, 2, 2, 2), image_size=64)
     loop = LoopConfig(steps=60, learning_rate=1e-3, warmup=5, ema=0.99, evaluate_every=30)
-    return PretrainConfig(model=model, loop=loop, batch=32, objectives={name: 1.0 for name in OBJECTIVES})
+    return PretrainConfig(model=model, loop=loop, batch=32, objectives={name: 1.0 for name in OBJECTIVES if name != "questions"})
 
 
 def tiny() -> PretrainConfig:
@@ -79,13 +102,21 @@ def tiny() -> PretrainConfig:
     return PretrainConfig(model=TINY, loop=loop, batch=128)
 
 
+def detail() -> PretrainConfig:
+    """A small timm backbone at 128 pixels that learns many questions beside the contrast; start it from ImageNet weights."""
+    loop = LoopConfig(steps=6000, learning_rate=1e-3, warmup=150, ema=0.998, evaluate_every=500, log_every=10)
+    return PretrainConfig(
+        model=LVMConfig(image_size=128), loop=loop, batch=32, network="timm:tf_efficientnet_lite0", objectives={"questions": 1.0, "contrast": 0.1}
+    )  # fmt: skip
+
+
 def base() -> PretrainConfig:
     """The paper's network of 100 M parameters, batch 512, Adam; its objective with a contrastive term beside it."""
     loop = LoopConfig(steps=150_000, learning_rate=3e-4, optimizer="adam", warmup=2000, ema=0.9998, evaluate_every=5000, compile=True)
     return PretrainConfig(model=LVMConfig(), loop=loop, batch=512, objectives={"reconstruct": 1.0, "masked": 1.0, "contrast": 0.1})
 
 
-RECIPES: dict[str, Callable[[], PretrainConfig]] = {"debug": debug, "tiny": tiny, "base": base}
+RECIPES: dict[str, Callable[[], PretrainConfig]] = {"debug": debug, "tiny": tiny, "detail": detail, "base": base}
 
 
 def read_config(source: str) -> PretrainConfig:
