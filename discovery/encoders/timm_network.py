@@ -26,7 +26,7 @@ class TimmNetwork(nn.Module):
         super().__init__()
         self.model, self.bottleneck = model, bottleneck
         self.backbone = timm_backbone(model)
-        width = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
+        width: Any = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
         self.reduce = nn.Sequential(nn.Linear(width, bottleneck, bias=False), nn.BatchNorm1d(bottleneck, affine=False))
 
     @property

@@ -68,7 +68,7 @@ def _between(small: Stamps, large: Stamps, least: float) -> list[Twin]:
     alike, place = _nearest(small, large)
     found = []
     for row in np.flatnonzero(alike >= ALIKE):
-        one, other = small.object_ids[row], large.object_ids[place[row]]
+        one, other = small.object_ids[int(row)], large.object_ids[int(place[row])]
         if one != other and (fine := fine_correlation(small.pixels[int(row)], large.pixels[int(place[row])])) >= least:
             found.append(Twin(one=one, other=other, surveys=(small.name, large.name), correlation=fine))
     return found

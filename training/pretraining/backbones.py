@@ -25,7 +25,7 @@ class TimmLearner(nn.Module):
 
     def __init__(self, model: str, bottleneck: int) -> None:
         super().__init__()
-        self.network = TimmNetwork(model, bottleneck).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = TimmNetwork(model, bottleneck).to(memory_format=torch.channels_last)
         settings = self.network.settings
         self.mean, self.std = tuple(settings["mean"]), tuple(settings["std"])
 

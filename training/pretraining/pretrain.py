@@ -193,7 +193,7 @@ def views(batch: Batch, config: PretrainConfig) -> Batch:
     """
     pixels, places, size = batch["pixels"].float() / 255, batch["position"], config.model.image_size
     step, seed = int(batch["step"]), config.loop.seed
-    made = {name: batch[name] for name in ("part", "label", "answers") if name in batch}
+    made: Batch = {name: batch[name] for name in ("part", "label", "answers") if name in batch}
     for number, name in enumerate(("one", "other")):
         made[name] = augment.view(pixels, size, config.augment, (seed, step, number), places)
     if config.weight("masked"):
