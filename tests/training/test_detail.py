@@ -11,9 +11,17 @@ import pytest
 from discovery.cli import main
 from discovery.encoders.encoder import load_encoder
 from discovery.errors import ConfigError
-from training.commands.evaluate_detail import prepared
 from training.data.stamps import load_stamps
-from training.evaluation.detail import Case, Target, all_labels, case_of, detail, from_examples, linear_scores
+from training.evaluation.detail import (
+    Case,
+    Target,
+    all_labels,
+    case_of,
+    detail,
+    from_examples,
+    linear_scores,
+    surveys_of,
+)
 
 
 def target(**changes):
@@ -110,5 +118,5 @@ def test_one_band_is_measured_as_three_equal_ones(tmp_path):
     with zipfile.ZipFile(folder / "stamps.zip", "w") as archive:
         archive.writestr("a.png", cv2.imencode(".png", grey)[1].tobytes())
     (folder / "labels.csv").write_text("object_id,file,label\na,a.png,merger\n")
-    stamps = prepared(folder, tmp_path / "stamps")
+    stamps = surveys_of(tmp_path, tmp_path / "stamps")["euclid"]
     assert stamps.name == "euclid" and (stamps.pixels[0][0] == stamps.pixels[0][2]).all()

@@ -12,8 +12,8 @@ from discovery.encoders.encoder import load_encoder, mean_over_views, read_card
 from discovery.encoders.timm_network import TimmNetwork, fitted_by_order, timm_backbone
 from discovery.errors import ConfigError, EncoderError
 from discovery.stamps.stamp import Stamp
-from training.commands.export import export
 from training.data.stamps import load_stamps
+from training.encoder_folders import export_run
 from training.loop.checkpoint import load_checkpoint
 from training.pretraining.pretrain import Pretraining, pretrain
 from training.pretraining.questions import read_questions
@@ -67,7 +67,7 @@ def trained(survey, cache, tmp_path_factory):
     verb = ["train", "pretrain", str(folder / "config.toml"), f"{survey}@kind", "--questions", str(folder / "questions.toml")]
     more = ["--leave-out", str(folder / "out.txt"), "--start-from", str(weights), "--cache", str(cache), "--threads", "1"]
     assert main([*verb, *more, "--out", str(folder / "run")]) == 0
-    export(folder / "run", folder / "encoder", name="trial", views=4)
+    export_run(folder / "run", folder / "encoder", name="trial", views=4)
     return folder
 
 
