@@ -41,9 +41,9 @@ from web.layout.wording import count, plural
 from web.login import login
 from web.objects import objects
 from web.releases import pages as releases
-from web.search import api, uploads
+from web.search import api, upload_pages
 from web.search import pages as search
-from web.search.form import provide_asked
+from web.search.form import provide_search_form
 from web.search.uploads import Uploads
 from web.settings import LOCAL_HOST, WebConfig
 from web.stamps import stamps
@@ -58,7 +58,8 @@ LOCAL_NAMES = (LOCAL_HOST, "localhost", "[::1]")
 ANY_ADDRESS = ("0.0.0.0", "::")
 
 PAGES = [
-    releases.releases_page, search.search_page, search.save_hits, uploads.take_upload, uploads.upload_picture,
+    releases.releases_page, search.search_page, search.save_hits, search.save_query, upload_pages.take_upload,
+    upload_pages.upload_picture,
     objects.object_page, stamps.stamp_picture,
     hunt_list.hunts_page, start.start_hunt, hunt_page.hunt_page, hunt_page.hunt_work, hunt_page.next_round,
     labels.give_label, labels.undo_label, labels.write_note, history.history_page, history.disagreements_page,
@@ -101,7 +102,7 @@ def create_app(config: WebConfig) -> Litestar:
             "pictures": Provide(lambda: pictures, sync_to_thread=False),
             "jobs": Provide(lambda: jobs, sync_to_thread=False),
             "next_pages": Provide(lambda: next_pages, sync_to_thread=False),
-            "asked": Provide(provide_asked, sync_to_thread=False),
+            "search_form": Provide(provide_search_form, sync_to_thread=False),
         },
         state=State({"sessions": sessions}),
         before_request=check_csrf,

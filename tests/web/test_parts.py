@@ -24,7 +24,7 @@ from web.layout.problems import without_paths
 from web.layout.wording import figure
 from web.login.login import local_address
 from web.objects.objects import make_overlay
-from web.search.form import Asked, asked_from
+from web.search.form import SearchForm, form_from_address
 from web.stamps.pictures import PictureCache, StampPicture
 from web.stamps.stamps import displayed_box
 
@@ -67,18 +67,18 @@ def test_a_changed_cookie_is_no_session(at, letter):
 
 
 @given(
-    asked=st.builds(
-        Asked,
+    form=st.builds(
+        SearchForm,
         like=st.lists(TEXT, max_size=3, unique=True).map(tuple),
         unlike=st.lists(TEXT, max_size=3, unique=True).map(tuple),
         where=TEXT | st.just(""),
-        flagged=st.booleans(),
+        include_flagged=st.booleans(),
         truth=st.booleans(),
         columns=st.lists(TEXT, max_size=3, unique=True).map(tuple),
     )
 )
-def test_a_search_comes_back_from_its_address(asked):
-    assert asked_from(asked.query_string()) == asked
+def test_a_search_comes_back_from_its_address(form):
+    assert form_from_address(form.query_string()) == form
 
 
 @pytest.mark.parametrize("address", ["//evil.example", "/\\evil.example", "https://evil.example", "", "/a\nb", "javascript:1"])

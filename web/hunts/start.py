@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from litestar import Request, post
@@ -15,11 +15,12 @@ from discovery.hunts import new_hunt
 from discovery.hunts.log.validation import LATEST
 from discovery.release.release import Release
 from discovery.search.prompts import prompt_from_row
+from discovery.search.query import Query
 from web.access.sessions import visitor_name
 from web.hunts.rounds.next_pages import NextPages
 from web.hunts.tabs import hunt_address
 from web.jobs.progress import quick_result
-from web.search.form import asked_from, prompts_of
+from web.search.form import SearchForm, form_from_address, prompts_of, whole_query
 from web.search.uploads import Uploads
 from web.workspace.workspace import Workspace
 
@@ -30,7 +31,10 @@ class NewHuntForm:
 
     release: str
     name: str
+    search: str = ""
+    """Query string of the search."""
     query: str = ""
+    """Saved query (JSON) in place of it."""
     tick: list[str] | str = ""
     with_query: str = ""
     with_filter: str = ""
@@ -50,21 +54,24 @@ def start_hunt(
 ) -> Redirect:
     """Start a hunt from ticked hits and show its first round."""
     release = workspace.release(data.release)
-    asked = asked_from(data.query)
-    like, unlike = prompts_of(release, asked, uploads, data.release)
+    form = SearchForm.of(Query.from_json(data.query)) if data.query else form_from_address(data.search)
+    prompts, query = prompts_of(release, form, uploads, data.release), whole_query(form, uploads, data.release)
+    if not data.with_query:
+        query = replace(query, like=(), unlike=())
+    if not data.with_filter:
+        query = replace(query, where=None, cone=None)
     ticked = [prompt_from_row(release, row) for row in _rows(release, data.tick)]
-    positives = [*ticked, *(like if data.with_query else ())]
+    positives = [*ticked, *(prompts.like if data.with_query else ())]
     if not positives:
         raise HuntError("A hunt starts from at least one example: tick a few hits that show what you look for.")
     path = workspace.new_hunt_path(data.name.strip())
     new_hunt(
         path,
         release,
+        query=query,
         positives=positives,
-        negatives=unlike if data.with_query else (),
+        negatives=prompts.unlike if data.with_query else (),
         page_size=data.page_size,
-        where=asked.where or None if data.with_filter else None,
-        flagged=asked.flagged,
         strategy=data.strategy,
         consensus=data.consensus,
         who=visitor_name(request),

@@ -12,7 +12,7 @@ from litestar.params import FromPath
 from discovery.release.release import Release
 from discovery.tables.writer import plain_rows
 from web.access.sessions import visitor_name
-from web.search.form import Asked, find
+from web.search.form import SearchForm, find, whole_query
 from web.search.uploads import Uploads
 from web.workspace.workspace import Workspace
 
@@ -43,6 +43,10 @@ class HitList:
     hits: list[dict[str, Any]]
     fitting: int
     """Objects that pass the filters."""
+    flagged_left_out: int
+    """Stars and flagged objects that would pass them too."""
+    query: dict[str, Any]
+    """The query as it was understood, to save and send again."""
 
 
 @get("/api/session", sync_to_thread=False, tags=["session"])
@@ -59,11 +63,12 @@ def list_releases(workspace: NamedDependency[Workspace]) -> list[ReleaseSummary]
 
 @get("/api/releases/{name:str}/search", sync_to_thread=True, tags=["search"])
 def search_release(
-    workspace: NamedDependency[Workspace], uploads: NamedDependency[Uploads], asked: NamedDependency[Asked], name: FromPath[str]
+    workspace: NamedDependency[Workspace], uploads: NamedDependency[Uploads], search_form: NamedDependency[SearchForm], name: FromPath[str]
 ) -> HitList:
-    """Search; the same parameters as the page."""
-    found = find(workspace.release(name), asked, uploads, name)
-    return HitList(hits=plain_rows(found.table), fitting=found.fitting)
+    """Search; the same parameters as the page, or a saved query (JSON) as ``query``, of which other parameters take the place."""
+    found = find(workspace.release(name), search_form, uploads, name)
+    query = whole_query(search_form, uploads, name).to_values()
+    return HitList(hits=plain_rows(found.table), fitting=found.passed, flagged_left_out=found.flagged_left_out, query=query)
 
 
 def _release_summary(name: str, release: Release) -> ReleaseSummary:

@@ -1,13 +1,14 @@
-"""What a visitor asked for: the search form as typed, and the query it means."""
+"""The search form as a visitor filled it in, its address, and the query that it means."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated, Any
 from urllib.parse import parse_qs, urlencode
 
 import pyarrow as pa
-from litestar.params import FromQuery
+from litestar.params import FromQuery, QueryParameter
 
 from discovery.errors import QueryError
 from discovery.release.release import Release
@@ -23,8 +24,8 @@ USUAL_COLUMNS = ("mag_r", "z_phot_mean", "redshift", "crop_side_arcsec")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """The search form as it came, unchecked."""
+class SearchForm:
+    """The search form as it came, unchecked: the texts of a query, and what only the page has."""
 
     like: tuple[str, ...] = ()
     unlike: tuple[str, ...] = ()
@@ -33,18 +34,19 @@ class Asked:
     cone: str = ""
     k: str = ""
     min_similarity: str = ""
-    flagged: bool = False
+    include_flagged: bool = False
     truth: bool = False
     columns: tuple[str, ...] = ()
+    engine: str = ""
 
     @property
     def empty(self) -> bool:
-        """Whether nothing was asked, so that the page shows the form alone."""
+        """Whether nothing is searched for, so that the page shows the form alone."""
         return not (self.like or self.unlike or self.uploads or self.where or self.cone)
 
     def query_string(self, **changes: str) -> str:
-        """Return the query string that asks the same, with some values changed."""
-        asked: dict[str, str | Sequence[str]] = {
+        """Return the query string that gives this form, with some values changed."""
+        values: dict[str, str | Sequence[str]] = {
             "like": "\n".join(self.like),
             "unlike": "\n".join(self.unlike),
             "upload": self.uploads,
@@ -52,26 +54,81 @@ class Asked:
             "cone": self.cone,
             "k": self.k,
             "min_similarity": self.min_similarity,
-            "flagged": "1" if self.flagged else "",
+            "include_flagged": "1" if self.include_flagged else "",
             "truth": "1" if self.truth else "",
             "columns": self.columns,
+            "engine": self.engine,
         }
-        return urlencode({name: value for name, value in (asked | changes).items() if value}, doseq=True)
+        return urlencode({name: value for name, value in (values | changes).items() if value}, doseq=True)
+
+    def query(self) -> Query:
+        """Return the query of the form's texts; what was uploaded is not among its examples.
+
+        Raises
+        ------
+        QueryError
+            A text cannot be understood, or is more than a server does for a visitor.
+        """
+        if len(self.like) + len(self.unlike) > MAX_PROMPTS:
+            raise QueryError(f"More than {MAX_PROMPTS} examples: give fewer.")
+        query = Query.parse(
+            like=self.like,
+            unlike=self.unlike,
+            where=self.where or None,
+            cone=self.cone or None,
+            include_flagged=self.include_flagged,
+            k=self.k,
+            min_similarity=self.min_similarity,
+            columns=self.columns or None,
+            engine=self.engine or "index",
+        )
+        if query.k is not None and query.k > MAX_K:
+            raise QueryError(f"The number of hits is {query.k}: give a whole number from 1 to {MAX_K}.")
+        if query.engine == "ray":
+            raise QueryError("This server starts no Ray cluster: search with the engine index or exact.")
+        return query
+
+    @classmethod
+    def of(cls, query: Query) -> SearchForm:
+        """Return the form that a query fills in."""
+        return cls(
+            like=query.like,
+            unlike=query.unlike,
+            where=query.where or "",
+            cone="" if query.cone is None else str(query.cone),
+            k="" if query.k is None else str(query.k),
+            min_similarity="" if query.min_similarity is None else repr(query.min_similarity),
+            include_flagged=query.include_flagged,
+            columns=query.columns or (),
+            engine="" if query.engine == "index" else query.engine,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """The answer to a search or to a filter alone."""
+class FormPrompts:
+    """The examples of a search form, those that were uploaded among them."""
 
     like: tuple[Prompt, ...]
     unlike: tuple[Prompt, ...]
+    upload_of: tuple[str, ...]
+    """For each of ``like`` the upload that it came in, "" for one that was typed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult:
+    """The answer to a search or to a filter alone."""
+
+    prompts: FormPrompts
     table: pa.Table
-    """row, object_id, ra, dec, similarity (with prompts only) and the columns asked for."""
-    fitting: int
+    """row, object_id, ra, dec, similarity (with prompts only) and the columns that are shown."""
+    passed: int
     """Objects that pass the filters."""
+    flagged_left_out: int
+    """Stars and flagged objects that would pass them too."""
 
 
-def provide_asked(
+def provide_search_form(
+    saved_query: Annotated[str, QueryParameter(name="query")] = "",
     like: FromQuery[list[str] | None] = None,
     unlike: FromQuery[list[str] | None] = None,
     upload: FromQuery[list[str] | None] = None,
@@ -79,51 +136,49 @@ def provide_asked(
     cone: FromQuery[str] = "",
     k: FromQuery[str] = "",
     min_similarity: FromQuery[str] = "",
+    include_flagged: FromQuery[str] = "",
     flagged: FromQuery[str] = "",
     truth: FromQuery[str] = "",
     columns: FromQuery[list[str] | None] = None,
-) -> Asked:
-    """Collect the search form from the address; truth columns only count where truth is asked for."""
-    show_truth = truth not in ("", "0", "false")
-    return Asked(
-        like=_lines(like),
-        unlike=_lines(unlike),
+    engine: FromQuery[str] = "",
+) -> SearchForm:
+    """Collect the search form from the address: a saved query (JSON), if any, and values that count in place of its own.
+
+    Truth columns only count where truth is shown. ``flagged`` is the former name of ``include_flagged``.
+    """
+    saved = SearchForm.of(Query.from_json(saved_query)) if saved_query.strip() else SearchForm()
+    show_truth = _ticked(truth)
+    names = _lines(columns) or saved.columns
+    return SearchForm(
+        like=_lines(like) or saved.like,
+        unlike=_lines(unlike) or saved.unlike,
         uploads=_lines(upload),
-        where=where.strip(),
-        cone=cone.strip(),
-        k=k.strip(),
-        min_similarity=min_similarity.strip(),
-        flagged=flagged not in ("", "0", "false"),
+        where=where.strip() or saved.where,
+        cone=cone.strip() or saved.cone,
+        k=k.strip() or saved.k,
+        min_similarity=min_similarity.strip() or saved.min_similarity,
+        include_flagged=_ticked(include_flagged) or _ticked(flagged) or saved.include_flagged,
         truth=show_truth,
-        columns=tuple(name for name in _lines(columns) if show_truth or not is_truth(name)),
+        columns=tuple(name for name in names if show_truth or not is_truth(name)),
+        engine=engine.strip() or saved.engine,
     )
 
 
-def asked_from(query_string: str) -> Asked:
-    """Return what a query string made by `Asked.query_string` asks."""
+def form_from_address(query_string: str) -> SearchForm:
+    """Return the form in a query string as `SearchForm.query_string` makes it."""
     given = parse_qs(query_string)
-    one = {name: values[0] for name, values in given.items()}
-    return provide_asked(
-        like=given.get("like"),
-        unlike=given.get("unlike"),
-        upload=given.get("upload"),
-        columns=given.get("columns"),
-        **{
-            name: one.get(name, "")
-            for name in ("where", "cone", "k", "min_similarity", "flagged", "truth")
-        },
-    )
+    lists: dict[str, Any] = {name: given.get(name) for name in ("like", "unlike", "upload", "columns")}
+    texts = ("where", "cone", "k", "min_similarity", "include_flagged", "flagged", "truth", "engine")
+    return provide_search_form(**lists, **{name: given.get(name, [""])[0] for name in texts}, saved_query=given.get("query", [""])[0])
 
 
-def find(release: Release, asked: Asked, uploads: Uploads, name: str) -> Found:
-    """Answer a search: the nearest objects, or with a filter alone the first that fit.
+def find(release: Release, form: SearchForm, uploads: Uploads, name: str) -> SearchResult:
+    """Answer a search: the nearest objects, or with filters alone the first that pass them.
 
     Parameters
     ----------
     release : Release
         Where to search.
-    asked : Asked
-        The form.
     uploads : Uploads
         Where the uploaded prompts are.
     name : str
@@ -134,43 +189,42 @@ def find(release: Release, asked: Asked, uploads: Uploads, name: str) -> Found:
     QueryError
         For anything in the form that cannot be understood or found.
     """
-    like, unlike = prompts_of(release, asked, uploads, name)
-    k = _whole_number("The number of hits", asked.k, DEFAULT_K, MAX_K)
-    columns = shown_columns(release, asked)
-    query = Query.parse(
-        where=asked.where or None,
-        cone=asked.cone or None,
-        include_flagged=asked.flagged,
-        k=k,
-        min_similarity=asked.min_similarity,
-    )
-    if unlike and not like:
+    query, prompts = form.query(), prompts_of(release, form, uploads, name)
+    columns = shown_columns(release, form)
+    query = replace(query, k=query.k or DEFAULT_K)
+    if prompts.unlike and not prompts.like:
         raise QueryError("A search needs at least one example to be like, beside those to be unlike.")
-    if like:
-        found: Hits | Listing = find_hits(release, replace(query, columns=tuple(columns) or None), like=like, unlike=unlike)
+    if prompts.like:
+        query = replace(query, columns=tuple(columns) or None)
+        found: Hits | Listing = find_hits(release, query, like=prompts.like, unlike=prompts.unlike)
     else:
         found = list_objects(release, replace(query, columns=tuple(dict.fromkeys((*ALWAYS, *columns)))))
-    return Found(like=like, unlike=unlike, table=found.table, fitting=found.passed)
+    return SearchResult(prompts=prompts, table=found.table, passed=found.passed, flagged_left_out=found.flagged_left_out)
 
 
-
-def prompts_of(
-    release: Release, asked: Asked, uploads: Uploads, name: str
-) -> tuple[tuple[Prompt, ...], tuple[Prompt, ...]]:
-    """Return the prompts to be like and to be unlike."""
-    if len(asked.like) + len(asked.unlike) > MAX_PROMPTS:
-        raise QueryError(f"More than {MAX_PROMPTS} examples: give fewer.")
-    like = resolve_prompts(release, asked.like, files=False)
-    for upload in asked.uploads:
-        like += uploads.get(upload, name).prompts
-    return tuple(like), tuple(resolve_prompts(release, asked.unlike, files=False))
+def prompts_of(release: Release, form: SearchForm, uploads: Uploads, name: str) -> FormPrompts:
+    """Return the examples of a form; texts that are files of the server are none."""
+    typed = resolve_prompts(release, form.like, files=False)
+    sent = [(prompt, upload) for upload in form.uploads for prompt in uploads.get(upload, name).prompts]
+    return FormPrompts(
+        like=(*typed, *(prompt for prompt, _ in sent)),
+        unlike=tuple(resolve_prompts(release, form.unlike, files=False)),
+        upload_of=(*("" for _ in typed), *(upload for _, upload in sent)),
+    )
 
 
-def shown_columns(release: Release, asked: Asked) -> list[str]:
+def whole_query(form: SearchForm, uploads: Uploads, name: str) -> Query:
+    """Return the query of a form with its uploads: objects by their ids, a stamp by the name of its file."""
+    query = form.query()
+    sent = (prompt.label for upload in form.uploads for prompt in uploads.get(upload, name).prompts)
+    return replace(query, like=tuple(dict.fromkeys((*query.like, *sent))))
+
+
+def shown_columns(release: Release, form: SearchForm) -> list[str]:
     """Return the catalogue columns that the result shows: those ticked, else the usual ones that are there."""
-    known = column_types(release, truth=asked.truth)
-    if asked.columns:
-        return [name for name in release.catalogue.check_columns(asked.columns) if name in known]
+    known = column_types(release, truth=form.truth)
+    if form.columns:
+        return [name for name in release.catalogue.check_columns(form.columns) if name in known]
     return [name for name in known if name in USUAL_COLUMNS or is_truth(name)]
 
 
@@ -180,20 +234,16 @@ def is_truth(column: str) -> bool:
 
 
 def column_types(release: Release, *, truth: bool) -> dict[str, str]:
-    """Return the columns that may be shown and their types; ``truth_*`` only where asked for."""
+    """Return the columns that may be shown and their types; ``truth_*`` only where they are wanted."""
     return {
         name: kind for name, kind in release.catalogue.columns() if truth or not is_truth(name)
     }
 
 
+def _ticked(value: str) -> bool:
+    return value not in ("", "0", "false")
+
+
 def _lines(values: Sequence[str] | None) -> tuple[str, ...]:
     lines = (line.strip() for value in values or () for line in value.splitlines())
     return tuple(dict.fromkeys(line for line in lines if line))
-
-
-def _whole_number(what: str, text: str, default: int, most: int) -> int:
-    if not text:
-        return default
-    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= most:
-        raise QueryError(f"{what} is '{text}': give a whole number from 1 to {most}.")
-    return int(text)

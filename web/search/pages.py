@@ -22,14 +22,16 @@ from web.layout.wording import count
 from web.search.form import (
     DEFAULT_K,
     MAX_K,
-    Asked,
-    Found,
+    FormPrompts,
+    SearchForm,
+    SearchResult,
     column_types,
     find,
     shown_columns,
+    whole_query,
 )
 from web.search.uploads import Uploads
-from web.search.views import ColumnChoice, HitsView, QueryView, SearchForm, SearchPage
+from web.search.views import ColumnChoice, FilledForm, HitsView, QueryView, SearchPage
 from web.stamps.cards import object_address, search_address, stamp_cards
 from web.stamps.pictures import SMALL_SIZE
 from web.stamps.stamps import grid_picture
@@ -44,31 +46,31 @@ def search_page(
     request: Request[Any, Any, Any],
     workspace: NamedDependency[Workspace],
     uploads: NamedDependency[Uploads],
-    asked: NamedDependency[Asked],
+    search_form: NamedDependency[SearchForm],
     name: FromPath[str],
     ticked: FromQuery[str] = "",
     tick: FromQuery[list[int] | None] = None,
 ) -> Template | Redirect:
-    """Show the search form and, when something was asked, the hits."""
-    release = workspace.release(name)
+    """Show the search form and, when something is searched for, the hits."""
+    form, release = search_form, workspace.release(name)
     if ticked and tick:
-        return Redirect(search_address(name, Asked(like=_ids(release, tick)).query_string()), status_code=303)
+        return Redirect(search_address(name, SearchForm(like=_ids(release, tick)).query_string()), status_code=303)
     hits, trouble = None, ""
-    if not asked.empty:
+    if not form.empty:
         try:
-            found = find(release, asked, uploads, name)
-            hits = _hits_view(name, release, asked, found, workspace.known)
+            found = find(release, form, uploads, name)
+            hits = _hits_view(name, release, form, found, workspace.known)
         except (QueryError, SurveyError, EncoderError) as error:
             trouble = without_paths(str(error))
     page = SearchPage(
         frame=frame_of(request, title=f"Search {name}", section="search", release=name),
         release=name,
         objects=int(release.primary.sum()),
-        form=_form(name, release, asked, uploads),
+        form=_filled_form(name, release, form, uploads),
         hits=hits,
         problem=trouble,
         suggested_hunt=_free_name(workspace),
-        query_string=asked.query_string(),
+        query_string=form.query_string(),
         strategies=strategy_rules(),
         consensus=consensus_rules(),
     )
@@ -79,75 +81,92 @@ def search_page(
 def save_hits(
     workspace: NamedDependency[Workspace],
     uploads: NamedDependency[Uploads],
-    asked: NamedDependency[Asked],
+    search_form: NamedDependency[SearchForm],
     name: FromPath[str],
     format: FromQuery[TableFormat] = "csv",
 ) -> Response[bytes]:
     """Return the hits of a search as a file: csv, FITS table, VOTable or Parquet."""
-    table = find(workspace.release(name), asked, uploads, name).table
+    table = find(workspace.release(name), search_form, uploads, name).table
     return table_file(table, f"{name}-hits", format)
 
 
-def _hits_view(name: str, release: Release, asked: Asked, found: Found, known: KnownTables) -> HitsView:
-    shown = found.table.num_rows
-    if found.like:
-        headline = f"{count(shown)} most similar of {count(found.fitting)}"
+@get("/releases/{name:str}/query", sync_to_thread=True, tags=["search"])
+def save_query(
+    workspace: NamedDependency[Workspace],
+    uploads: NamedDependency[Uploads],
+    search_form: NamedDependency[SearchForm],
+    name: FromPath[str],
+) -> Response[str]:
+    """Return a search as a saved query, a JSON file that the page, the API and the command line understand."""
+    workspace.release(name)
+    query = whole_query(search_form, uploads, name)
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}-query.json"}
+    return Response(query.to_json(), media_type="application/json", headers=headers)
+
+
+def _hits_view(name: str, release: Release, form: SearchForm, found: SearchResult, known: KnownTables) -> HitsView:
+    shown, passed, address = found.table.num_rows, found.passed, f"/releases/{quote(name, safe='')}"
+    if found.prompts.like:
+        headline = f"{count(shown)} most similar of {count(passed)}"
     else:
-        headline = f"{count(found.fitting)} objects fit" + (f", the first {count(shown)}" if shown < found.fitting else "")
-    k = int(asked.k or DEFAULT_K)
+        headline = f"{count(passed)} objects fit" + (f", the first {count(shown)}" if shown < passed else "")
+    k = int(form.k or DEFAULT_K)
     exports = tuple(
-        NamedValue(name=suffix, value=f"/releases/{quote(name, safe='')}/hits?{asked.query_string()}&format={suffix}")
-        for suffix in MEDIA_TYPES
+        NamedValue(name=suffix, value=f"{address}/hits?{form.query_string()}&format={suffix}") for suffix in MEDIA_TYPES
     )
-    more = shown == k and shown < min(found.fitting, MAX_K)
+    more = shown == k and shown < min(passed, MAX_K)
+    left_out = found.flagged_left_out
     return HitsView(
-        queries=_query_views(name, release, asked, found),
-        cards=stamp_cards(name, release, found.table, known, shown_columns(release, asked)),
+        queries=_query_views(name, release, found.prompts),
+        cards=stamp_cards(name, release, found.table, known, shown_columns(release, form)),
         headline=headline,
         exports=exports,
-        more=search_address(name, asked.query_string(k=str(min(2 * k, MAX_K)))) if more else "",
+        saved=f"{address}/query?{form.query_string()}",
+        left_out=f"{count(left_out)} flagged object{'s' * (left_out != 1)} left out" if left_out else "",
+        with_flagged=search_address(name, form.query_string(include_flagged="1")) if left_out else "",
+        more=search_address(name, form.query_string(k=str(min(2 * k, MAX_K)))) if more else "",
     )
 
 
-def _query_views(name: str, release: Release, asked: Asked, found: Found) -> tuple[QueryView, ...]:
+def _query_views(name: str, release: Release, prompts: FormPrompts) -> tuple[QueryView, ...]:
     """Return the prompts as small pictures; an uploaded stamp shows its own."""
-    own = [f"/releases/{quote(name, safe='')}/uploads/{upload}/picture" for upload in asked.uploads]
-    without_row = iter(own)
+    given = [(prompt, upload, False) for prompt, upload in zip(prompts.like, prompts.upload_of, strict=True)]
+    given += [(prompt, "", True) for prompt in prompts.unlike]
     views = []
-    for prompt, unlike in [*((p, False) for p in found.like), *((p, True) for p in found.unlike)][:SHOWN_PROMPTS]:
+    for prompt, upload, unlike in given[:SHOWN_PROMPTS]:
         if prompt.row is None:
-            views.append(QueryView(label=prompt.label, picture=next(without_row, ""), href="", unlike=unlike))
+            picture, href = f"/releases/{quote(name, safe='')}/uploads/{upload}/picture", ""
         else:
-            picture = grid_picture(name, release, prompt.row, size=SMALL_SIZE)
-            href = object_address(name, prompt.row)
-            views.append(QueryView(label=prompt.label, picture=picture, href=href, unlike=unlike))
+            picture, href = grid_picture(name, release, prompt.row, size=SMALL_SIZE), object_address(name, prompt.row)
+        views.append(QueryView(label=prompt.label, picture=picture, href=href, unlike=unlike))
     return tuple(views)
 
 
-def _form(name: str, release: Release, asked: Asked, uploads: Uploads) -> SearchForm:
-    held = []
-    for upload in asked.uploads:
+def _filled_form(name: str, release: Release, form: SearchForm, uploads: Uploads) -> FilledForm:
+    kept = []
+    for upload in form.uploads:
         try:
-            held.append(NamedValue(name=uploads.get(upload, name).name, value=upload))
+            kept.append(NamedValue(name=uploads.get(upload, name).name, value=upload))
         except QueryError:
             continue
     try:
-        chosen = set(shown_columns(release, asked))
+        chosen = set(shown_columns(release, form))
     except QueryError:
         chosen = set()
-    return SearchForm(
-        like="\n".join(asked.like),
-        unlike="\n".join(asked.unlike),
-        where=asked.where,
-        cone=asked.cone,
-        k=asked.k or str(DEFAULT_K),
-        min_similarity=asked.min_similarity,
-        flagged=asked.flagged,
-        truth=asked.truth,
-        uploads=tuple(held),
+    return FilledForm(
+        like="\n".join(form.like),
+        unlike="\n".join(form.unlike),
+        where=form.where,
+        cone=form.cone,
+        k=form.k or str(DEFAULT_K),
+        min_similarity=form.min_similarity,
+        include_flagged=form.include_flagged,
+        truth=form.truth,
+        engine=form.engine,
+        uploads=tuple(kept),
         columns=tuple(
             ColumnChoice(name=column, type=kind.lower(), chosen=column in chosen)
-            for column, kind in column_types(release, truth=asked.truth).items()
+            for column, kind in column_types(release, truth=form.truth).items()
         ),
     )
 

@@ -31,7 +31,7 @@ class ColumnChoice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchForm:
+class FilledForm:
     """The search form as the visitor filled it in."""
 
     like: str = ""
@@ -40,8 +40,9 @@ class SearchForm:
     cone: str = ""
     k: str = ""
     min_similarity: str = ""
-    flagged: bool = False
+    include_flagged: bool = False
     truth: bool = False
+    engine: str = ""
     uploads: tuple[NamedValue, ...] = ()
     """Id and name of each uploaded stamp or table in use."""
     columns: tuple[ColumnChoice, ...] = ()
@@ -56,6 +57,12 @@ class HitsView:
     headline: str
     exports: tuple[NamedValue, ...]
     """Suffix and address of each file the hits can be saved as."""
+    saved: str
+    """Address of the search as a saved query (JSON)."""
+    left_out: str = ""
+    """How many flagged objects were left out; empty when none were."""
+    with_flagged: str = ""
+    """Address of the same search with them."""
     more: str = ""
     """Address of the same search with more hits; empty when there are no more."""
 
@@ -67,7 +74,7 @@ class SearchPage:
     frame: PageFrame
     release: str
     objects: int
-    form: SearchForm
+    form: FilledForm
     hits: HitsView | None = None
     problem: str = ""
     suggested_hunt: str = ""

@@ -246,6 +246,12 @@
     }
   });
 
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches("[data-with-search]")) return; // an upload goes with what the search form holds by now
+    const fields = new FormData(document.getElementById("search"));
+    event.target.elements.search.value = new URLSearchParams(fields).toString();
+  });
+
   function countTicks() {
     const bar = document.querySelector("[data-picked]");
     if (!bar) return;
