@@ -167,9 +167,10 @@ def provide_search_form(
 def form_from_address(query_string: str) -> SearchForm:
     """Return the form in a query string as `SearchForm.query_string` makes it."""
     given = parse_qs(query_string)
-    lists: dict[str, Any] = {name: given.get(name) for name in ("like", "unlike", "upload", "columns")}
+    values: dict[str, Any] = {name: given.get(name) for name in ("like", "unlike", "upload", "columns")}
     texts = ("where", "cone", "k", "min_similarity", "include_flagged", "flagged", "truth", "engine")
-    return provide_search_form(**lists, **{name: given.get(name, [""])[0] for name in texts}, saved_query=given.get("query", [""])[0])
+    values |= {name: given.get(name, [""])[0] for name in texts}
+    return provide_search_form(**values, saved_query=given.get("query", [""])[0])
 
 
 def find(release: Release, form: SearchForm, uploads: Uploads, name: str) -> SearchResult:
