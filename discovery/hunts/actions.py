@@ -201,7 +201,7 @@ class HuntActions(BoundHunt):
             audit_rows=state.drawn_rows(),
             exclusion=exclusion,
             stopper=settings.stopper,
-            source=default_source(strategy, self.release, self.engine),
+            source=default_source(self.release, self.engine, poolable=strategy.poolable),
         )
 
     # -- audits and exports

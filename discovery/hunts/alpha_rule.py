@@ -18,8 +18,8 @@ Direction = Literal["highest", "lowest"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proposal:
-    """What a round is to show: ``rows`` (n,) int64 in the order shown, their ``scores`` (n,) float32, and why."""
+class RuledPage:
+    """The page of the alpha rule: ``rows`` (n,) int64 in the order shown, their ``scores`` (n,) float32, and why."""
 
     strategy: Strategy
     rows: np.ndarray
@@ -66,7 +66,7 @@ def propose(
     negatives: int,
     alpha: float,
     page_size: int,
-) -> Proposal:
+) -> RuledPage:
     """Choose the page of the next round.
 
     Parameters
@@ -85,7 +85,7 @@ def propose(
     ruled = alpha_rule(positives, negatives, alpha)
     direction: Direction = ruled if ranking.trained else "highest"
     rows = choose(ranking.order_scores, candidates, page_size, direction)
-    return Proposal(
+    return RuledPage(
         strategy=_strategy(ranking.trained, direction),
         rows=rows,
         scores=ranking.shown(rows),

@@ -4,48 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from discovery.errors import HuntError
 from discovery.hunts.alpha_rule import choose, propose
-from discovery.hunts.models.ranking import Embeddings, Ranking, TrainingSet, one_blas_thread
-
-if TYPE_CHECKING:
-    from discovery.hunts.candidates.nearby import Engine, Nearby
+from discovery.hunts.candidates.turn import Turn
+from discovery.hunts.models.ranking import Ranking, one_blas_thread
 
 LIKELY, UNLIKELY, UNCERTAIN, DIVERSE, RANDOM = "likely", "unlikely", "uncertain", "diverse", "random"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Turn:
-    """What a round starts from.
-
-    Attributes
-    ----------
-    candidates : numpy.ndarray
-        (N,) bool: what may be shown, at least one.
-    positives, negatives : int
-        P and N that the person gave in the latest round.
-    latest : numpy.ndarray
-        (n,) int64 rows that the latest round showed, in order.
-    nearby : Nearby or None
-        Neighbours that are known from earlier rounds, for a candidate pool.
-    engine : Engine or None
-        Scores every object exactly, for `discovery.hunts.candidates.pool.ExactSource`.
-    """
-
-    embeddings: Embeddings
-    training: TrainingSet
-    candidates: np.ndarray
-    positives: int
-    negatives: int
-    page_size: int
-    seed: int
-    latest: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    nearby: Nearby | None = None
-    engine: Engine | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,6 +10,7 @@ from discovery.hunts.log.records import HuntInfo
 from discovery.hunts.log.store import HuntStore
 from discovery.hunts.log.validation import looks_like_hunt
 from discovery.hunts.state import read_state
+from discovery.storage.atomic import BESIDE
 
 LOGGER = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ def list_hunts(folder: Path | str) -> list[HuntInfo]:
     """
     found = []
     try:
-        files = sorted(path for path in Path(folder).iterdir() if path.is_file() and looks_like_hunt(path))
+        paths = (path for path in Path(folder).iterdir() if path.suffix != BESIDE)
+        files = sorted(path for path in paths if path.is_file() and looks_like_hunt(path))
     except OSError as error:
         raise HuntError(f"{folder} cannot be read: {error.strerror}") from None
     for path in files:

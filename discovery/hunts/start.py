@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from discovery.errors import HuntError
 from discovery.hunts.hunt import Hunt
-from discovery.hunts.log.binding import example_rows, release_row
+from discovery.hunts.log.binding import check_release, example_rows, release_row
 from discovery.hunts.log.store import HuntStore, now
 from discovery.hunts.log.validation import LATEST, checked_person, checked_settings
 from discovery.hunts.settings import ALPHA, checked_choices, chosen_strategy
@@ -42,7 +42,7 @@ def new_hunt(
     stopper: str = NEVER,
     who: str,
 ) -> Hunt:
-    """Start a hunt in a new file.
+    """Return a hunt started in a new file.
 
     Parameters
     ----------
@@ -120,12 +120,13 @@ def new_hunt(
             "objects": objects,
             "examples": [{**example, **stamped} for example in examples],
         },
+        lambda store: check_release(store, release),
     )
     return open_hunt(path, release)
 
 
 def open_hunt(path: Path | str, release: Release, engine: Engine | None = None) -> Hunt:
-    """Open a hunt file, checked as if a stranger had made it, on its release.
+    """Return a hunt by its file, checked as if a stranger had made it, on its release.
 
     Parameters
     ----------

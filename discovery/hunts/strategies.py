@@ -30,6 +30,7 @@ from discovery.hunts.candidates.pool import (
     best_by_guide,
 )
 from discovery.hunts.candidates.sources import AllSource, MaskSource, NearSource
+from discovery.hunts.candidates.turn import Turn
 from discovery.hunts.choosers import (
     AlphaChooser,
     Chooser,
@@ -40,7 +41,6 @@ from discovery.hunts.choosers import (
     Page,
     RandomChooser,
     ThompsonChooser,
-    Turn,
     UncertainChooser,
 )
 from discovery.hunts.models.blend import BlendModel, GuardedModel
@@ -61,8 +61,6 @@ from discovery.hunts.models.registry import (
 )
 from discovery.hunts.models.rescorer import RescorerConfig
 from discovery.hunts.models.spreading import LabelSpreadingModel
-
-__all__ = ["CHOOSERS", "MODELS", "STRATEGIES", "HuntStrategy", "Page", "Turn", "parse_strategy"]
 
 Source = MaskSource | PoolSource | ExactSource
 """Where candidates come from: all are ranked and some may be shown, or only some are ranked."""

@@ -96,6 +96,23 @@ def put_first(path: Path, make: Callable[[Path], object]) -> None:
     """As `put_made`, but of several processes the first one wins: what is there already stays."""
     if path.exists():
         return
+    try:
+        put_new(path, make)
+    except OSError:
+        if not path.exists():
+            raise
+
+
+def put_new(path: Path, make: Callable[[Path], object]) -> None:
+    """Let ``make`` write a file or folder beside, sync it and give it its name; nothing is left of what fails on the way.
+
+    Raises
+    ------
+    FileExistsError
+        The name is taken; what is there stays.
+    """
+    if path.exists():
+        raise FileExistsError(f"{path} is already there")
     beside = _beside(path)
     try:
         make(beside)
@@ -103,10 +120,7 @@ def put_first(path: Path, make: Callable[[Path], object]) -> None:
         if beside.is_dir():
             beside.rename(path)
         else:
-            os.link(beside, path)
-    except OSError:
-        if not path.exists():
-            raise
+            _give_name(beside, path)
     finally:
         remove(beside)
     _sync(path.parent)
@@ -149,6 +163,21 @@ def replace_folder(building: Path, folder: Path) -> None:
 def clear_replaced(folder: Path) -> None:
     """Remove the older folder that a killed run had put aside."""
     remove(_replaced(folder))
+
+
+def _give_name(beside: Path, path: Path) -> None:
+    """Give a file its name unless that is taken; where the file system has no hard links, an empty file takes it first."""
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        path.open("xb").close()
+        try:
+            beside.rename(path)
+        except OSError:
+            path.unlink()
+            raise
 
 
 def _replaced(folder: Path) -> Path:

@@ -23,10 +23,11 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from discovery.hunts.alpha_rule import choose
+from discovery.hunts.candidates.turn import Turn
 from discovery.hunts.log.store import HuntStore
 from discovery.hunts.models.ranking import TrainingSet
 from discovery.hunts.simulation.simulate import ArrayEmbeddings
-from discovery.hunts.strategies import HuntStrategy, Turn, parse_strategy
+from discovery.hunts.strategies import HuntStrategy, parse_strategy
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ import pytest
 from discovery.errors import HuntError
 from discovery.hunts import Hunt, LabelRequest, chosen_strategy, new_hunt, open_hunt, strategies
 from discovery.hunts.alpha_rule import propose
-from discovery.hunts.choosers import Turn
+from discovery.hunts.candidates.turn import Turn
 from discovery.hunts.models.ranking import Embeddings, Ranking, TrainingSet, fitted_ranker, rank, round_seed
 from discovery.hunts.strategies import STRATEGIES, parse_strategy
 

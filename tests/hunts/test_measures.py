@@ -1,4 +1,4 @@
-"""Measures against scikit-learn and by brute force."""
+"""Measures by brute force."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
+from discovery.hunts.models.blend import chance_in_order
 from discovery.hunts.simulation.measures import (
     area_loss,
     area_under_roc,
     average_precision,
     band,
-    found_curve,
     kinds_found,
     labels_needed,
     ndcg_at,
@@ -32,33 +31,31 @@ def arrays(lines: list[tuple[int, bool]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(tied_rankings)
-def test_areas_equal_scikit_learn(lines: list[tuple[int, bool]]) -> None:
-    scores, truth = arrays(lines)
-    if truth.any():
-        assert average_precision(scores, truth) == pytest.approx(average_precision_score(truth, scores))
-    else:
-        assert math.isnan(average_precision(scores, truth))
-    if truth.any() and not truth.all():
-        assert area_under_roc(scores, truth) == pytest.approx(roc_auc_score(truth, scores))
-    else:
+def test_areas_and_gain_by_brute_force(pairs: list[tuple[int, bool]]) -> None:
+    scores, truth = arrays(pairs)
+    if not truth.any():
+        assert math.isnan(average_precision(scores, truth)) and math.isnan(ndcg_at(scores, truth, 5))
         assert math.isnan(area_under_roc(scores, truth))
-
-
-@given(st.lists(st.booleans(), min_size=2, max_size=60), st.integers(1, 20), st.integers(0, 2**31))
-def test_ndcg_equals_scikit_learn(targets: list[bool], count: int, seed: int) -> None:
-    truth = np.array(targets)
-    scores = np.random.default_rng(seed).permutation(len(truth)).astype(np.float32)
-    if truth.any():
-        assert ndcg_at(scores, truth, count) == pytest.approx(ndcg_score([truth], [scores], k=count))
+        return
+    steps = [(truth[scores >= cut].sum() / truth.sum(), truth[scores >= cut].mean()) for cut in sorted(set(scores), reverse=True)]
+    recalls = [0.0, *(recall for recall, _ in steps)]
+    area = sum((recall - before) * precision for (recall, precision), before in zip(steps, recalls, strict=False))
+    assert average_precision(scores, truth) == pytest.approx(area)
+    if truth.all():
+        assert math.isnan(area_under_roc(scores, truth))
     else:
-        assert math.isnan(ndcg_at(scores, truth, count))
+        above = scores[truth][:, None] - scores[~truth][None]
+        assert area_under_roc(scores, truth) == pytest.approx(((above > 0) + 0.5 * (above == 0)).mean())
+        assert chance_in_order(scores, truth) == pytest.approx(area_under_roc(scores, truth))
+    mean_gain = np.array([truth[scores == score].mean() for score in np.sort(scores)[::-1]])  # of each place, by ties
+    discounts = 1 / np.log2(np.arange(len(truth)) + 2)
+    gained, best = (mean_gain * discounts)[:5].sum(), discounts[: min(5, truth.sum())].sum()
+    assert ndcg_at(scores, truth, 5) == pytest.approx(gained / best)
 
 
-def test_precision_and_curve_by_hand() -> None:
+def test_precision_by_hand() -> None:
     truth = np.array([True, False, True, False])
     assert precision_at(np.array([0.9, 0.8, 0.7, 0.1]), truth, 3) == pytest.approx(2 / 3)
-    given_labels, found = found_curve(truth)
-    assert given_labels.tolist() == [0, 1, 2, 3, 4] and found.tolist() == [0, 1, 1, 2, 2]
 
 
 @given(clicks)

@@ -25,7 +25,7 @@ COUNT = 400
 def played(tmp_path_factory: pytest.TempPathFactory, release: Any, prompts: Callable) -> Path:
     """Two rounds labelled with the truth, an undone label, an unsure one, and one that no round showed."""
     path = tmp_path_factory.mktemp("played") / "a.hunt"
-    made = new_hunt(path, release, positives=prompts(0, 1), negatives=prompts(90), alpha=1.0, who="ann")
+    made = new_hunt(path, release, positives=prompts(0, 1), negatives=prompts(90), alpha=1.0, include_flagged=True, who="ann")
     for _ in range(2):
         rows = made.next_round("ann").rows.tolist()
         made.label_many(

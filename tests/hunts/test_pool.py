@@ -14,16 +14,17 @@ from discovery.errors import HuntError
 from discovery.hunts import LabelRequest, new_hunt, open_hunt
 from discovery.hunts.candidates.nearby import Nearby
 from discovery.hunts.candidates.pool import COMPARED, POOL, SEEDS, Subset, best_by_guide, drawn, seeds
+from discovery.hunts.candidates.turn import Turn
 from discovery.hunts.hunt import Hunt
 from discovery.hunts.models import ranking
 from discovery.hunts.models.blend import BlendModel
 from discovery.hunts.models.logistic import fit_by_products, fit_logistic, left_out_by_products
-from discovery.hunts.models.ranking import Scorer, TrainingSet
+from discovery.hunts.models.ranking import FittedScorer, TrainingSet
 from discovery.hunts.provenance import provenance
 from discovery.hunts.rounds.recorded_parts import packed_rows, unpacked_rows
 from discovery.hunts.simulation.indexed import IndexedEmbeddings
 from discovery.hunts.simulation.simulate import ArrayEmbeddings, play_hunt
-from discovery.hunts.strategies import Turn, parse_strategy
+from discovery.hunts.strategies import parse_strategy
 from discovery.search.prompts import prompt_from_row
 
 pytestmark = pytest.mark.slow
@@ -61,7 +62,7 @@ class Everything:
     def __init__(self, vectors: np.ndarray) -> None:
         self.vectors, self.asked = vectors, 0
 
-    def top(self, scorer: Scorer, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def top(self, scorer: FittedScorer, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         self.asked += 1
         scores = scorer.scores(self.vectors)
         rows = np.argsort(-scores, kind="stable")

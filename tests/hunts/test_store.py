@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import shutil
 import sqlite3
 import subprocess
@@ -220,3 +221,53 @@ def test_a_new_hunt_takes_nobodys_place(hunt: Hunt, release: Any, prompts: Calla
         new_hunt(hunt.path, release, positives=prompts(5), who="bob")
     with pytest.raises(HuntError, match="cannot be written"):
         new_hunt(tmp_path / "no" / "folder.hunt", release, positives=prompts(5), who="bob")
+
+
+STEPS = {
+    "an empty file": ("discovery.hunts.log.file.HuntFile._fill", 1),
+    "the tables": ("discovery.hunts.log.file.migrate", 1),
+    "the first row": ("discovery.hunts.log.file.insert", 1),
+    "the last rows": ("discovery.hunts.log.file.insert", 12),
+    "the check of the schema": ("discovery.hunts.log.file.check_header", 1),
+    "the check against the release": ("discovery.hunts.start.check_release", 1),
+    "the sync": ("discovery.storage.atomic._sync_all", 1),
+    "the name": ("discovery.storage.atomic._give_name", 1),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_hunt_whose_creation_fails_leaves_nothing_and_can_be_started_again(step, tmp_path, release, prompts, monkeypatch):
+    target, fails_at = STEPS[step]
+    calls = []
+
+    def failing(*given: Any, **named: Any) -> Any:
+        calls.append(given)
+        if len(calls) == fails_at:
+            raise OSError(28, "No space left on device")
+        return original(*given, **named)
+
+    module, name = target.rsplit(".", 1)
+    original = pkgutil.resolve_name(target)
+    with monkeypatch.context() as patch:
+        patch.setattr(pkgutil.resolve_name(module), name, failing)
+        with pytest.raises(HuntError, match="No space left"):
+            new_hunt(tmp_path / "a.hunt", release, positives=prompts(0, 1, 2), who="ann")
+    assert list(tmp_path.iterdir()) == []
+    assert new_hunt(tmp_path / "a.hunt", release, positives=prompts(0, 1, 2), who="ann").next_round("ann").number == 1
+
+
+def test_a_hunt_is_never_made_over_another_file(tmp_path, release, prompts, monkeypatch):
+    taken = tmp_path / "a.hunt"
+    taken.write_text("mine")
+    with pytest.raises(HuntError, match="already there"):
+        new_hunt(taken, release, positives=prompts(0), who="ann")
+    assert taken.read_text() == "mine" and list(tmp_path.iterdir()) == [taken]
+
+
+def test_a_hunt_is_made_where_there_are_no_hard_links(tmp_path, release, prompts, monkeypatch):
+    def link(*given: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", link)
+    made = new_hunt(tmp_path / "a.hunt", release, positives=prompts(0), who="ann")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.hunt"] and made.next_round("ann").number == 1

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from discovery.hunts.candidates.pool import ExactSource, PoolSource
 from discovery.hunts.candidates.sources import AllSource
 from discovery.hunts.models.ranking import is_large
-from discovery.hunts.strategies import HuntStrategy
 
 if TYPE_CHECKING:
     from discovery.hunts.candidates.nearby import Engine
@@ -17,15 +16,17 @@ if TYPE_CHECKING:
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd")
 
 
-def default_source(strategy: HuntStrategy, release: Release, engine: Engine | None) -> str:
+def default_source(release: Release, engine: Engine | None, *, poolable: bool) -> str:
     """Return ``all``, ``pool`` or ``exact`` for a strategy that does not name its candidates.
 
     Parameters
     ----------
     engine : Engine or None
         What scores every object of this release exactly within a round, where there is such a thing.
+    poolable : bool
+        Whether the strategy can do with a part of the objects (`discovery.hunts.strategies.HuntStrategy.poolable`).
     """
-    if not is_large(release, release.dimension) or not strategy.poolable:
+    if not is_large(release, release.dimension) or not poolable:
         return AllSource.name
     return PoolSource.name if engine is None else ExactSource.name
 

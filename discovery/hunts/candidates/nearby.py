@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from discovery.hunts.models.ranking import Embeddings, Scorer, one_blas_thread
+from discovery.hunts.models.ranking import Embeddings, FittedScorer, one_blas_thread
 
 MOST_KEPT = 4_000_000
 """Rows that are kept in all lists together, 8 bytes each; a list counts as `LIST` more."""
@@ -28,7 +28,7 @@ class Searchable(Embeddings, Protocol):
 class Engine(Protocol):
     """Scores every object and keeps the best: one machine's scan (`Release.engine`), or a cluster's."""
 
-    def top(self, scorer: Scorer, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def top(self, scorer: FittedScorer, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the k allowed rows with the highest scores, best first, and their scores."""
         ...
 

@@ -20,9 +20,9 @@ import numpy as np
 
 from discovery.errors import HuntError
 from discovery.hunts.candidates.nearby import Engine, Nearby, Searchable, searchable
-from discovery.hunts.choosers import Turn
+from discovery.hunts.candidates.turn import Turn
 from discovery.hunts.models.blend import BlendModel
-from discovery.hunts.models.ranking import FittedRanker, Scorer, one_blas_thread
+from discovery.hunts.models.ranking import FittedRanker, FittedScorer, one_blas_thread
 
 if TYPE_CHECKING:
     import torch
@@ -188,7 +188,7 @@ class ExactSource:
 class Reversed:
     """Another scorer's scores with the other sign."""
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: FittedScorer) -> None:
         self._scorer, self.parameters = scorer, scorer.parameters
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
@@ -206,7 +206,7 @@ class ReversedModule(Reversed):
         return negative_module(cast("Any", self._scorer).to_torch())
 
 
-def reversed_scorer(scorer: Scorer) -> Reversed:
+def reversed_scorer(scorer: FittedScorer) -> Reversed:
     """Return a scorer with the other sign, a torch module where the scorer can be one."""
     return ReversedModule(scorer) if hasattr(scorer, "to_torch") else Reversed(scorer)
 

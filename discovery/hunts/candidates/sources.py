@@ -9,7 +9,7 @@ import numpy as np
 
 from discovery.errors import HuntError
 from discovery.hunts.alpha_rule import choose
-from discovery.hunts.choosers import Turn
+from discovery.hunts.candidates.turn import Turn
 from discovery.hunts.models.ranking import TrainingSet, fitted_ranker
 from discovery.hunts.models.registry import NearestScorer
 

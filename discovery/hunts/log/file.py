@@ -11,7 +11,7 @@ else.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +20,7 @@ from urllib.parse import quote
 from discovery.errors import HuntError
 from discovery.hunts.log.schema import MIGRATIONS, expected_schema, migrate, schema
 from discovery.hunts.log.validation import APPLICATION_ID, check_header
+from discovery.storage.atomic import put_new
 
 BUSY_TIMEOUT_S = 30.0
 MAX_VALUE_BYTES = 64 * 2**20
@@ -27,41 +28,51 @@ MAX_VALUE_BYTES = 64 * 2**20
 
 
 class HuntFile:
-    """The SQLite file of one hunt; every piece of work opens it afresh, so that threads and processes may share it."""
+    """The SQLite file of one hunt; every read and write opens it afresh, so that threads and processes may share it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
-    def create(cls, path: Path, tables: dict[str, list[dict[str, Any]]]) -> Self:
-        """Write a new file in one transaction.
+    def create(
+        cls, path: Path, tables: dict[str, list[dict[str, Any]]], check: Callable[[Self], object] | None = None
+    ) -> Self:
+        """Return a new file: written beside in one transaction, checked, and then given its name.
+
+        Whatever fails on the way leaves nothing at ``path``, so that the same call can be tried again.
 
         Parameters
         ----------
         path : Path
             Must not exist.
         tables : dict
-            Lines by table.
+            Rows by table.
+        check : callable, optional
+            Raises where the file must not be kept.
 
         Raises
         ------
         HuntError
             The path is taken or cannot be written.
         """
+
+        def make(beside: Path) -> None:
+            beside.open("xb").close()
+            made = cls(beside)
+            try:
+                made._fill(tables)
+                if check is not None:
+                    check(cls.open(beside))
+            except HuntError as problem:
+                raise type(problem)(str(problem).replace(beside.name, path.name)) from problem
+
         try:
-            path.open("xb").close()
+            put_new(path, make)
         except FileExistsError:
             raise HuntError(f"{path.name} is already there; choose another name or remove it first") from None
         except OSError as error:
             raise HuntError(f"{path.name} cannot be written: {error.strerror}") from None
-        made = cls(path)
-        with made.writing() as connection:
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            migrate(connection, 0)
-            for table, lines in tables.items():
-                for line in lines:
-                    insert(connection, table, **line)
-        return made
+        return cls(path)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -103,6 +114,15 @@ class HuntFile:
             yield connection
             connection.execute("COMMIT")
 
+    def _fill(self, tables: dict[str, list[dict[str, Any]]]) -> None:
+        """Make the tables of an empty file and their rows."""
+        with self.writing() as connection:
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            migrate(connection, 0)
+            for table, rows in tables.items():
+                for row in rows:
+                    insert(connection, table, **row)
+
     def _check(self) -> None:
         """Compare the schema with the one that `MIGRATIONS` make, and the pages with themselves.
 
@@ -115,13 +135,13 @@ class HuntFile:
                 version = int(connection.execute("PRAGMA user_version").fetchone()[0])
                 if schema(connection) != expected_schema(version):
                     raise HuntError(f"{self.path.name} holds tables that are no hunt's; it is not opened")
-                verdicts = [line[0] for line in connection.execute("PRAGMA quick_check(1)")]
-            if verdicts != ["ok"]:
-                raise HuntError(f"{self.path.name} is damaged ({verdicts[0]}); restore a copy of it")
+                findings = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
+            if findings != ["ok"]:
+                raise HuntError(f"{self.path.name} is damaged ({findings[0]}); restore a copy of it")
 
     @contextmanager
     def _connected(self, mode: str) -> Iterator[sqlite3.Connection]:
-        """Open the file for one piece of work; an error rolls it back and becomes one clear `HuntError`."""
+        """Open the file for one read or write; an error rolls it back and becomes one clear `HuntError`."""
         connection = None
         try:
             uri = f"file:{quote(str(self.path.resolve()))}?mode={mode}"
@@ -138,11 +158,11 @@ class HuntFile:
                 connection.close()
 
 
-def insert(connection: sqlite3.Connection, table: str, **line: Any) -> int:
-    """Add a line to a table and return its number."""
-    columns = ", ".join(f'"{name}"' for name in line)
-    marks = ", ".join("?" * len(line))
-    cursor = connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(line.values()))
+def insert(connection: sqlite3.Connection, table: str, **row: Any) -> int:
+    """Add a row to a table and return its number."""
+    columns = ", ".join(f'"{name}"' for name in row)
+    marks = ", ".join("?" * len(row))
+    cursor = connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(row.values()))
     return int(cursor.lastrowid or 0)
 
 

@@ -11,8 +11,7 @@ from discovery.errors import HuntError
 from discovery.hunts.models.fits import Fit, FittedModel, LinearScorer, Task, learn_fitted
 from discovery.hunts.models.metric import AdaptedModel
 from discovery.hunts.models.positive_unlabelled import PairwiseScorer, PositiveUnlabelledModel
-from discovery.hunts.models.ranking import Embeddings, FittedRanker, Scorer, ScoringModel, TrainingSet
-from discovery.hunts.simulation.measures import area_under_roc
+from discovery.hunts.models.ranking import Embeddings, FittedRanker, FittedScorer, ScoringModel, TrainingSet
 
 if TYPE_CHECKING:
     import torch
@@ -104,7 +103,7 @@ class GuardedModel(ScoringModel):
         if min(task.positives, negatives) < LEAST_LABELS:
             return inner
         plain, truth = fit_similarity(task), task.targets > 0
-        loses = area_under_roc(plain.left_out, truth) - area_under_roc(inner.left_out, truth)
+        loses = chance_in_order(plain.left_out, truth) - chance_in_order(inner.left_out, truth)
         return plain if loses > self.margin else inner
 
 
@@ -122,10 +121,24 @@ def fit_similarity(task: Task) -> Fit:
     return Fit(scorer=LinearScorer.of_inputs(direction, 0.0, task), left_out=np.concatenate(left_out))
 
 
+def chance_in_order(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Return the chance that a positive scores above a negative, ties a half (Mann-Whitney U); nan unless both are there.
+
+    It is the area under the ROC curve, kept in this form since recorded rounds rest on its last digit.
+    """
+    targets, others = int(truth.sum()), int((~truth).sum())
+    if not targets or not others:
+        return float("nan")
+    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(counts) - (counts - 1) / 2  # from 1, equal scores share the mean of theirs
+    above = ranks[places][truth].sum() - targets * (targets + 1) / 2
+    return float(above / (targets * others))
+
+
 class BlendScorer:
     """The sum of scores times their shares."""
 
-    def __init__(self, scorers: list[Scorer], shares: list[float]) -> None:
+    def __init__(self, scorers: list[FittedScorer], shares: list[float]) -> None:
         self._scorers, self._shares = scorers, np.array(shares, dtype=np.float32)
         self.parameters = [*(array for one in scorers for array in one.parameters), self._shares]
         ways = [one.directions.mean(axis=0) for one in scorers if isinstance(one, LinearScorer | PairwiseScorer)]
@@ -148,6 +161,6 @@ class LinearBlendScorer(BlendScorer):
         return linear_module(self.directions[0], float(self._shares @ [one.parameters[1][0] for one in self._scorers]))
 
 
-def _blended(scorers: list[Scorer], shares: list[float]) -> BlendScorer:
+def _blended(scorers: list[FittedScorer], shares: list[float]) -> BlendScorer:
     linear = all(isinstance(one, LinearScorer) for one in scorers)
     return LinearBlendScorer(scorers, shares) if linear else BlendScorer(scorers, shares)

@@ -14,7 +14,7 @@ from discovery.hunts.models.calibration import platt
 from discovery.hunts.models.ranking import (
     Embeddings,
     FittedRanker,
-    Scorer,
+    FittedScorer,
     TrainingSet,
     background,
     fitted_ranker,
@@ -120,13 +120,13 @@ class Fit:
 
     Attributes
     ----------
-    scorer : Scorer
+    scorer : FittedScorer
         Scores vectors as the release holds them.
     left_out : numpy.ndarray
         (p + n,): the score of each label by a fit without it.
     """
 
-    scorer: Scorer
+    scorer: FittedScorer
     left_out: np.ndarray
 
 
@@ -204,7 +204,7 @@ def learn_fitted(model: Any, embeddings: Embeddings, training: TrainingSet, seed
         return learn(embeddings, training, seed=seed, train=False)
     fits: list[Fit] = []
 
-    def fit() -> Scorer:
+    def fit() -> FittedScorer:
         fits.append(model.fit(make_task(embeddings, training, seed)))
         return fits[0].scorer
 

@@ -41,7 +41,7 @@ class Embeddings(Protocol):
     def chunks(self, rows_per_chunk: int = 65536) -> Iterator[tuple[int, np.ndarray]]: ...
 
 
-class Scorer(Protocol):
+class FittedScorer(Protocol):
     """Anything that scores vectors one by one: (n, D) float32 -> (n,) float32.
 
     Attributes
@@ -129,13 +129,13 @@ class FittedRanker:
 
     Attributes
     ----------
-    scorer : Scorer
+    scorer : FittedScorer
         What was fitted.
     trained, model, calibration
         As in `Ranking`.
     """
 
-    scorer: Scorer
+    scorer: FittedScorer
     trained: bool
     model: dict[str, Any]
     calibration: tuple[float, float] = (1.0, 0.0)
@@ -211,14 +211,14 @@ def learn(
         return fitted_ranker(lambda: SimilarityScorer(training), trained=False, model={"name": "mean-similarity"})
     settings = config or RescorerConfig()
 
-    def fit() -> Scorer:
+    def fit() -> FittedScorer:
         ordinary = background(embeddings, settings.background)
         return train_rescorer(training.positives, training.negatives, ordinary, seed, settings)
 
     return fitted_ranker(fit, trained=True, model={"name": "mlp", **asdict(settings)})
 
 
-def fitted_ranker(fit: Callable[[], Scorer], *, trained: bool, model: dict[str, Any]) -> FittedRanker:
+def fitted_ranker(fit: Callable[[], FittedScorer], *, trained: bool, model: dict[str, Any]) -> FittedRanker:
     """Fit on one BLAS thread; the model's record gets ``weights``, the SHA-256 over the fitted parameters."""
     with one_blas_thread():
         scorer = fit()

@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
 from discovery import __version__
 from discovery.hunts.alpha_rule import propose
-from discovery.hunts.choosers import Page, Turn
+from discovery.hunts.candidates.turn import Turn
+from discovery.hunts.choosers import Page
 from discovery.hunts.log.records import AUDIT, LabelState, Round
 from discovery.hunts.models.ranking import rank
 from discovery.hunts.rounds.labels import decided, labelled_rows, training_set

@@ -1,7 +1,7 @@
 """How well a hunt does: curves and rankings against known labels. Pure functions; nan where nothing can be said.
 
 ``found`` (n,) bool is the order of labelling: which of the n labels given brought a target. ``scores`` and ``truth`` (m,)
-are those of one ranking; equal scores stand in order of position unless said otherwise.
+are those of one ranking.
 """
 
 from __future__ import annotations
@@ -9,11 +9,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-
-
-def found_curve(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels given and positives found after each, both (n + 1,) int64 and from 0, for found (n,) bool."""
-    return np.arange(len(found) + 1), np.concatenate([[0], np.cumsum(found, dtype=np.int64)])
 
 
 def band(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -70,40 +65,29 @@ def precision_at(scores: np.ndarray, truth: np.ndarray, count: int) -> float:
 
 
 def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
-    """Return the area under the precision-recall curve of scores (n,), as a sum of precision at each recall step.
+    """Return the area under the precision-recall curve of scores (n,) by scikit-learn: precision at each recall step.
 
-    The step-wise estimator of Davis & Goadrich 2006 (no interpolation); nan without any target.
+    The step-wise estimator (no interpolation), equal scores as one step; nan without any target.
     """
-    if not truth.any():
-        return float("nan")
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(truth[order])
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # last place of each tie
-    recall = hits[ends] / hits[-1]
-    return float(np.sum(np.diff(recall, prepend=0.0) * hits[ends] / (ends + 1)))
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(truth, scores)) if truth.any() else math.nan
 
 
 def area_under_roc(scores: np.ndarray, truth: np.ndarray) -> float:
-    """Return the chance that a target scores above another object, ties a half (Hanley & McNeil 1982; Mann-Whitney U).
+    """Return the area under the ROC curve of scores (n,) by scikit-learn, ties a half; nan unless both classes are there."""
+    from sklearn.metrics import roc_auc_score
 
-    nan unless both classes are there.
-    """
-    targets, others = int(truth.sum()), int((~truth).sum())
-    if not targets or not others:
-        return math.nan
-    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(counts) - (counts - 1) / 2  # from 1, equal scores share the mean of theirs
-    above = ranks[places][truth].sum() - targets * (targets + 1) / 2
-    return float(above / (targets * others))
+    return float(roc_auc_score(truth, scores)) if truth.any() and not truth.all() else math.nan
 
 
 def ndcg_at(scores: np.ndarray, truth: np.ndarray, count: int) -> float:
-    """Return the normalised discounted cumulative gain of the ``count`` highest scores, a target gaining 1.
+    """Return the normalised discounted cumulative gain of the ``count`` highest scores by scikit-learn, a target gaining 1.
 
-    Sum of 1 / log2(place + 1) over the targets' places from 1 (Jarvelin & Kekalainen 2002, as scikit-learn's
-    ``ndcg_score``), over the same sum with all targets first; nan without any target.
+    Equal scores share the mean of their gains; nan without any target, 1 for a single object that is one.
     """
-    discounts = 1 / np.log2(np.arange(2, min(count, len(scores)) + 2))
-    best = discounts[: int(truth.sum())].sum()
-    order = np.lexsort((np.arange(len(scores)), -scores))[:count]
-    return float(discounts[truth[order]].sum() / best) if best > 0 else math.nan
+    from sklearn.metrics import ndcg_score
+
+    if not truth.any():
+        return math.nan
+    return float(ndcg_score([truth], [scores], k=count)) if len(truth) > 1 else 1.0

@@ -11,11 +11,12 @@ import numpy as np
 
 from discovery.errors import HuntError
 from discovery.hunts.candidates.nearby import Nearby, Searchable, searchable
+from discovery.hunts.candidates.turn import Turn
 from discovery.hunts.models.ranking import Embeddings, TrainingSet, round_seed
 from discovery.hunts.models.rescorer import RescorerConfig
 from discovery.hunts.settings import checked_stopper
 from discovery.hunts.stoppers import History, parse_stopper
-from discovery.hunts.strategies import HuntStrategy, Turn, parse_strategy
+from discovery.hunts.strategies import HuntStrategy, parse_strategy
 
 MOST_NOISE = 0.5
 

@@ -286,7 +286,7 @@ def _play(config: SimulationConfig, hunt_set: HuntSet, task: tuple[str, int, int
         negative_classes=hunt_set.kinds if config.named_negatives else None,
         stopper=config.stopper,
     )
-    found = measures.found_curve(played.found)[1]
+    found = np.concatenate([[0], np.cumsum(played.found, dtype=np.int64)])
     values = measure(hunt_set, played)
     if config.stopper != "never":
         targets = hunt_set.targets - examples

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from discovery.errors import HuntError
 from discovery.hunts.hunt import Hunt
-from discovery.hunts.log.binding import example_rows, object_rows, release_row
+from discovery.hunts.log.binding import check_release, example_rows, object_rows, release_row
 from discovery.hunts.log.records import MovedObject, MoveReport
 from discovery.hunts.log.store import HuntStore, now
 from discovery.hunts.log.validation import checked_person
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def move_hunt(
     path: Path | str, release: Release, out: Path | str, who: str, *, positives: Sequence[Prompt] = ()
 ) -> tuple[Hunt, MoveReport]:
-    """Copy a hunt into a new file that belongs to another release; the old file stays as it is.
+    """Return a copy of a hunt in a new file that belongs to another release; the old file stays as it is.
 
     The whole log goes along: labels with who, when and why, notes, rounds, settings, examples. Audits go along as a
     record: they were drawn from the old release and say nothing of the new one, so that their labels teach there. An object is the same
@@ -72,7 +72,7 @@ def move_hunt(
     tables["examples"] += [{**line, **stamped} for line in added]
     tables["releases"].append({**release_row(release, out), **stamped})
     tables["settings"] += HuntStore.setting_rows({"name": out.stem}, stamped)
-    HuntStore.create(out, tables)
+    HuntStore.create(out, tables, lambda store: check_release(store, release))
     report = MoveReport(
         source=source.path,
         path=out,
