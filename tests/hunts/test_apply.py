@@ -61,7 +61,7 @@ def hunt(tmp_path: Path, releases: tuple[Any, Any], sky: tuple[np.ndarray, np.nd
     examples = [prompt_from_row(first, row) for row in targets[:3].tolist()]
     against = [prompt_from_row(first, others[0])]
     made = new_hunt(
-        tmp_path / "m.hunt", first, positives=examples, negatives=against, strategy="linear", page_size=20, who="ann"
+        tmp_path / "m.hunt", first, positives=examples, negatives=against, strategy="linear", page_size=20, include_flagged=True, who="ann"
     )
     for _ in range(3):
         requests = [

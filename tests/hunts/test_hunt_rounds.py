@@ -30,7 +30,7 @@ def start(tmp_path: Path, release: Any, prompts: Callable) -> Callable[..., Hunt
 
     def started(name: str = "a", **options: Any) -> Hunt:
         examples = {"positives": prompts(0, 1, 2), "negatives": prompts(90)}
-        return new_hunt(tmp_path / f"{name}.hunt", release, **examples, **{"who": "ann", "page_size": 10, **options})
+        return new_hunt(tmp_path / f"{name}.hunt", release, **examples, **{"who": "ann", "page_size": 10, "include_flagged": True, **options})
 
     return started
 

@@ -47,7 +47,7 @@ def test_a_real_hunt_answered_with_the_truth_is_the_simulated_one(
     truth = np.arange(400) < 40
     played = play_hunt(ArrayEmbeddings(plain.vectors), truth, examples=3, rounds=4, alpha=0.5, seed=6)
     prompts = [prompt_from_row(plain, row) for row in played.examples]
-    hunt = new_hunt(tmp_path / "x.hunt", plain, positives=prompts, alpha=0.5, seed=6, who="ann")
+    hunt = new_hunt(tmp_path / "x.hunt", plain, positives=prompts, alpha=0.5, seed=6, include_flagged=True, who="ann")
     shown = []
     for _ in range(4):
         rows = hunt.next_round("ann").rows.tolist()
