@@ -24,7 +24,7 @@ from training.data.stamps import is_training
 from training.finetuning.detection.config import DetectorPlan
 from training.finetuning.detection.fields import FieldPlan, make_field
 from training.finetuning.detection.network import Detection, lvm_detector, resnet_detector
-from training.finetuning.detection.precision import Found, average_precision, by_survey
+from training.finetuning.detection.precision import Detections, average_precision, by_survey
 from training.finetuning.detection.run import (
     DetectionPlan,
     Fields,
@@ -204,7 +204,7 @@ def test_the_noise_about_real_pastes_gives_no_clue(shared_data):
 
 
 def perfect(fields):
-    return [Found(boxes=f.boxes[f.lens], scores=np.linspace(0.9, 0.8, f.lens.sum()), masks=f.masks[f.lens]) for f in fields]
+    return [Detections(boxes=f.boxes[f.lens], scores=np.linspace(0.9, 0.8, f.lens.sum()), masks=f.masks[f.lens]) for f in fields]
 
 
 def test_average_precision_is_one_for_the_truth_and_lower_for_shifted_detections(sources, capsys):
@@ -214,7 +214,7 @@ def test_average_precision_is_one_for_the_truth_and_lower_for_shifted_detections
     moved = [dataclasses.replace(f, boxes=f.boxes + 3, masks=np.roll(f.masks, 3, (1, 2))) for f in truth]
     measured = average_precision(fields, moved)
     assert 0 < measured["box_ap"] < 0.9 and 0 < measured["mask_ap"] < 0.9
-    nothing = [Found(boxes=np.zeros((0, 4)), scores=np.zeros(0), masks=np.zeros((0, 128, 128), bool)) for _ in fields]
+    nothing = [Detections(boxes=np.zeros((0, 4)), scores=np.zeros(0), masks=np.zeros((0, 128, 128), bool)) for _ in fields]
     assert set(average_precision(fields, nothing).values()) == {0.0}
     assert capsys.readouterr().out == ""
 
@@ -223,7 +223,7 @@ def test_average_precision_is_that_of_the_ranking(sources):
     fields = [make_field(FieldPlan(size=256, per_field=2), sources[0], 0)]
     field, truth = fields[0], perfect(fields)[0]
     other = np.flatnonzero(~field.lens)[:1]
-    mixed = Found(
+    mixed = Detections(
         boxes=np.concatenate([truth.boxes, field.boxes[other]]),
         scores=np.array([0.9, 0.7, 0.8]),  # a non-lens between two lenses
         masks=np.concatenate([truth.masks, field.masks[other]]),

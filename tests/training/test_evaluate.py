@@ -24,7 +24,7 @@ from training.evaluation.invariance import invariance, mean_cosine_of_others, tu
 from training.evaluation.labels import labelled_stamps
 from training.evaluation.neighbours import knn, knn_accuracy
 from training.evaluation.probe import probe
-from training.evaluation.retrieval import EXAMPLES, examples, ndcg_at, recall_at, retrieval
+from training.evaluation.retrieval import EXAMPLES, class_measures, examples, retrieval
 from training.evaluation.runs import PAPER, detection_table, multitask_tables
 from training.evaluation.tables import spread, text
 from training.finetuning.classes.classification import STRENGTHS, fit_linear
@@ -154,15 +154,19 @@ def test_the_probe_tells_the_kinds_apart(encoder, stamps):
     assert line["accuracy"]["low"] > 0.8 and len(line["f1"]["values"]) == 2
 
 
-def test_recall_and_gain_against_brute_force():
+def test_recall_and_gain_of_a_class_against_brute_force():
     rng = np.random.default_rng(3)
-    scores, truth = rng.normal(size=(7, 30)), rng.random((7, 30)) < 0.3
-    order = np.argsort(-scores, axis=1)
-    relevant = np.take_along_axis(truth, order, 1)
-    total = truth.sum(1)
-    assert ndcg_at(relevant, 10, total).mean() == pytest.approx(ndcg_score(truth, scores, k=10))
-    found = [len(set(order[q, :12]) & set(np.flatnonzero(truth[q]))) / total[q] for q in range(7)]
-    np.testing.assert_allclose(recall_at(relevant, 12, total), found)
+    vectors, labels = unit(rng, 30, 4), (rng.random(30) < 0.3).astype(int)
+    found = class_measures(vectors, labels, 1)
+    recalls, gains = [], []
+    for query in np.flatnonzero(labels == 1):
+        rest = np.delete(np.arange(30), query)
+        scores, truth = vectors[rest] @ vectors[query], labels[rest] == 1
+        recalls.append(truth[np.argsort(-scores)[:10]].sum() / truth.sum())
+        gains.append(ndcg_score(truth[None], scores[None], k=10))
+    assert found["recall@10"] == pytest.approx(np.mean(recalls))
+    assert found["nDCG@10"] == pytest.approx(np.mean(gains))
+    assert found["recall@100"] == 1
 
 
 def test_the_retrieval_table_against_brute_force(encoder, stamps):

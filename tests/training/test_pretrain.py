@@ -15,7 +15,7 @@ from PIL import Image
 from discovery.cli import main
 from discovery.encoders.encoder import load_encoder
 from discovery.errors import ConfigError, TrainingError
-from training.commands.export import ExportOptions, export
+from training.commands.export import EncoderExportOptions, export
 from training.data.stamps import load_stamps
 from training.loop.checkpoint import load_checkpoint
 from training.loop.loop import LoopConfig, rate, train
@@ -205,7 +205,7 @@ def test_training_learns_and_exports_an_encoder(parts, tmp_path):
     pretrain(config, parts, tmp_path / "run")
     curve = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert np.mean([point["classify"] for point in curve[-3:]]) < 0.6  # two classes: chance is ln 2 = 0.69
-    export(tmp_path / "run", tmp_path / "encoder", options=ExportOptions(name="trial"))
+    export(tmp_path / "run", tmp_path / "encoder", options=EncoderExportOptions(name="trial"))
     encoder = load_encoder(tmp_path / "encoder")
     assert encoder.card.training["steps"] == 25
     saved = load_checkpoint(tmp_path / "run").best["lvm.norm.weight"].half().float()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions:
+class EncoderExportOptions:
     """Options of ``discovery train export``.
 
     Attributes
@@ -40,7 +40,7 @@ class ExportOptions:
     json_output: Json = False
 
 
-def export(run: Path, out: Path = WEIGHTS, *, options: ExportOptions) -> None:
+def export(run: Path, out: Path = WEIGHTS, *, options: EncoderExportOptions) -> None:
     """Make an encoder folder (float16 weights and card) from a pretraining run.
 
     The averaged weights are taken where the run kept them.

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import average_precision_score, ndcg_score
 
 from discovery.encoders.encoder import Encoder
 from discovery.errors import ConfigError
 from discovery.hunts.models.ranking import TrainingSet, rank
-from discovery.hunts.simulation.measures import average_precision
 from discovery.hunts.simulation.simulate import ArrayEmbeddings
 from training.data.stamps import Stamps
 from training.evaluation.tables import document, spread
@@ -21,31 +21,7 @@ CUTS = (10, 100)
 GAIN_CUT = 10
 EXAMPLES = 5
 GALLERY_SHARE = 0.8
-
-
-def recall_at(relevant: np.ndarray, k: int, total: np.ndarray) -> np.ndarray:
-    """Return the share of all relevant objects among the first k of each ranking.
-
-    Parameters
-    ----------
-    relevant : numpy.ndarray
-        (Q, n) bool, best first.
-    total : numpy.ndarray
-        (Q,) relevant objects of each query, those beyond n included.
-    """
-    return relevant[:, :k].sum(1) / total
-
-
-def ndcg_at(relevant: np.ndarray, k: int, total: np.ndarray) -> np.ndarray:
-    """Return the normalised discounted cumulative gain of each ranking, (Q,), with gains 0 and 1.
-
-    ``DCG = sum_i gain_i / log2(i + 1)`` over the first k places i, divided by that of the best ranking (Jarvelin &
-    Kekalainen 2002).
-    """
-    discount = 1 / np.log2(np.arange(2, k + 2))
-    best = np.cumsum(discount)[np.minimum(total, k) - 1]
-    first = relevant[:, :k]
-    return first @ discount[: first.shape[1]] / best
+AT_ONCE = 512
 
 
 def retrieval(
@@ -84,9 +60,9 @@ def retrieval(
                 f"Class {few[0]!r} of {stamps.name} has {sizes[few[0]]} held-out stamps in a draw; retrieval needs two."
             )
         for one in vectors:
-            found = _by_query(one.at(drawn), truth)
-            for measure, figures in found.items():
-                each = [float(figures[truth == at].mean()) for at in range(len(stamps.classes))]
+            found = [class_measures(one.at(drawn), truth, at) for at in range(len(stamps.classes))]
+            for measure in found[0]:
+                each = [figures[measure] for figures in found]
                 for name, figure in zip(
                     (*stamps.classes, "mean of classes"), (*each, float(np.mean(each))), strict=True
                 ):
@@ -168,21 +144,29 @@ def examples(
     )
 
 
-def _by_query(vectors: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the measures of each stamp as a query among the rest, (Q,) each."""
-    total = np.bincount(labels)[labels] - 1
-    parts: dict[str, list[np.ndarray]] = defaultdict(list)
-    deepest = min(max(CUTS), len(vectors) - 1)
-    for start in range(0, len(vectors), 512):
-        scores = vectors[start : start + 512] @ vectors.T
-        own = np.arange(len(scores))
-        scores[own, start + own] = -np.inf
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :deepest]
-        relevant = labels[order] == labels[start : start + 512, None]
+def class_measures(vectors: np.ndarray, labels: np.ndarray, wanted: int) -> dict[str, float]:
+    """Return the means over a class of recall@k and nDCG@10, each of its stamps being the query among all others.
+
+    Parameters
+    ----------
+    vectors : numpy.ndarray
+        (N, D) of unit length.
+    labels : numpy.ndarray
+        (N,) int; the class ``wanted`` has at least two stamps.
+    """
+    queries = np.flatnonzero(labels == wanted)
+    sums: dict[str, float] = defaultdict(float)
+    for start in range(0, len(queries), AT_ONCE):
+        some = queries[start : start + AT_ONCE]
+        others = np.arange(len(labels)) != some[:, None]
+        scores = (vectors[some] @ vectors.T)[others].reshape(len(some), -1)
+        truth = np.broadcast_to(labels == wanted, others.shape)[others].reshape(scores.shape)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, : max(CUTS)]
+        ranked = np.take_along_axis(truth, order, 1)
         for k in CUTS:
-            parts[f"recall@{k}"].append(recall_at(relevant, k, total[start : start + 512]))
-        parts[f"nDCG@{GAIN_CUT}"].append(ndcg_at(relevant, GAIN_CUT, total[start : start + 512]))
-    return {name: np.concatenate(found) for name, found in parts.items()}
+            sums[f"recall@{k}"] += float(ranked[:, :k].sum()) / (len(queries) - 1)
+        sums[f"nDCG@{GAIN_CUT}"] += len(some) * float(ndcg_score(truth, scores, k=GAIN_CUT))
+    return {name: value / len(queries) for name, value in sums.items()}
 
 
 def _from_examples(vectors: np.ndarray, truth: np.ndarray, seed: int) -> float:
@@ -191,4 +175,4 @@ def _from_examples(vectors: np.ndarray, truth: np.ndarray, seed: int) -> float:
     scores = rank(ArrayEmbeddings(vectors), training, seed=seed, train=False).order_scores
     rest = np.ones(len(truth), bool)
     rest[given] = False
-    return average_precision(scores[rest], truth[rest])
+    return float(average_precision_score(truth[rest], scores[rest]))

@@ -15,7 +15,7 @@ from discovery.search.known_options import KnownFiles, KnownRadius, NewOnly, mat
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions:
+class HuntExportOptions:
     """Options of ``discovery hunt export``.
 
     Attributes
@@ -54,7 +54,7 @@ class ExportOptions:
     json: Json = False
 
 
-def export(hunt: Path, out: Path, /, *, options: ExportOptions = ExportOptions()) -> None:
+def export(hunt: Path, out: Path, /, *, options: HuntExportOptions = HuntExportOptions()) -> None:
     """Write the labelled objects and, on request, the ranked rest of the release.
 
     Parameters

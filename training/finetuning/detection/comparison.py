@@ -15,7 +15,7 @@ from training.finetuning.detection.config import DetectionConfig, DetectionPlan,
 from training.finetuning.detection.fields import Field
 from training.finetuning.detection.network import lvm_detector, resnet_detector
 from training.finetuning.detection.picture import draw_detections
-from training.finetuning.detection.precision import Found
+from training.finetuning.detection.precision import Detections
 from training.finetuning.detection.run import (
     Fields,
     find_lenses,
@@ -48,7 +48,7 @@ class Comparison:
         """Return the fields of the picture."""
         return [self.shown[i] for i in range(min(SHOWN, len(self.shown)))]
 
-    def train(self, name: str, plan: DetectionPlan, place: Place) -> tuple[dict[str, Any], list[Found]]:
+    def train(self, name: str, plan: DetectionPlan, place: Place) -> tuple[dict[str, Any], list[Detections]]:
         """Return the row of one detector and what it finds in the examples; both empty in all processes but the first."""
         torch.manual_seed(self.config.seed)
         detector, start = _detector(name, self.config, self.heads)

@@ -12,12 +12,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from training.finetuning.detection.fields import Field
-from training.finetuning.detection.precision import SCORE, Found
+from training.finetuning.detection.precision import SCORE, Detections
 
 LENS, OTHER, FOUND = "#7fe07f", "#9a9a9a", "#ffb000"
 
 
-def draw_detections(fields: Sequence[Field], found: Mapping[str, Sequence[Found]], path: Path) -> None:
+def draw_detections(fields: Sequence[Field], found: Mapping[str, Sequence[Detections]], path: Path) -> None:
     """Write a PNG: one column a field, one row a detector; masks of detections are drawn as outlines."""
     shape = (len(found), len(fields))
     figure, axes = plt.subplots(*shape, figsize=(2.7 * shape[1], 2.7 * shape[0] + 0.4), squeeze=False, layout="constrained")
@@ -32,7 +32,7 @@ def draw_detections(fields: Sequence[Field], found: Mapping[str, Sequence[Found]
     plt.close(figure)
 
 
-def _draw(axis: Axes, field: Field, found: Found) -> None:
+def _draw(axis: Axes, field: Field, found: Detections) -> None:
     axis.imshow(np.clip(field.pixels[::-1].transpose(1, 2, 0) * 1.6, 0, 255).astype(np.uint8), interpolation="nearest")
     axis.set_xticks([])
     axis.set_yticks([])

@@ -20,7 +20,7 @@ OVERLAP = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class Detections:
     """Detections in one field.
 
     Attributes
@@ -38,7 +38,7 @@ class Found:
     masks: np.ndarray
 
 
-def average_precision(fields: Sequence[Field], found: Sequence[Found]) -> dict[str, float]:
+def average_precision(fields: Sequence[Field], found: Sequence[Detections]) -> dict[str, float]:
     """Return the AP of lenses: box and mask, at IoU 0.5 and averaged over IoU 0.5 to 0.95 (COCO's definition)."""
     measured = {}
     for kind, name in (("bbox", "box"), ("segm", "mask")):
@@ -46,7 +46,7 @@ def average_precision(fields: Sequence[Field], found: Sequence[Found]) -> dict[s
     return measured
 
 
-def by_survey(fields: Sequence[Field], found: Sequence[Found], names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def by_survey(fields: Sequence[Field], found: Sequence[Detections], names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return, for detections of score 0.5 and more, the share of each survey's lenses and of its non-lenses that one overlaps."""
     hits = [_hit(field.boxes, f.boxes[f.scores >= SCORE]) for field, f in zip(fields, found, strict=True)]
     hit = np.concatenate(hits)
@@ -73,7 +73,7 @@ def _hit(boxes: np.ndarray, detected: np.ndarray) -> np.ndarray:
     return (shared / (area[:, None] + other[None] - shared) >= OVERLAP).any(1)
 
 
-def _coco(fields: Sequence[Field], found: Sequence[Found], kind: str) -> tuple[float, float]:
+def _coco(fields: Sequence[Field], found: Sequence[Detections], kind: str) -> tuple[float, float]:
     """Return AP at IoU 0.5 and at 0.5 to 0.95."""
     truth, results = COCO(), _results(found)
     if not results:
@@ -104,7 +104,7 @@ def _annotations(fields: Sequence[Field]) -> list[dict[str, Any]]:
     return lines
 
 
-def _results(found: Sequence[Found]) -> list[dict[str, Any]]:
+def _results(found: Sequence[Detections]) -> list[dict[str, Any]]:
     lines = []
     for image, one in enumerate(found):
         for box, score, mask in zip(one.boxes, one.scores, one.masks, strict=True):

@@ -19,7 +19,7 @@ from discovery.errors import ConfigError
 from training.finetuning.detection.config import DetectionPlan
 from training.finetuning.detection.fields import Field, FieldPlan, make_field
 from training.finetuning.detection.network import Detection, parameters
-from training.finetuning.detection.precision import Found, average_precision, by_survey
+from training.finetuning.detection.precision import Detections, average_precision, by_survey
 from training.finetuning.detection.sources import Sources
 from training.loop.checkpoint import load_checkpoint, load_into
 from training.loop.loop import Batch, LoopConfig, train
@@ -92,7 +92,7 @@ def undecided_ap(fields: Sequence[Field] | Fields, draws: int = 5) -> float:
     It is the same at every IoU, for boxes and masks.
     """
     rng, listed = np.random.default_rng(0), [fields[i] for i in range(len(fields))]
-    guesses = [[Found(boxes=f.boxes, scores=rng.random(len(f.lens)), masks=f.masks) for f in listed] for _ in range(draws)]
+    guesses = [[Detections(boxes=f.boxes, scores=rng.random(len(f.lens)), masks=f.masks) for f in listed] for _ in range(draws)]
     return float(np.mean([average_precision(listed, guess)["box_ap50"] for guess in guesses]))
 
 
@@ -112,7 +112,7 @@ def measure_detector(detector: MaskRCNN, fields: Sequence[Field] | Fields, names
 
 
 @torch.inference_mode()
-def find_lenses(detector: MaskRCNN, fields: Sequence[Field] | Fields) -> list[Found]:
+def find_lenses(detector: MaskRCNN, fields: Sequence[Field] | Fields) -> list[Detections]:
     """Return the detections in each field, best first."""
     detector.eval()
     device, found = next(detector.parameters()).device, []
@@ -120,7 +120,7 @@ def find_lenses(detector: MaskRCNN, fields: Sequence[Field] | Fields) -> list[Fo
         chosen = [fields[i] for i in range(start, min(start + AT_ONCE, len(fields)))]
         for out in detector([torch.from_numpy(f.pixels).to(device).float() / 255 for f in chosen]):
             masks = (out["masks"][:, 0] > 0.5).cpu().numpy()
-            found.append(Found(boxes=out["boxes"].cpu().numpy(), scores=out["scores"].cpu().numpy(), masks=masks))
+            found.append(Detections(boxes=out["boxes"].cpu().numpy(), scores=out["scores"].cpu().numpy(), masks=masks))
     return found
 
 
