@@ -18,6 +18,7 @@ from discovery.encoders.encoder import Encoder, make_encoder, timm_encoder
 from discovery.encoders.lvm import LVM, LVMConfig
 from discovery.errors import ConfigError
 from discovery.stamps.preprocess import CropConfig
+from training.data.labels import labelled_parts
 from training.data.stamps import Stamps
 
 BATCH = 32
@@ -134,21 +135,6 @@ def draws(stamps: Stamps, *, seeds: int, limit: int, held_out: int | None = None
             : min(limit, int(TRAIN_SHARE * len(train)))
         ]
         yield Draw(seed=seed, train=np.sort(chosen), test=test)
-
-
-def labelled_parts(stamps: Stamps) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows with a label of the training part and of the held-out part."""
-    known = labels_of(stamps) >= 0
-    return np.flatnonzero(known & stamps.trains), np.flatnonzero(known & ~stamps.trains)
-
-
-def labels_of(stamps: Stamps) -> np.ndarray:
-    """Return the labels (N,) of stamps that have to have some."""
-    if stamps.labels is None:
-        raise ConfigError(
-            f"{stamps.name} comes without labels; write PATH@COLUMN to name the column that holds them."
-        )
-    return stamps.labels
 
 
 def spaces(encoder: Encoder, stamps: Stamps, *, baselines: bool = True) -> list[Vectors]:

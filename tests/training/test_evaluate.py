@@ -19,9 +19,9 @@ from discovery.encoders.encoder import load_encoder, make_encoder, timm_encoder
 from discovery.encoders.lvm import LVM, LVMConfig
 from discovery.errors import ConfigError
 from discovery.stamps.preprocess import CropConfig
+from training.data.labels import labelled_stamps
 from training.data.stamps import load_stamps
 from training.evaluation.invariance import invariance, mean_cosine_of_others, turned_copies
-from training.evaluation.labels import labelled_stamps
 from training.evaluation.neighbours import knn, knn_accuracy
 from training.evaluation.probe import probe
 from training.evaluation.retrieval import EXAMPLES, class_measures, examples, retrieval

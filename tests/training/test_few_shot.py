@@ -16,9 +16,11 @@ from discovery.encoders.encoder import load_encoder, make_encoder
 from discovery.encoders.lvm import LVM, LVMConfig
 from discovery.errors import ConfigError, TrainingError
 from discovery.stamps.preprocess import CropConfig
+from training.data.shots import shots
 from training.data.stamps import load_stamps
-from training.evaluation.few_shot import VARIANTS, WholeTraining, few_shot, shots
+from training.evaluation.few_shot import few_shot
 from training.evaluation.networks import PictureNetwork
+from training.evaluation.options import VARIANTS, WholeTraining
 from training.evaluation.plots import draw_few_shot
 from training.finetuning.classes.classification import (
     Head,

@@ -24,7 +24,8 @@ from discovery.errors import ConfigError, EncoderError
 from discovery.stamps.preprocess import CropConfig
 from training.data.degrade import Degradation, degraded
 from training.data.stamps import load_stamps
-from training.finetuning.multitask.measures import class_figures, picture_figures
+from training.finetuning.class_figures import class_figures
+from training.finetuning.multitask.measures import picture_figures
 from training.finetuning.multitask.multitask import (
     Multitask,
     MultitaskConfig,

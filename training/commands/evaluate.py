@@ -221,6 +221,6 @@ def _check_kinds(kinds: Sequence[str]) -> None:
 
 def _tasks(kinds: Sequence[str], missing: float | None, cache: Path) -> list[tuple[str, Stamps]]:
     """Return the labelled stamps of each kind."""
-    from training.evaluation.labels import labelled_stamps
+    from training.data.labels import labelled_stamps
 
     return [(kind.partition("@")[2], labelled_stamps(kind, cache, missing=missing)) for kind in kinds]

@@ -29,7 +29,7 @@ def load(options: EvaluationOptions, *sources: str) -> Encoder:
 def load_with_stamps(options: EvaluationOptions, survey: str) -> tuple[Encoder, Stamps]:
     """Return the encoder to measure and the labelled stamps to measure it on."""
     encoder = load(options, survey)
-    from training.evaluation.labels import labelled_stamps
+    from training.data.labels import labelled_stamps
 
     return encoder, labelled_stamps(survey, options.cache)
 

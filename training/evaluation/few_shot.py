@@ -15,6 +15,8 @@ from tqdm import tqdm
 
 from discovery.encoders.encoder import Encoder
 from discovery.errors import ConfigError
+from training.data.labels import labelled_parts, labels_of
+from training.data.shots import check_classes, shots
 from training.data.stamps import Stamps
 from training.evaluation.networks import PictureNetwork
 from training.evaluation.options import NETWORKS, VARIANTS, WholeTraining
@@ -32,7 +34,7 @@ from training.finetuning.classes.classification import (
     steps_an_epoch,
 )
 from training.loop.loop import LoopConfig
-from training.spaces import EncoderSpace, Vectors, labelled_parts, labels_of, untrained
+from training.spaces import EncoderSpace, Vectors, untrained
 
 
 def few_shot(
@@ -109,25 +111,6 @@ def few_shot(
         classes=list(stamps.classes),
         used={str(size): counts for size, counts in used.items()},
     )
-
-
-def shots(stamps: Stamps, train: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """Draw up to ``size`` training rows of each class, the same for a seed; smaller sizes are parts of larger ones."""
-    labels, rng = labels_of(stamps), np.random.default_rng([6, seed])
-    drawn = [rng.permutation(train[labels[train] == at])[:size] for at in range(len(stamps.classes))]
-    return np.sort(np.concatenate(drawn))
-
-
-def check_classes(stamps: Stamps, rows: np.ndarray, least: int) -> None:
-    """Raise `ConfigError` where there is one class only, or a class has too few training stamps."""
-    if len(stamps.classes) < 2:
-        raise ConfigError(f"{stamps.name} has {len(stamps.classes)} classes; two are the least.")
-    counts = np.bincount(labels_of(stamps)[rows], minlength=len(stamps.classes))
-    at = int(counts.argmin())
-    if counts[at] < least:
-        raise ConfigError(
-            f"Class {stamps.classes[at]!r} of {stamps.name} has {counts[at]} training stamps, fewer than {least}; label more, or leave the class out."
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

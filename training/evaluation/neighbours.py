@@ -9,9 +9,10 @@ import numpy as np
 
 from discovery.encoders.encoder import Encoder
 from discovery.errors import ConfigError
+from training.data.labels import labels_of
 from training.data.stamps import Stamps
 from training.evaluation.tables import document, spread
-from training.spaces import Vectors, draws, labels_of, spaces
+from training.spaces import Vectors, draws, spaces
 
 NEIGHBOURS = 20
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from discovery.encoders.encoder import Encoder
 from discovery.errors import ConfigError
+from training.data.labels import labels_of
 from training.data.stamps import Stamps
 from training.evaluation.tables import document, spread
 from training.finetuning.classes.classification import fit_linear, measures
-from training.spaces import Vectors, draws, labels_of, spaces
+from training.spaces import Vectors, draws, spaces
 
 
 def probe(

@@ -13,9 +13,10 @@ from discovery.encoders.encoder import Encoder
 from discovery.errors import ConfigError
 from discovery.hunts.models.ranking import TrainingSet, rank
 from discovery.hunts.simulation.simulate import ArrayEmbeddings
+from training.data.labels import labelled_parts, labels_of
 from training.data.stamps import Stamps
 from training.evaluation.tables import document, spread
-from training.spaces import Vectors, labelled_parts, labels_of, spaces
+from training.spaces import Vectors, spaces
 
 CUTS = (10, 100)
 GAIN_CUT = 10

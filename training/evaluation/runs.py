@@ -14,7 +14,8 @@ from discovery.encoders.image_heads import MultitaskModel
 from discovery.errors import ConfigError
 from training.data.stamps import Stamps
 from training.evaluation.tables import spread
-from training.finetuning.multitask.measures import CLASS_COLUMNS, PICTURE_COLUMNS
+from training.finetuning.class_figures import CLASS_COLUMNS
+from training.finetuning.multitask.measures import PICTURE_COLUMNS
 from training.finetuning.multitask.multitask import patch_table
 
 PAPER: dict[str, dict[str, tuple[float, ...]]] = {

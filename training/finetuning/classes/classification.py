@@ -20,7 +20,7 @@ from discovery.encoders.encoder import Encoder, make_encoder
 from discovery.encoders.lvm import LVM
 from discovery.errors import TrainingError
 from training.data.stamps import PixelArray
-from training.finetuning.multitask.measures import class_figures
+from training.finetuning.class_figures import class_figures
 from training.loop.loop import LoopConfig, make_optimizer, rate
 from training.spaces import network_input
 

@@ -12,9 +12,9 @@ import numpy as np
 from discovery.encoders.encoder import Encoder, load_encoder
 from discovery.errors import ConfigError
 from discovery.tables.writer import write_table
+from training.data.labels import labelled_parts, labelled_stamps
+from training.data.shots import check_classes, shots
 from training.data.stamps import Stamps, load_stamps
-from training.evaluation.few_shot import check_classes, shots
-from training.evaluation.labels import labelled_stamps
 from training.finetuning.classes.classification import (
     Head,
     Loss,
@@ -30,7 +30,7 @@ from training.finetuning.classes.config import ClassesConfig, ClassifierMode
 from training.loop.checkpoint import load_checkpoint, load_into
 from training.loop.loop import LoopConfig, train
 from training.loop.processes import Place, use_threads
-from training.spaces import EncoderSpace, Vectors, labelled_parts
+from training.spaces import EncoderSpace, Vectors
 
 HIDDEN = 512
 RESULT = "test.json"

@@ -25,9 +25,10 @@ from discovery.encoders.lvm import LVM
 from discovery.errors import ConfigError
 from discovery.stamps.preprocess import CropConfig
 from training.data.degrade import Degradation, masks
+from training.finetuning.class_figures import class_figures
 from training.finetuning.multitask import active
 from training.finetuning.multitask.config import Strategy
-from training.finetuning.multitask.measures import class_figures, picture_figures
+from training.finetuning.multitask.measures import picture_figures
 from training.finetuning.multitask.tasks import (
     TASKS,
     TaskData,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from training.finetuning.multitask.measures import CLASS_COLUMNS, PICTURE_COLUMNS
+from training.finetuning.class_figures import CLASS_COLUMNS
+from training.finetuning.multitask.measures import PICTURE_COLUMNS
 from training.finetuning.multitask.multitask import Figures
 from training.finetuning.multitask.tasks import TASKS
 

@@ -49,6 +49,21 @@ def labelled_stamps(
     return _thresholded(stamps, column, _number(condition["threshold"], source), missing)
 
 
+def labelled_parts(stamps: Stamps) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows with a label of the training part and of the held-out part."""
+    known = labels_of(stamps) >= 0
+    return np.flatnonzero(known & stamps.trains), np.flatnonzero(known & ~stamps.trains)
+
+
+def labels_of(stamps: Stamps) -> np.ndarray:
+    """Return the labels (N,) of stamps that have to have some."""
+    if stamps.labels is None:
+        raise ConfigError(
+            f"{stamps.name} comes without labels; write PATH@COLUMN to name the column that holds them."
+        )
+    return stamps.labels
+
+
 def _joined(stamps: Stamps, path: Path, column: str) -> Stamps:
     table = read_table(path)
     if column not in table.column_names:
