@@ -8,6 +8,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -86,8 +87,16 @@ def _fields(owner: type) -> Iterator[tuple[str, str, str]]:
     given: Any = msgspec.structs.fields(owner) if issubclass(owner, msgspec.Struct) else dataclasses.fields(owner)
     nothing = (msgspec.NODEFAULT, dataclasses.MISSING)
     for field in given:
-        default = "" if field.default in nothing else repr(field.default)
-        yield field.name, str(kinds[field.name]), "made at the start" if field.default_factory not in nothing else default
+        default = "" if field.default in nothing else str(field.default) if isinstance(field.default, Path) else repr(field.default)
+        yield field.name, _plain(str(kinds[field.name])), "made at the start" if field.default_factory not in nothing else default
+
+
+def _plain(kind: str) -> str:
+    """Return a type without what `Annotated` adds to it for the command line."""
+    written = ast.parse(kind, mode="eval").body
+    if isinstance(written, ast.Subscript) and ast.unparse(written.value) == "Annotated" and isinstance(written.slice, ast.Tuple):
+        return ast.unparse(written.slice.elts[0])
+    return kind
 
 
 def _code(text: str) -> str:

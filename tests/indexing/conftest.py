@@ -1,6 +1,7 @@
 """A small survey in the ssl-legacysurvey layout, and a tiny encoder."""
 
 import json
+import multiprocessing
 from pathlib import Path
 
 import duckdb
@@ -59,6 +60,16 @@ def write_survey():
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def fork_server():
+    """The context of one fork server for all tests that start processes: it has imported what they need."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["pytest", "torch", "index.run.engine", "astropy_healpix", "discovery.readers.hdf5.ssl_legacysurvey", "scipy.spatial"]
+    )
+    return context
 
 
 @pytest.fixture(scope="session")

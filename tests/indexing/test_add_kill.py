@@ -1,6 +1,5 @@
 """A growing release that is killed and started again becomes the one of an undisturbed run."""
 
-import multiprocessing
 import os
 import signal
 import time
@@ -15,7 +14,7 @@ from index.cli import index_survey
 pytestmark = pytest.mark.kill
 
 
-def test_killed_runs_resume_to_the_same_bytes(tmp_path, write_survey, small_encoder):
+def test_killed_runs_resume_to_the_same_bytes(tmp_path, write_survey, small_encoder, fork_server):
     old = write_survey(tmp_path / "a.h5", count=70, damaged=(7,))
     new = write_survey(tmp_path / "b.h5", count=130, damaged=(80, 100))  # of the same ids and positions as far as there are any
     with h5py.File(old) as before, h5py.File(new, "r+") as after:
@@ -23,8 +22,6 @@ def test_killed_runs_resume_to_the_same_bytes(tmp_path, write_survey, small_enco
             after[name][:70] = before[name][:]
     older = index_survey([old], name="old", encoder=small_encoder, out=tmp_path / "releases", workers=0)
     whole = index_survey([new], add=older, name="whole", out=tmp_path / "releases", workers=0, shard_positions=16)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "torch", "index.run.engine", "astropy_healpix", "scipy.spatial", "discovery.readers.hdf5.ssl_legacysurvey"])
     options = {"add": older, "name": "killed", "out": tmp_path / "releases", "workers": 0, "shard_positions": 16}
     building = tmp_path / "releases" / ".killed.building"
 
@@ -33,7 +30,7 @@ def test_killed_runs_resume_to_the_same_bytes(tmp_path, write_survey, small_enco
 
     kills = 0
     for stop_at in (3, 7, 12, 16, 10**6):
-        child = context.Process(target=index_survey, args=([new],), kwargs=options)
+        child = fork_server.Process(target=index_survey, args=([new],), kwargs=options)
         child.start()
         while child.is_alive() and files() < stop_at:
             time.sleep(0.003)

@@ -1,6 +1,5 @@
 """A run that is killed at any moment and started again gives the same release as an undisturbed one."""
 
-import multiprocessing
 import os
 import random
 import signal
@@ -13,13 +12,6 @@ from index.run.engine import index_survey
 pytestmark = pytest.mark.kill
 
 KILLS, SEED = 12, 1
-
-
-@pytest.fixture(scope="module")
-def fork_server():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "index.run.engine", "astropy_healpix", "discovery.readers.hdf5.ssl_legacysurvey", "scipy.spatial"])
-    return context
 
 
 def test_killed_runs_resume_to_the_same_bytes(tmp_path, write_survey, small_encoder, fork_server, same_release):

@@ -1,7 +1,6 @@
 """A survey embedded by several jobs and merged is the release of one run; what is missing, damaged or double is named."""
 
 import json
-import multiprocessing
 import shlex
 import shutil
 from concurrent.futures import ProcessPoolExecutor
@@ -37,11 +36,9 @@ def whole(tmp_path, survey, small_encoder):
     return index_survey([survey], **options)
 
 
-@pytest.mark.slow
-def test_merged_jobs_are_one_run(tmp_path, job, whole, same_release):
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "index.run.engine", "discovery.readers.hdf5.ssl_legacysurvey"])
-    with ProcessPoolExecutor(JOBS, context) as pool:  # all at once: who is first writes the plan
+@pytest.mark.kill
+def test_merged_jobs_are_one_run(tmp_path, job, whole, same_release, fork_server):
+    with ProcessPoolExecutor(JOBS, fork_server) as pool:  # all at once: who is first writes the plan
         found = list(pool.map(job, [f"{number}/{JOBS}" for number in range(JOBS)]))
     assert [shards for shards, _ in found] == [4, 3, 3]
     assert sum(embedded for _, embedded in found) == COUNT - 2

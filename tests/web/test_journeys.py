@@ -166,6 +166,7 @@ def test_alpha_shows_with_its_strategy_and_is_kept(page, server, small_hunt):
     page.locator("#strategy").select_option("alpha")
     expect(page.locator("#strategy-meaning")).to_contain_text("published rule")
     expect(page.locator("#alpha")).to_be_visible()
+    expect(page.locator(".htmx-added")).to_have_count(0)  # until then nothing listens to the new form
     with page.expect_response("**/rules"):
         page.locator("#alpha").fill("0.9")
     expect(page.locator("#alpha-value")).to_have_text("0.90")
