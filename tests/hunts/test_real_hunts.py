@@ -44,8 +44,9 @@ def sets(shared_data):
 def test_hunts_find_more_than_chance_and_pixels(sets, name, times_chance, times_pixels):
     module, embedded = sets
     task = {task.name: task for task in module.tasks(embedded, held_out=False)}[name]
-    found = {}
-    for space, vectors in (("encoder", task.vectors), ("pixels", module.components(task.pixels))):
+    found = {"pixels": 0.0}
+    spaces = {"encoder": task.vectors} | ({"pixels": module.components(task.pixels)} if times_pixels else {})
+    for space, vectors in spaces.items():
         games = [
             play_hunt(
                 ArrayEmbeddings(vectors), task.truth, examples=EXAMPLES, rounds=ROUNDS, page_size=PAGE, alpha=1.0, seed=seed

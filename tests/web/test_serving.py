@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from discovery.cli import main
 from discovery.hunts import new_hunt, open_hunt
 from discovery.release.release import open_release
 from discovery.search.prompts import prompt_from_row
@@ -47,12 +48,12 @@ def serving(*arguments: object, folder: Path) -> Iterator[tuple[subprocess.Popen
         (["--hunst", "x"], "hunst"),
     ],
 )
-def test_a_wrong_option_is_one_line(tmp_path, demo_release, arguments, said):
+def test_a_wrong_option_is_one_line(tmp_path, monkeypatch, capsys, demo_release, arguments, said):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "typo.toml").write_text('[serve]\nrelase = "x"\n')
-    ended = subprocess.run(command(demo_release, *arguments), cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert ended.returncode == 1
-    assert ended.stdout == ""
-    assert said in ended.stderr and len(ended.stderr.strip().splitlines()) == 1
+    assert main(["serve", str(demo_release), *arguments]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and said in err and len(err.strip().splitlines()) == 1
 
 
 def test_no_release_is_one_line(tmp_path):
