@@ -173,7 +173,8 @@ def drift(old: Path, new: Path, *, options: DriftOptions = DriftOptions()) -> No
     from discovery.release.release import open_release
 
     before, after = open_release(old), open_release(new)
-    from index.drift.drift import compare_releases, report_json
+    from index.drift.drift import compare_releases
+    from index.drift.report import report_json
     from index.drift.text import plot_drift, report_lines
 
     report, seen = compare_releases(before, after, sample=options.sample)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
 
 from index.drift.measures import PairMeasures, Shift
+from index.drift.report import ConditionDrift, Verdict
 
-if TYPE_CHECKING:
-    from index.drift.drift import ConditionDrift
-
-Verdict = Literal["move", "check", "retrain", "unknown"]
 GOOD_RECALL_AT_1, FAIR_RECALL_AT_10 = 0.9, 0.7
 SMALL_SHIFT = 0.1
 """Of mean and covariance, in units of the spread; of the same objects half of that."""

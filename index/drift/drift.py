@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 
 from discovery.errors import ConfigError, EncoderMismatch
@@ -13,8 +12,8 @@ from discovery.release.catalogue import Catalogue
 from discovery.release.manifest import DRIFT_SAMPLE_FILE
 from discovery.release.release import Release
 from discovery.sky.crossmatch import match_objects, object_ids, positions
-from index.drift.advice import Verdict, advice_on
-from index.drift.measures import PairMeasures, Shift, found_ranks, halves_shift, measure_pairs, pairs_shift
+from index.drift.advice import advice_on
+from index.drift.measures import PairMeasures, found_ranks, halves_shift, measure_pairs, pairs_shift
 from index.drift.observing import (
     RECOGNISED,
     ChangeDependence,
@@ -24,6 +23,7 @@ from index.drift.observing import (
     conditions_of,
     dependence,
 )
+from index.drift.report import ConditionDrift, DriftReport, SampledEmbeddings
 from index.drift.sample import NewStamps, read_sample
 
 SAMPLE = 2000
@@ -32,54 +32,6 @@ FEWEST = 50
 GALLERY = 200_000
 SEED = 20260
 SIGHTS = ("old", "new")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConditionDrift:
-    """A column of PSF or depth: how the old and the new embeddings depend on it, and the changes of the same objects."""
-
-    name: str
-    old: Dependence | None
-    new: Dependence | None
-    pairs: ChangeDependence | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class DriftReport:
-    """What `compare` found.
-
-    Attributes
-    ----------
-    old, new : str
-        Names of the releases.
-    sample : int
-        Most embeddings and pairs that were looked at.
-    all_objects : Shift or None
-        Old embeddings against new ones, of whatever objects each has.
-    same_objects : Shift or None
-        The same of the pairs.
-    pairs : PairMeasures or None
-        The same objects seen twice.
-    conditions : tuple of ConditionDrift
-        One a column of PSF or depth.
-    missing : tuple of str
-        Which measures are missing, and why.
-    verdict : {"move", "check", "retrain", "unknown"}
-        See `index.drift.advice.advice_on`.
-    advice : str
-        The same in words.
-    """
-
-    old: str
-    new: str
-    sample: int
-    all_objects: Shift | None
-    same_objects: Shift | None
-    pairs: PairMeasures | None
-    conditions: tuple[ConditionDrift, ...]
-    missing: tuple[str, ...]
-    verdict: Verdict
-    advice: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,15 +49,7 @@ class Side:
         return self.stop - self.first
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Seen:
-    """Embeddings with their conditions, (n, D) and by name (n,)."""
-
-    vectors: np.ndarray
-    conditions: dict[str, np.ndarray] = field(default_factory=dict)
-
-
-def compare_releases(old: Release, new: Release, *, sample: int = SAMPLE, seed: int = SEED) -> tuple[DriftReport, dict[str, Seen]]:
+def compare_releases(old: Release, new: Release, *, sample: int = SAMPLE, seed: int = SEED) -> tuple[DriftReport, dict[str, SampledEmbeddings]]:
     """Compare two releases of one encoder; see `compare`.
 
     Objects that are in both are found by object_id or within 1 arcsec. Where the new release grew from the old one, its old
@@ -132,7 +76,7 @@ def compare_releases(old: Release, new: Release, *, sample: int = SAMPLE, seed: 
 
 def compare(
     old: Side, new: Side, twice: NewStamps | None, *, sample: int = SAMPLE, seed: int = SEED
-) -> tuple[DriftReport, dict[str, Seen]]:
+) -> tuple[DriftReport, dict[str, SampledEmbeddings]]:
     """Compare old and new embeddings, all measures on seeded samples.
 
     Parameters
@@ -145,7 +89,7 @@ def compare(
     Returns
     -------
     report : DriftReport
-    seen : dict of str to Seen
+    seen : dict of str to SampledEmbeddings
         What was compared, for plots: ``old``, ``new``, and ``pairs_old``, ``pairs_new`` where there are pairs.
     """
     if sample < FEWEST:
@@ -161,8 +105,8 @@ def compare(
     shift, pairs = None, None
     if len(twice.rows) >= FEWEST:
         seen |= {
-            "pairs_old": Seen(vectors=old.take(twice.rows), conditions=_conditions(old.catalogue, twice.rows)),
-            "pairs_new": Seen(vectors=twice.vectors, conditions=twice.conditions),
+            "pairs_old": SampledEmbeddings(vectors=old.take(twice.rows), conditions=_conditions(old.catalogue, twice.rows)),
+            "pairs_new": SampledEmbeddings(vectors=twice.vectors, conditions=twice.conditions),
         }
         shift = pairs_shift(seen["pairs_old"].vectors, twice.vectors, rng)
         pairs = _pairs(old, twice, seen["pairs_old"].vectors, rng)
@@ -197,14 +141,9 @@ def grew_from(new: Release, old: Release) -> bool:
     return grown is not None and (grown.plan, grown.rows) == (old.manifest.plan, old.count)
 
 
-def report_json(report: DriftReport) -> bytes:
-    """Return a report as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
-
-
-def _drawn(side: Side, count: int, rng: np.random.Generator) -> Seen:
+def _drawn(side: Side, count: int, rng: np.random.Generator) -> SampledEmbeddings:
     rows = side.first + rng.permutation(rng.choice(side.count, count, replace=False)) if count else np.empty(0, np.int64)
-    return Seen(vectors=side.take(rows), conditions=_conditions(side.catalogue, rows))
+    return SampledEmbeddings(vectors=side.take(rows), conditions=_conditions(side.catalogue, rows))
 
 
 def _conditions(catalogue: Catalogue, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -236,7 +175,7 @@ def _pairs(old: Side, twice: NewStamps, own: np.ndarray, rng: np.random.Generato
     return measure_pairs(own, twice.vectors, ranks, len(gallery), rng)
 
 
-def _condition_drifts(seen: dict[str, Seen], rng: np.random.Generator) -> tuple[ConditionDrift, ...]:
+def _condition_drifts(seen: dict[str, SampledEmbeddings], rng: np.random.Generator) -> tuple[ConditionDrift, ...]:
     def alone(sight: str, name: str) -> Dependence | None:
         values = seen[sight].conditions.get(name)
         return None if values is None else dependence(seen[sight].vectors, values, rng)
@@ -255,7 +194,7 @@ def _condition_drifts(seen: dict[str, Seen], rng: np.random.Generator) -> tuple[
     )
 
 
-def _missing_conditions(conditions: tuple[ConditionDrift, ...], seen: dict[str, Seen], paired: bool) -> list[str]:
+def _missing_conditions(conditions: tuple[ConditionDrift, ...], seen: dict[str, SampledEmbeddings], paired: bool) -> list[str]:
     if not conditions:
         return [f"dependence on PSF and depth: no catalogue has a column that tells them (recognised are {RECOGNISED})"]
     missing = []

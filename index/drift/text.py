@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from discovery.errors import ConfigError
 from index.drift.measures import Shift
-
-if TYPE_CHECKING:
-    from index.drift.drift import ConditionDrift, DriftReport, Seen
+from index.drift.report import ConditionDrift, DriftReport, SampledEmbeddings
 
 
 def report_lines(report: DriftReport) -> Iterator[str]:
@@ -35,7 +33,7 @@ def report_lines(report: DriftReport) -> Iterator[str]:
     yield report.advice
 
 
-def plot_drift(report: DriftReport, seen: dict[str, Seen], path: Path) -> None:
+def plot_drift(report: DriftReport, seen: dict[str, SampledEmbeddings], path: Path) -> None:
     """Draw old and new embeddings along the old ones' first two directions, the pairs' cosines, and the dependences.
 
     Raises
@@ -98,7 +96,7 @@ def _draw_plane(axes: Any, old: np.ndarray, new: np.ndarray) -> None:
     axes.set(title="embeddings", xlabel="first direction", ylabel="second direction")
 
 
-def _draw_cosines(axes: Any, seen: dict[str, Seen]) -> None:
+def _draw_cosines(axes: Any, seen: dict[str, SampledEmbeddings]) -> None:
     axes.set(title="the same objects seen twice", xlabel="cosine of old and new embedding", ylabel="objects")
     if "pairs_old" not in seen:
         axes.text(0.5, 0.5, "none", ha="center", transform=axes.transAxes)

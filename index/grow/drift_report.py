@@ -9,7 +9,8 @@ from discovery.release.catalogue import Catalogue
 from discovery.release.manifest import DRIFT_FILE, DRIFT_SAMPLE_FILE
 from discovery.release.shards import EmbeddingShards
 from discovery.storage.atomic import put
-from index.drift.drift import FEWEST, Side, compare, report_json, whole
+from index.drift.drift import FEWEST, Side, compare, whole
+from index.drift.report import report_json
 from index.drift.sample import embed_sample, read_sample, write_sample
 from index.grow.newcomers import Newcomers
 

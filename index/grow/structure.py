@@ -14,7 +14,9 @@ from discovery.release.manifest import IndexRecord
 from discovery.release.release import Release
 from discovery.release.shards import EmbeddingShards
 from discovery.storage.atomic import put_made
-from index.structure.structure import ROWS_PER_CHUNK, index_shards, plan_kind, tune
+from index.structure.structure import index_shards
+from index.structure.structure_plan import ROWS_PER_CHUNK, plan_kind
+from index.structure.tune import tune
 
 MOST_GROWTH = 4.0
 """A structure whose cells were made for so many times fewer rows is built anew."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +14,7 @@ from discovery.release.neighbours.exact import ExactEngine
 from discovery.release.neighbours.index import PAGE, NeighbourIndex
 from discovery.release.neighbours.inverted_file import Cells
 from discovery.release.shards import EmbeddingShards
-
-if TYPE_CHECKING:
-    from index.structure.structure import StructurePlan
+from index.structure.structure_plan import StructurePlan
 
 QUERIES = 200
 """Rows to choose with, and as many others to measure with."""

@@ -48,7 +48,9 @@ class Ours:
         """Plan, build, tune."""
         import msgspec
 
-        from index.structure.structure import build_structure, dimensions_kept, plan_structure, tune
+        from index.structure.structure import build_structure
+        from index.structure.structure_plan import dimensions_kept, plan_structure
+        from index.structure.tune import tune
 
         kept = dimensions_kept(shards)
         plan = plan_structure(shards.count, shards.dimension, self._memory, recall=self._recall, reduced=kept)

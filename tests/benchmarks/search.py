@@ -23,7 +23,9 @@ import numpy as np
 from discovery.release.manifest import Shard
 from discovery.release.neighbours.index import NeighbourIndex
 from discovery.release.shards import EmbeddingShards
-from index.structure.structure import build_structure, plan_structure, tune
+from index.structure.structure import build_structure
+from index.structure.structure_plan import plan_structure
+from index.structure.tune import tune
 
 SHARD_ROWS = 65536
 

@@ -15,10 +15,11 @@ from discovery.release.release import open_release
 from discovery.release.shards import EmbeddingShards
 from index.structure import structure
 from index.structure.rebuild import rebuild
-from index.structure.structure import (
-    build_structure,
+from index.structure.structure import build_structure, index_shards
+from index.structure.structure_plan import (
+    KEPT_LEAST,
+    PROCESS_BYTES,
     dimensions_kept,
-    index_shards,
     plan_kind,
     plan_structure,
 )
@@ -74,7 +75,7 @@ def test_a_higher_recall_keeps_more_dimensions():
 
 def test_the_process_itself_counts():
     small = plan_structure(1000, 384, GIB)
-    assert small.kind == "Flat" and structure.PROCESS_BYTES < small.building_bytes < 0.6 * GIB
+    assert small.kind == "Flat" and PROCESS_BYTES < small.building_bytes < 0.6 * GIB
     with pytest.raises(ConfigError, match=r"needs at least 0\.51 GiB"):
         plan_structure(1000, 384, GIB // 4)
     assert plan_structure(1000, 384, int(0.51 * GIB)).kind == "Flat"
@@ -87,7 +88,7 @@ def test_kinds_that_cannot_be_used_are_one_clear_error(kind):
 
 
 def test_the_spectrum_decides_how_many_dimensions_are_kept(shards, tmp_path):
-    assert dimensions_kept(shards) == structure.KEPT_LEAST
+    assert dimensions_kept(shards) == KEPT_LEAST
     (tmp_path / "other").mkdir()
     isotropic = made_shards(tmp_path / "other", np.random.default_rng(2).normal(size=(5000, 96)))
     assert dimensions_kept(isotropic) == 96

@@ -13,7 +13,9 @@ from discovery.release.neighbours import index as neighbours
 from discovery.release.neighbours import inverted_file as cells
 from discovery.release.neighbours.index import exact_nearest, read_index
 from discovery.release.shards import EmbeddingShards
-from index.structure.structure import build_structure, plan_kind, tune
+from index.structure.structure import build_structure
+from index.structure.structure_plan import plan_kind
+from index.structure.tune import tune
 
 ROWS, DIMENSION, BLOBS = 3000, 16, 20
 
