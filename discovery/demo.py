@@ -91,7 +91,7 @@ def _simulate(root: Path, galaxies: int, seed: int) -> None:
 
 def _index(root: Path) -> Path:
     """Make the release, or keep the one there when the shipped encoder made it."""
-    from discovery.release.manifest import read_manifest
+    from discovery.release.manifest_file import read_manifest
 
     release = root / "releases" / RELEASE_NAME
     if release.exists():

@@ -11,7 +11,8 @@ import msgspec
 from cyclopts import App
 
 from discovery.files.paths import check_paths_exist
-from discovery.release.manifest import DRIFT_FILE, ENCODER_FOLDER, REPORT_FILE, Manifest, read_manifest
+from discovery.release.manifest import DRIFT_FILE, ENCODER_FOLDER, REPORT_FILE, Manifest
+from discovery.release.manifest_file import read_manifest
 from index.options import IndexOptions
 
 if TYPE_CHECKING:

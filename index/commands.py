@@ -46,7 +46,7 @@ def build(release: Path, *, options: BuildOptions = BuildOptions()) -> None:
     release
         Folder that ``discovery index`` made.
     """
-    from discovery.release.manifest import read_manifest
+    from discovery.release.manifest_file import read_manifest
 
     read_manifest(release)
     from index.structure.rebuild import rebuild
@@ -94,7 +94,7 @@ def merge(*, options: MergeOptions) -> None:
     Every shard must be there, whole, and hold each of its survey positions once; ids must be unique. It can be stopped
     at any moment and goes on when run again. The last line printed is the release's folder.
     """
-    from discovery.release.manifest import read_manifest
+    from discovery.release.manifest_file import read_manifest
     from index.run.merge import merge_shares
 
     folder = merge_shares(options.name, options.out, drift_sample=options.drift_sample)
@@ -128,7 +128,7 @@ def repair(release: Path, *, options: RepairOptions = RepairOptions()) -> None:
     release
         Release folder.
     """
-    from discovery.release.manifest import read_manifest
+    from discovery.release.manifest_file import read_manifest
 
     read_manifest(release)
     from index.run.repair import repair_release

@@ -1,4 +1,4 @@
-"""What a release says about itself: ``manifest.json``, version 3. Versions 1 and 2 are read as well (`discovery.release.old_manifests`).
+"""What a release says about itself: ``manifest.json``, version 3 (`discovery.release.manifest_file` reads and writes it, and reads versions 1 and 2).
 
 A release folder holds::
 
@@ -35,7 +35,6 @@ A field that is null was not recorded, unless its own line here says what else i
 from __future__ import annotations
 
 import bisect
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -247,56 +246,3 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return the manifest with another record of the stamps' embeddings."""
         spaces = tuple(image if space.name == IMAGE_SPACE else space for space in self.spaces)
         return msgspec.structs.replace(self, spaces=spaces)
-
-
-class _Version(msgspec.Struct):
-    version: int
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Read and check the manifest of a release folder; one of an older version comes out as version 3.
-
-    Raises
-    ------
-    ReleaseError
-        If there is none, it is damaged, or of a version that this program does not know.
-    """
-    path = folder / MANIFEST_FILE
-    try:
-        data = path.read_bytes()
-    except OSError as problem:
-        raise ReleaseError(
-            f"{folder} is no release: it has no readable {MANIFEST_FILE}. Make one with 'discovery index'."
-        ) from problem
-    try:
-        return _decoded(data, folder.name)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
-        raise ReleaseError(
-            f"The manifest of release {folder.name} is damaged ({problem}). Build it again with 'discovery index'."
-        ) from problem
-
-
-def manifest_bytes(manifest: Manifest) -> bytes:
-    """Return the manifest as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
-
-
-def _decoded(data: bytes, name: str) -> Manifest:
-    from discovery.release.old_manifests import OLD_VERSIONS, read_old
-
-    version = msgspec.json.decode(data, type=_Version).version
-    if version in OLD_VERSIONS:
-        return read_old(data)
-    if version != MANIFEST_VERSION:
-        raise ReleaseError(
-            f"Release {name} has manifest version {version}, this program reads version {MANIFEST_VERSION} and before: "
-            "update discovery, or build the release again with 'discovery index'."
-        )
-    manifest = msgspec.json.decode(data, type=Manifest)
-    for space in manifest.spaces:
-        if len(space.segments) != len(manifest.segments):
-            raise ReleaseError(
-                f"The manifest of release {name} is damaged (space {space.name} has {len(space.segments)} segments, "
-                f"the release {len(manifest.segments)}). Build it again with 'discovery index'."
-            )
-    return manifest

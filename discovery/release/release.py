@@ -15,7 +15,8 @@ import numpy as np
 
 from discovery.errors import EncoderMismatch, ReleaseError
 from discovery.release.catalogue import Catalogue
-from discovery.release.manifest import CATALOGUE_FILE, Manifest, SpaceRecord, read_manifest
+from discovery.release.manifest import CATALOGUE_FILE, Manifest, SpaceRecord
+from discovery.release.manifest_file import read_manifest
 from discovery.release.neighbours.index import NeighbourIndex, read_index
 from discovery.release.neighbours.inverted_file import load_faiss
 from discovery.release.shards import EmbeddingShards

@@ -18,7 +18,6 @@ from discovery.release.manifest import (
     ENCODER_FOLDER,
     IMAGE_SPACE,
     INDEX_FILE,
-    MANIFEST_FILE,
     REPORT_FILE,
     EncoderRecord,
     IndexRecord,
@@ -28,8 +27,8 @@ from discovery.release.manifest import (
     SpaceRecord,
     SpaceSegment,
     SurveyRecord,
-    manifest_bytes,
 )
+from discovery.release.manifest_file import write_manifest
 from discovery.release.shards import EmbeddingShards
 from discovery.stamps.stamp import Damaged
 from discovery.storage.atomic import put, put_made, written
@@ -89,7 +88,7 @@ def build_release(run: Run, measured: dict[str, Any], *, drift_sample: int = SAM
     put(building / REPORT_FILE, _report(run, finished, counts))
     measured = {**measured, **_known(finished.how), **stage_rates(total(one.times for one in finished)), **found, "git_commit": git_commit()}
     manifest = _manifest(run, finished, segments, index, measured)
-    put(building / MANIFEST_FILE, manifest_bytes(manifest))
+    write_manifest(building, manifest)
     return manifest
 
 

@@ -18,15 +18,8 @@ from tqdm import tqdm
 from discovery.encoders.encoder import Encoder, Precision, load_encoder
 from discovery.errors import EncoderMismatch, ReleaseError
 from discovery.release.catalogue import Catalogue
-from discovery.release.manifest import (
-    CATALOGUE_FILE,
-    MANIFEST_FILE,
-    Manifest,
-    Shard,
-    SpaceSegment,
-    manifest_bytes,
-    read_manifest,
-)
+from discovery.release.manifest import CATALOGUE_FILE, Manifest, Shard, SpaceSegment
+from discovery.release.manifest_file import read_manifest, write_manifest
 from discovery.release.shards import STORED_DTYPE, EmbeddingShards
 from discovery.release.survey_files import SurveyFiles
 from discovery.sky.crossmatch import ROWS_AT_ONCE, match_objects
@@ -173,5 +166,5 @@ def _with_checksum(path: Path, manifest: Manifest, number: int, sha256: str) -> 
         for segment in space.segments
     )
     manifest = manifest.with_image(msgspec.structs.replace(space, segments=segments))
-    put(path / MANIFEST_FILE, manifest_bytes(manifest))
+    write_manifest(path, manifest)
     return manifest

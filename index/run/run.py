@@ -19,7 +19,8 @@ import msgspec
 from discovery.encoders.encoder import Encoder, Precision, load_encoder
 from discovery.errors import ConfigError, EncoderMismatch, SurveyError
 from discovery.readers import open_survey
-from discovery.release.manifest import MANIFEST_FILE, read_manifest
+from discovery.release.manifest import MANIFEST_FILE
+from discovery.release.manifest_file import read_manifest
 from discovery.release.release import Release, open_release
 from discovery.stamps.stamp import Survey
 from discovery.storage.atomic import clear_unfinished, put_first, remove, replace_folder

@@ -10,15 +10,10 @@ from typing import Any
 import msgspec
 
 from discovery.errors import ConfigError
-from discovery.release.manifest import (
-    INDEX_FILE,
-    MANIFEST_FILE,
-    Manifest,
-    manifest_bytes,
-    read_manifest,
-)
+from discovery.release.manifest import INDEX_FILE, Manifest
+from discovery.release.manifest_file import read_manifest, write_manifest
 from discovery.release.shards import EmbeddingShards
-from discovery.storage.atomic import put, remove
+from discovery.storage.atomic import remove
 from discovery.storage.locks import only_run
 from index.plan import RECALL
 from index.structure.structure import index_shards
@@ -60,7 +55,7 @@ def _rebuilt(folder: Path, memory_bytes: int, recall: float, kind: str | None) -
     record, measured = index_shards(shards, _next_file(folder), memory_bytes=memory_bytes, recall=recall, kind=kind)
     measured_now: dict[str, Any] = {**manifest.measured, **measured, "index_seconds": round(time.perf_counter() - start, 1)}
     new = msgspec.structs.replace(manifest.with_image(msgspec.structs.replace(space, index=record)), measured=measured_now)
-    put(folder / MANIFEST_FILE, manifest_bytes(new))
+    write_manifest(folder, new)
     _remove_others(folder, {record.file, space.index.file})
     return new
 

@@ -29,14 +29,8 @@ import pyarrow as pa
 from bare_manifest import bare_manifest
 
 from discovery.release.catalogue import Catalogue, write_catalogue
-from discovery.release.manifest import (
-    CATALOGUE_FILE,
-    MANIFEST_FILE,
-    REPORT_FILE,
-    IndexRecord,
-    Shard,
-    manifest_bytes,
-)
+from discovery.release.manifest import CATALOGUE_FILE, MANIFEST_FILE, REPORT_FILE, IndexRecord, Shard
+from discovery.release.manifest_file import write_manifest
 from index.catalogue.columns import healpix_pixels
 from index.catalogue.duplicates import primary_rows
 from web.app import create_app
@@ -91,7 +85,7 @@ def make_release(folder: Path, options: argparse.Namespace) -> Path:
     index = IndexRecord(kind="Flat", probes=None, file="none")
     (folder / REPORT_FILE).write_text('{"recognised": "", "duplicates": 0, "flag_star": 0, "flag_masked": 0, "flag_partial": 0, "flag_artefact": 0, "damaged": []}')
     manifest = bare_manifest(folder.name, DIMENSION, [shard], index)
-    (folder / MANIFEST_FILE).write_bytes(manifest_bytes(manifest))
+    write_manifest(folder, manifest)
     return folder
 
 

@@ -24,11 +24,8 @@ import pyarrow as pa
 from bare_manifest import bare_manifest
 
 from discovery.release.catalogue import write_catalogue
-from discovery.release.manifest import (
-    IndexRecord,
-    Shard,
-    manifest_bytes,
-)
+from discovery.release.manifest import IndexRecord, Shard
+from discovery.release.manifest_file import write_manifest
 from discovery.release.release import Release, open_release
 from discovery.search.known_objects import KnownObjects
 from discovery.sky.crossmatch import match_objects
@@ -87,7 +84,7 @@ def write_release(folder: Path, rows: int, dimension: int, shard_rows: int) -> N
         shards.append(Shard(file=file, start=start, stop=start + count, rows=count, sha256=hashlib.sha256(data).hexdigest()))
     write_catalogue(folder / "catalogue.duckdb", lines(rows))
     manifest = bare_manifest("large", dimension, shards, IndexRecord(kind="Flat"))
-    (folder / "manifest.json").write_bytes(manifest_bytes(manifest))
+    write_manifest(folder, manifest)
     print(f"{rows} rows x {dimension} in {len(shards)} shards")
 
 

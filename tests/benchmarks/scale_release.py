@@ -20,12 +20,8 @@ from catalogue import parts, positions
 from scale_data import open_shards
 
 from discovery.release.catalogue import write_catalogue
-from discovery.release.manifest import (
-    CATALOGUE_FILE,
-    MANIFEST_FILE,
-    IndexRecord,
-    manifest_bytes,
-)
+from discovery.release.manifest import CATALOGUE_FILE, IndexRecord
+from discovery.release.manifest_file import write_manifest
 from index.catalogue.duplicates import primary_rows
 
 
@@ -52,7 +48,7 @@ def main() -> None:
     write_catalogue(asked.out / CATALOGUE_FILE, parts(places, primary))
     print(f"catalogue of {asked.rows} rows: {time.perf_counter() - start:.0f} s, {(asked.out / CATALOGUE_FILE).stat().st_size / 1e9:.2f} GB")
     manifest = bare_manifest(asked.out.name, shards.dimension, shards.shards, IndexRecord(kind="Flat", file="none"))
-    (asked.out / MANIFEST_FILE).write_bytes(manifest_bytes(manifest))
+    write_manifest(asked.out, manifest)
 
 
 if __name__ == "__main__":

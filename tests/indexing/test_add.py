@@ -1,23 +1,29 @@
 """A release that grows: what is new is embedded and appended, what is known stays as it was."""
 
 import json
+import shlex
 import shutil
 
 import h5py
 import numpy as np
 import pytest
 
+from discovery.cli import main
 from discovery.encoders.encoder import load_encoder
 from discovery.errors import ConfigError, EncoderMismatch, ReleaseError, SurveyError
 from discovery.hunts import move_hunt, new_hunt
 from discovery.readers import open_survey
-from discovery.release.manifest import read_manifest
+from discovery.release.manifest_file import read_manifest
 from discovery.release.release import open_release
 from discovery.search.prompts import prompt_from_row
 from discovery.stamps.preprocess import CropConfig
 from index.cli import app, index_survey
 from index.drift.sample import read_sample
+from index.embed.finished_shards import record_path
 from index.embed.selected_positions import SelectedSurvey
+from index.run.engine import embed_share
+from index.run.merge import merge_shares
+from index.run.settings import Share
 from index.structure.rebuild import rebuild
 
 pytestmark = pytest.mark.slow
@@ -266,6 +272,20 @@ def test_another_drift_sample_on_a_resume_is_drawn_anew(grow, surveys, tmp_path,
     sample = tmp_path / "releases" / ".dr10.building" / "drift-sample.safetensors"
     assert len(read_sample(sample).rows) == 19  # one stamp is damaged
     assert len(read_sample(grow(drift_sample=12) / "drift-sample.safetensors").rows) == 11
+
+
+def test_jobs_with_add_and_a_merge_make_the_same_grown_release(grow, older, surveys, tmp_path, same_release):
+    whole = grow(out=tmp_path / "whole", drift_sample=20)
+    options = {"add": older, "name": "dr10", "out": tmp_path / "jobs", "workers": 0, "shard_positions": 16}
+    found = [embed_share([surveys[1]], Share(number=number, of=2), **options) for number in range(2)]
+    assert [shards for shards, _ in found] == [2, 1] and sum(embedded for _, embedded in found) == 38
+    record_path(tmp_path / "jobs" / ".dr10.building", 1).unlink()
+    with pytest.raises(ReleaseError, match=r"1 of 3 shards.*Shard 1 is missing") as problem:
+        merge_shares("dr10", tmp_path / "jobs")
+    words = shlex.split(str(problem.value).split("Make it with: ")[1])
+    assert words[words.index("--add") + 1] == str(older)
+    assert main([*words[1 : words.index("--shard") + 2], "--workers", "0"]) == 0
+    same_release(whole, merge_shares("dr10", tmp_path / "jobs", drift_sample=20))
 
 
 def test_a_selection_of_a_survey_is_a_survey(surveys):

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import h5py
 import pytest
 
 from discovery.readers import open_survey
@@ -59,6 +60,16 @@ def test_a_cluster_whose_worker_is_killed_makes_the_release_of_a_local_run(clust
     same_release(local, made)
     assert json.loads((made / "manifest.json").read_text())["measured"]["precision"] == "float32"
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
+
+
+def test_a_release_grows_on_a_cluster_as_it_does_here(cluster, tmp_path, small_encoder, local, write_survey, same_release):
+    newer = write_survey(tmp_path / "b.h5", count=60, seed=1)
+    with h5py.File(newer, "r+") as file:
+        file["inds"][:] += 1000
+    here, there = (tmp_path / folder for folder in ("here", "there"))
+    grown = {"add": local, "name": "grown", "shard_positions": SHARD, "drift_sample": 0}
+    whole = index_survey([newer], **grown, out=here)
+    same_release(whole, index_survey([newer], **grown, out=there, engine="ray", workers=1))
 
 
 @pytest.mark.parametrize(("asked", "wanted"), [(None, "float32"), ("bfloat16", "bfloat16")])

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from discovery.encoders.encoder import load_encoder
 from discovery.errors import ConfigError, SurveyError
 from discovery.readers import open_survey
-from discovery.release.manifest import MANIFEST_FILE, read_manifest
+from discovery.release.manifest import MANIFEST_FILE
+from discovery.release.manifest_file import read_manifest
 from discovery.release.release import open_release
 from discovery.stamps.preprocess import CropConfig
 from index.cli import index, index_survey

@@ -11,7 +11,7 @@ import pytest
 
 from discovery.encoders.encoder import load_encoder
 from discovery.errors import ReleaseError
-from discovery.release.manifest import read_manifest
+from discovery.release.manifest_file import read_manifest
 from discovery.release.release import open_release
 from index.cli import app, index_survey
 from index.run.repair import repair_release

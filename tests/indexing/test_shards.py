@@ -10,7 +10,7 @@ import pytest
 
 from discovery.cli import main
 from discovery.errors import ConfigError, ReleaseError
-from discovery.release.manifest import read_manifest
+from discovery.release.manifest_file import read_manifest
 from index.embed.finished_shards import record_path
 from index.run.engine import Share, embed_share, index_survey
 from index.run.merge import merge_shares

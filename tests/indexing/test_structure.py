@@ -10,7 +10,8 @@ import pytest
 
 from discovery.cli import main
 from discovery.errors import ConfigError
-from discovery.release.manifest import Shard, read_manifest
+from discovery.release.manifest import Shard
+from discovery.release.manifest_file import read_manifest
 from discovery.release.release import open_release
 from discovery.release.shards import EmbeddingShards
 from index.structure import structure
