@@ -18,6 +18,7 @@ from index.options import IndexOptions
 if TYPE_CHECKING:
     from discovery.encoders.encoder import Encoder
     from index.run.engine import index_survey as index_survey
+    from index.run.settings import RunSettings
 
 VERBS = {
     "build": ("index.commands:build", "Make the search structure of a release again, with other settings."),
@@ -70,31 +71,28 @@ def index(*surveys: Path, options: IndexOptions) -> None:
 
 def _release(surveys: Sequence[Path], options: IndexOptions) -> Path:
     """Return the folder of the release, made now or there already."""
-    from index.run.engine import index_survey
+    from index.run.engine import make_release
 
-    return index_survey(
-        surveys,
+    return make_release(surveys, _settings(options), _encoder(options))
+
+
+def _settings(options: IndexOptions) -> RunSettings:
+    from index.run.settings import RunSettings
+
+    return RunSettings(
+        name=options.name,
+        out=options.out,
+        options=options.reading(),
+        memory_gib=options.memory,
+        recall=options.recall,
+        workers=options.workers,
         rebuild=options.rebuild,
         engine=options.engine,
         address=options.address,
+        precision=options.precision,
+        older=options.add,
         drift_sample=options.drift_sample,
-        **_settings(options),
     )
-
-
-def _settings(options: IndexOptions) -> dict[str, Any]:
-    """Return what every way to make a release is given."""
-    return {
-        "name": options.name,
-        "out": options.out,
-        "encoder": _encoder(options),
-        "options": options.reading(),
-        "memory_gib": options.memory,
-        "recall": options.recall,
-        "workers": options.workers,
-        "precision": options.precision,
-        "add": options.add,
-    }
 
 
 def _encoder(options: IndexOptions) -> Encoder:
@@ -110,10 +108,11 @@ def _encoder(options: IndexOptions) -> Encoder:
 
 
 def _embed_share(surveys: Sequence[Path], options: IndexOptions, shard: str) -> None:
-    from index.run.engine import Share, embed_share
+    from index.run.engine import embed_share
+    from index.run.settings import Share
 
     share = Share.parse(shard)
-    shards, embedded = embed_share(surveys, share, **_settings(options))
+    shards, embedded = embed_share(surveys, share, _settings(options), _encoder(options))
     merging = f"discovery index merge --name {options.name} --out {options.out}"
     numbered = f"{share.number}/{share.of}"
     document = {"name": options.name, "shard": numbered, "shards": shards, "embedded_in_this_run": embedded, "then": merging}

@@ -108,23 +108,11 @@ def make_release(surveys: Sequence[Path | str], settings: RunSettings, encoder: 
 
 
 def embed_share(
-    surveys: Sequence[Path | str],
-    share: Share,
-    *,
-    name: str,
-    encoder: Encoder | None = None,
-    out: Path | str = Path("releases"),
-    options: dict[str, Any] | None = None,
-    memory_gib: float = 4.0,
-    recall: float = RECALL,
-    workers: int | None = None,
-    shard_positions: int | None = None,
-    precision: Precision | None = None,
-    add: Path | str | None = None,
+    surveys: Sequence[Path | str], share: Share, settings: RunSettings, encoder: Encoder | None = None
 ) -> tuple[int, int]:
     """Make a share of the shards of a release, beside other such jobs; `index.run.merge` finishes it.
 
-    The first process writes the plan and the encoder, which are the same for all. Options are those of `index_survey`.
+    The first process writes the plan and the encoder, which are the same for all.
 
     Returns
     -------
@@ -136,23 +124,12 @@ def embed_share(
     ConfigError
         As `index_survey`, or if a run of the whole survey is working there.
     """
-    settings = RunSettings(
-        name=name,
-        out=Path(out),
-        options=options or {},
-        memory_gib=memory_gib,
-        recall=recall,
-        workers=workers,
-        shard_positions=shard_positions,
-        precision=precision,
-        older=None if add is None else Path(add),
-    )
     run = planned(surveys, settings, encoder)
     numbers = range(share.number, run.plan.shard_count, share.of)
     if run.folder.exists() and not is_to_be_made(run, rebuild=False):
         return len(numbers), 0
     if run.newcomers is not None:
-        run.newcomers.check(name)
+        run.newcomers.check(settings.name)
     run.building.mkdir(parents=True, exist_ok=True)
     with only_run(run.building, shared=True):
         if is_built(run):
@@ -160,8 +137,8 @@ def embed_share(
         put_plan(run)
         is_same_plan(run)
         put_first(run.building / ENCODER_FOLDER, run.encoder.save)
-        workers = default_workers() if workers is None else workers
-        return len(numbers), embed_survey(run.building, run.plan, run.survey, run.encoder, workers, numbers, precision)
+        workers = default_workers() if settings.workers is None else settings.workers
+        return len(numbers), embed_survey(run.building, run.plan, run.survey, run.encoder, workers, numbers, settings.precision)
 
 
 def check_objects(run: Run) -> None:

@@ -23,7 +23,7 @@ from index.embed.finished_shards import record_path
 from index.embed.selected_positions import SelectedSurvey
 from index.run.engine import embed_share
 from index.run.merge import merge_shares
-from index.run.settings import Share
+from index.run.settings import RunSettings, Share
 from index.structure.rebuild import rebuild
 
 pytestmark = pytest.mark.slow
@@ -276,8 +276,8 @@ def test_another_drift_sample_on_a_resume_is_drawn_anew(grow, surveys, tmp_path,
 
 def test_jobs_with_add_and_a_merge_make_the_same_grown_release(grow, older, surveys, tmp_path, same_release):
     whole = grow(out=tmp_path / "whole", drift_sample=20)
-    options = {"add": older, "name": "dr10", "out": tmp_path / "jobs", "workers": 0, "shard_positions": 16}
-    found = [embed_share([surveys[1]], Share(number=number, of=2), **options) for number in range(2)]
+    settings = RunSettings(older=older, name="dr10", out=tmp_path / "jobs", workers=0, shard_positions=16)
+    found = [embed_share([surveys[1]], Share(number=number, of=2), settings) for number in range(2)]
     assert [shards for shards, _ in found] == [2, 1] and sum(embedded for _, embedded in found) == 38
     record_path(tmp_path / "jobs" / ".dr10.building", 1).unlink()
     with pytest.raises(ReleaseError, match=r"1 of 3 shards.*Shard 1 is missing") as problem:

@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from index.run.engine import Share, embed_share, index_survey
+from index.run.engine import embed_share, index_survey
+from index.run.settings import RunSettings, Share
 
 
 @pytest.mark.parametrize(
@@ -39,10 +40,10 @@ def finished(tmp_path_factory, write_survey, small_encoder):
     """A survey, its release, and the folder that it was built in with all shards made."""
     folder = tmp_path_factory.mktemp("finished")
     survey = write_survey(folder / "s.h5", count=100, damaged=(3,))
-    options = {"name": "r", "encoder": small_encoder, "workers": 0, "shard_positions": 32}
-    embed_share([survey], Share(number=0, of=1), out=folder, **options)
+    options = {"name": "r", "out": folder, "workers": 0, "shard_positions": 32}
+    embed_share([survey], Share(number=0, of=1), RunSettings(**options), small_encoder)
     building = shutil.copytree(folder / ".r.building", folder / "building")
-    return survey, index_survey([survey], out=folder, **options), building
+    return survey, index_survey([survey], encoder=small_encoder, **options), building
 
 
 def flipped(data, place):

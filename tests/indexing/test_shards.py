@@ -12,8 +12,9 @@ from discovery.cli import main
 from discovery.errors import ConfigError, ReleaseError
 from discovery.release.manifest_file import read_manifest
 from index.embed.finished_shards import record_path
-from index.run.engine import Share, embed_share, index_survey
+from index.run.engine import embed_share, index_survey
 from index.run.merge import merge_shares
+from index.run.settings import RunSettings, Share
 
 COUNT, JOBS = 150, 3
 
@@ -26,8 +27,8 @@ def survey(tmp_path, write_survey):
 @pytest.fixture
 def job(tmp_path, survey, small_encoder):
     """Return a function that runs one job."""
-    options = {"name": "r", "encoder": small_encoder, "out": tmp_path / "jobs", "workers": 0, "shard_positions": 16}
-    return partial(run_job, survey, options)
+    options = {"name": "r", "out": tmp_path / "jobs", "workers": 0, "shard_positions": 16}
+    return partial(run_job, survey, small_encoder, options)
 
 
 @pytest.fixture
@@ -152,8 +153,8 @@ def test_a_share_goes_with_neither_rebuild_nor_ray(tmp_path, survey, flags, caps
     assert "--shard" in capsys.readouterr().err
 
 
-def run_job(survey, options, share, **changes):
-    return embed_share([survey], Share.parse(share), **{**options, **changes})
+def run_job(survey, encoder, options, share, **changes):
+    return embed_share([survey], Share.parse(share), RunSettings(**{**options, **changes}), encoder)
 
 
 def commands_in(problem):
