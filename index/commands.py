@@ -60,7 +60,7 @@ def build(release: Path, *, options: BuildOptions = BuildOptions()) -> None:
     effort = "" if record.probes is None else f", {record.probes} cells and {record.candidates} candidates a query"
     sys.stdout.write(f"index {record.kind} in {record.file}{effort}\n")
     sys.stdout.write(
-        f"recall@10 {measured['recall_at_10']}, recall@100 {measured['recall_at_100']} (asked for: {measured['recall_asked']}); "
+        f"recall@10 {measured['recall_at_10']}, recall@100 {measured['recall_at_100']} (wanted: {measured['recall_asked']}); "
         f"{measured['milliseconds_a_query']} ms a query, 95 % within {measured['milliseconds_p95']} ms\n"
     )
 

@@ -26,7 +26,7 @@ class IndexOptions:
         ``default``, a folder with encoder.json, ``lvm:FILE``, ``timm:NAME`` or ``timm:NAME:FILE``; with --add the
         older release's own.
     table
-        Table (csv, Parquet, FITS, VOTable) with a line for each stamp of an image folder.
+        Table (csv, Parquet, FITS, VOTable) with a row for each stamp of an image folder.
     pixel_scale
         Pixel scale in arcsec, where the files do not tell it.
     style
@@ -66,7 +66,7 @@ class IndexOptions:
         --out folder; 'discovery index merge' finishes.
     precision
         What the encoder computes in: by default bfloat16 on a GPU, else float32. A release has one: finished shards of
-        another one are made again where this is said, and an error where not.
+        another one are made again where this is given, and an error where not.
     compile
         Compile the encoder (torch.compile): for long runs on a GPU.
     json

@@ -81,7 +81,7 @@ def last_line(problem: BaseException) -> str:
 
 
 def _imported() -> Any:
-    """Return the module `ray`, told to report nothing to anybody."""
+    """Return the module `ray`, set to report nothing to anybody."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_raylet_start_wait_time_s", START_WAIT_SECONDS)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of a change in its next version

@@ -29,7 +29,7 @@ It is also a list of *spaces*, each one encoder's embeddings of the rows, with i
     measured      what differs between two runs of the same work: times, recall
     grown_from    {name, plan, rows, path, relative_path} of the older release, or null
 
-A field that is null was not recorded, unless its own line here says what else it means.
+A field that is null was not recorded, unless its record (below) says what else it means.
 """
 
 from __future__ import annotations

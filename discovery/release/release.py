@@ -61,7 +61,7 @@ class Release:
     manifest : Manifest
         What it says about itself.
     catalogue : Catalogue
-        One line a row.
+        One table row a row.
     stamp_records : StampRecords
         Those of its columns that stamps are read by.
     """
@@ -154,7 +154,7 @@ class Release:
 
     @property
     def index_facts(self) -> dict[str, Any]:
-        """What answers of the index depend on, for records: ``index`` (its line in the manifest, its bytes) and the version of ``faiss``."""
+        """What answers of the index depend on, for records: ``index`` (its record in the manifest, its bytes) and the version of ``faiss``."""
         return self._index_and_facts[1]
 
     @property
@@ -180,15 +180,15 @@ class Release:
         ReleaseError
             If the files are missing, changed, or outside the allowed folders.
         """
-        line, number = self.stamp_records.get(row), self.manifest.segment_number(row)
-        position = line.survey_position
+        record, number = self.stamp_records.get(row), self.manifest.segment_number(row)
+        position = record.survey_position
         with self._survey_lock:
             (stamp,) = self._files.survey(number).read(position, position + 1)
         if isinstance(stamp, Damaged):
-            raise ReleaseError(f"The stamp of {line.object_id} can no longer be read: {stamp.reason}.")
-        if line.object_id == stamp.object_id + self.manifest.segments[number].suffix:
-            stamp = replace(stamp, object_id=line.object_id)
-        if stamp.object_id != line.object_id:
+            raise ReleaseError(f"The stamp of {record.object_id} can no longer be read: {stamp.reason}.")
+        if record.object_id == stamp.object_id + self.manifest.segments[number].suffix:
+            stamp = replace(stamp, object_id=record.object_id)
+        if stamp.object_id != record.object_id:
             raise ReleaseError(f"The survey files of release {self.name} changed since it was built. Build it again.")
         return stamp
 
@@ -224,8 +224,8 @@ class Release:
             if self._opened_index is None:
                 record = self._space.index
                 index = read_index(self.path / record.file, self._shards, record)
-                told = {**msgspec.to_builtins(record), "bytes": (self.path / record.file).stat().st_size}
-                self._opened_index = index, {"index": told, "faiss": str(load_faiss().__version__)}
+                facts = {**msgspec.to_builtins(record), "bytes": (self.path / record.file).stat().st_size}
+                self._opened_index = index, {"index": facts, "faiss": str(load_faiss().__version__)}
             return self._opened_index
 
     @cached_property

@@ -44,7 +44,7 @@ class EmbeddingShards:
     dimension : int
         D.
     remedy : str
-        What to do about a damaged shard, said at the end of errors.
+        What to do about a damaged shard, for the end of messages.
     checked : bool
         Whether missing shards and wrong sizes are errors now; if not, `faults` tells of them.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from discovery.errors import StampError
 from discovery.files.fits_blocks import check_complete
 from discovery.readers.fits_cutouts import GZIP_MAGIC, choose_planes, stated_bands
 from discovery.readers.pixel_checks import check_coverage
+from discovery.storage.atomic import made_beside
 
 ROWS_A_PART = 256
 UNITS = re.compile(r"(nano-?magg(y|ies)|nmgy)(\s*/\s*pix(el)?)?", re.IGNORECASE)
@@ -171,23 +171,20 @@ def write_like(mosaic: Mosaic, out: Path, history: list[str], *, overwrite: bool
         If the file is there and ``overwrite`` is not given, or it cannot be written.
     """
     check_out(out, overwrite)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.part")
     shapes: list[tuple[int, ...]] = [(3, *mosaic.shape), (3, *mosaic.shape)] + ([mosaic.shape] if masked else [])
     types = [mosaic.dtype] * 2 + ([np.dtype(np.uint8)] if masked else [])
     try:
-        offsets = _write_headers(partial, mosaic.header, shapes, types, history)
-        maps = [
-            np.memmap(partial, dtype.newbyteorder(">"), "r+", offset, shape)
-            for dtype, offset, shape in zip(types, offsets, shapes, strict=True)
-        ]
-        yield Written(image=maps[0], residual=maps[1], mask=maps[2] if masked else None)
-        for plane in maps:
-            plane.flush()
-        partial.replace(out)
+        with made_beside(out) as beside:
+            offsets = _write_headers(beside, mosaic.header, shapes, types, history)
+            maps = [
+                np.memmap(beside, dtype.newbyteorder(">"), "r+", offset, shape)
+                for dtype, offset, shape in zip(types, offsets, shapes, strict=True)
+            ]
+            yield Written(image=maps[0], residual=maps[1], mask=maps[2] if masked else None)
+            for plane in maps:
+                plane.flush()
     except OSError as problem:
         raise StampError(f"{out} cannot be written: {problem.strerror or problem}") from problem
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def check_image(path: Path) -> None:

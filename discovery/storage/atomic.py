@@ -76,6 +76,20 @@ def written(path: Path) -> Iterator[DigestedFile]:
     _sync(path.parent)
 
 
+@contextmanager
+def made_beside(path: Path) -> Iterator[Path]:
+    """Give a name beside a file; what the block wrote there takes the file's place once the block ends well.
+
+    Nothing is synced: for what can be made again after a power cut, such as tables, pictures and caches.
+    """
+    beside = _beside(path)
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 def put_made(path: Path, make: Callable[[Path], object]) -> None:
     """Let ``make`` write a file or folder beside, sync it, rename it into place; one process at a time.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from discovery.errors import QueryError
+from discovery.storage.atomic import made_beside
 
 if TYPE_CHECKING:
     from astropy.io.fits import Card
@@ -100,17 +100,14 @@ def write_table(table: pa.Table, path: Path | str, about: Sequence[Fact] = ()) -
     """
     path = Path(path)
     writer = check_table_path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        writer(table, beside, about)
-        beside.replace(path)
+        with made_beside(path) as beside:
+            writer(table, beside, about)
         if about and path.suffix.lower() == ".csv":
             document = {fact.name: _plain(fact.value) for fact in about}
             sidecar_path(path).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as problem:
         raise QueryError(f"{path} cannot be written: {problem.strerror or problem}.") from problem
-    finally:
-        beside.unlink(missing_ok=True)
     return path
 
 

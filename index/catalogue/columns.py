@@ -23,12 +23,12 @@ OURS = (
 
 
 def catalogue_part(came: pa.Table, measures: pa.Table, first_row: int) -> pa.Table:
-    """Return the catalogue lines of a shard's good stamps, all but ``primary_row``.
+    """Return the catalogue's rows of a shard's good stamps, all but ``primary_row``.
 
     Parameters
     ----------
     came : pyarrow.Table
-        The survey's columns, one line a good stamp.
+        The survey's columns, one table row a good stamp.
     measures : pyarrow.Table
         What was measured on the same stamps.
     first_row : int

@@ -46,6 +46,7 @@ class Side:
 
     @property
     def count(self) -> int:
+        """Number of rows."""
         return self.stop - self.first
 
 

@@ -39,7 +39,7 @@ class NewStamps:
 
 def embed_sample(survey: Survey, positions: np.ndarray, rows: np.ndarray, encoder: Encoder) -> NewStamps:
     """Embed the stamps at (m,) ascending positions of a survey; damaged ones are left out."""
-    vectors, kept, told = [np.empty((0, encoder.dimension), np.float32)], [], []
+    vectors, kept = [np.empty((0, encoder.dimension), np.float32)], []
     for start in range(0, len(positions), READ_AT_ONCE):
         places = range(start, min(start + READ_AT_ONCE, len(positions)))
         stamps = [survey.read(int(positions[at]), int(positions[at]) + 1)[0] for at in places]
@@ -49,12 +49,12 @@ def embed_sample(survey: Survey, positions: np.ndarray, rows: np.ndarray, encode
         if good:
             vectors.append(encoder.embed([stamp for _, stamp in good]))
             kept += [at for at, _ in good]
-    told = [conditions_of(survey.table(int(position), int(position) + 1)) for position in positions[kept]]
-    names = told[0] if told else {}
+    conditions = [conditions_of(survey.table(int(position), int(position) + 1)) for position in positions[kept]]
+    names = conditions[0] if conditions else {}
     return NewStamps(
         rows=rows[kept],
         vectors=unit(np.concatenate(vectors)),
-        conditions={name: np.array([float(one[name][0]) for one in told]) for name in names},
+        conditions={name: np.array([float(one[name][0]) for one in conditions]) for name in names},
     )
 
 

@@ -87,7 +87,7 @@ def embed_on_cluster(
     workers : int or None
         Processes with an encoder; see `staffing`.
     precision : {"float32", "bfloat16"}, optional
-        What was asked for; else each worker computes in what suits its device, which must be the same for all.
+        What to compute in; by default each worker computes in what suits its device, which must be the same for all.
 
     Returns
     -------

@@ -54,7 +54,7 @@ class FinishedShard:
     Attributes
     ----------
     measures : pyarrow.Table
-        One line of `SCHEMA` a good stamp.
+        One table row of `SCHEMA` a good stamp.
     damaged : list of Damaged
         The others of its survey positions.
     times : StageTimes
@@ -126,12 +126,12 @@ def record_shard(
 
 
 def measures_of(batch: Batch) -> pa.RecordBatch:
-    """Return the lines of a batch's good stamps."""
-    lines = [
+    """Return the measures of a batch's good stamps, one table row each."""
+    rows = [
         (position, *found.box, found.crop_side_arcsec, found.covered_fraction, found.artefact)
         for position, found in zip(batch.positions.tolist(), batch.measures, strict=True)
     ]
-    columns = list(zip(*lines, strict=True)) or [() for _ in SCHEMA]
+    columns = list(zip(*rows, strict=True)) or [() for _ in SCHEMA]
     return pa.record_batch(
         [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
     )
@@ -165,7 +165,7 @@ def read_finished(building: Path, plan: Plan, number: int) -> FinishedShard:
 
 
 def problem_of(building: Path, plan: Plan, number: int, precision: Precision | None = None) -> str | None:
-    """Return why a shard has to be made (again): it is missing, damaged or, where one is asked for, of another precision.
+    """Return why a shard has to be made (again): it is missing, damaged or, where one is given, of another precision.
 
     None when it is whole, bytes included.
     """
@@ -196,9 +196,9 @@ def check_one_precision(plan: Plan, found: dict[Precision, list[int]]) -> None:
     """Raise ConfigError where there is more than one; a precision without shards is that of those to be made now."""
     if len(found) < 2:
         return
-    about = [f"in {precision}: {_numbers_text(numbers)}" for precision, numbers in sorted(found.items())]
+    named = [f"in {precision}: {_numbers_text(numbers)}" for precision, numbers in sorted(found.items())]
     raise ConfigError(
-        f"A release has one precision, and the shards of {plan.name} would be a mixture ({'; '.join(about)}). "
+        f"A release has one precision, and the shards of {plan.name} would be a mixture ({'; '.join(named)}). "
         f"Add --precision {' or --precision '.join(sorted(found))}: then shards of the other one are made again."
     )
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from discovery.stamps.stamp import Damaged, Stamp, Survey
 
 WIDEST_GAP, LONGEST_SPAN = 4096, 65536
-"""Lines of the table are read in spans: gaps up to so many lines are read over, and a span ends after so many."""
+"""The table is read in spans: gaps up to so many table rows are read over, and a span ends after so many."""
 
 
 class SelectedSurvey:
@@ -42,7 +42,7 @@ class SelectedSurvey:
         return len(self.positions)
 
     def table(self, start: int = 0, stop: int | None = None) -> pa.Table:
-        """Return the lines of the positions start..stop (exclusive) of this selection."""
+        """Return the table rows of the positions start..stop (exclusive) of this selection."""
         wanted = self.positions[start:stop]
         if len(wanted) == 0:
             return self.survey.table(0, 0)

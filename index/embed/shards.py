@@ -51,7 +51,7 @@ def embed_survey(
     Parameters
     ----------
     precision : {"float32", "bfloat16"}, optional
-        What was asked for, and the encoder has: shards of another one are made again. Where nobody said, they are an error.
+        What the encoder computes in: finished shards of another one are made again. Where none is given, they are an error.
 
     Raises
     ------

@@ -96,11 +96,11 @@ def _check_shards(run: Run) -> None:
     wrong = {number: problem for number, problem in problems.items() if problem is not None}
     if not wrong:
         return
-    said = [f"{problem} Make it with: {shard_command(run, number, usual)}" for number, problem in list(wrong.items())[:NAMED]]
+    named = [f"{problem} Make it with: {shard_command(run, number, usual)}" for number, problem in list(wrong.items())[:NAMED]]
     which = "missing or damaged" if len(found) < 2 else "missing, damaged or of another precision"
     raise ReleaseError(
         f"{len(wrong)} of {run.plan.shard_count} shards of {run.plan.name} are {which}, so nothing was merged. "
-        + " ".join(said)
+        + " ".join(named)
         + (f" And {len(wrong) - NAMED} more." if len(wrong) > NAMED else "")
         + f" Or run the whole array of jobs again{'' if usual is None else f' with --precision {usual}'}: it makes only these."
     )

@@ -116,8 +116,8 @@ def _selected(
     if origin == 0 or not len(others):
         return SelectedSurvey(survey, everything)
     before = FirstRows(catalogue=catalogue, count=manifest.segments[origin].first_row)
-    lines = SelectedSurvey(survey, others).table()
-    found = match_objects(before, lines["object_id"], *sky_positions(lines))
+    table = SelectedSurvey(survey, others).table()
+    found = match_objects(before, table["object_id"], *sky_positions(table))
     return SelectedSurvey(survey, np.union1d(positions, others[found.rows < 0]))
 
 

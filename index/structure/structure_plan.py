@@ -84,7 +84,7 @@ def plan_structure(
         If not even the smallest fits, or the recall is no share.
     """
     if not 0 < recall <= 1:
-        raise ConfigError(f"A recall of {recall} cannot be asked for; give a share above 0 and at most 1.")
+        raise ConfigError(f"A recall of {recall} is no share; give a share above 0 and at most 1.")
     flat = plan_kind("Flat", rows, dimension, recall)
     if is_quick(flat, rows, memory_bytes, quick_bytes):
         return flat
@@ -102,6 +102,7 @@ def plan_structure(
 
 
 def is_quick(flat: StructurePlan, rows: int, memory_bytes: int, quick_bytes: int) -> bool:
+    """Return whether comparing with every row is quick, and fits into memory."""
     return rows * flat.code_bytes <= quick_bytes and flat.building_bytes <= memory_bytes
 
 
@@ -168,6 +169,7 @@ def empty_structure(kind: str, dimension: int) -> Any:
 
 
 def inverted_part(structure: Any) -> Any:
+    """Return the inverted file within a structure; None where it has none."""
     ivf = faiss.try_extract_index_ivf(structure)
     return None if ivf is None else faiss.downcast_index(ivf)
 

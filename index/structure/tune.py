@@ -1,4 +1,4 @@
-"""Choosing how much of its structure a query looks at, for the recall that is asked for, and measuring what came out."""
+"""Choosing how much of its structure a query looks at, for the recall that is wanted, and measuring what came out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUERIES = 200
 """Rows to choose with, and as many others to measure with."""
 CANDIDATES = (120, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400, 3200)
 SPARE = 0.2
-"""The choice aims at the recall asked for and this share of what is missing to 1, for the other queries may be harder."""
+"""The choice aims at the wanted recall and this share of what is missing to 1, for the other queries may be harder."""
 SEED = 20240
 log = logging.getLogger(__name__)
 
@@ -50,22 +50,22 @@ def tune(structure: Any, shards: EmbeddingShards, plan: StructurePlan) -> tuple[
     Returns
     -------
     record : IndexRecord
-        With the fewest probes, and then the fewest candidates, that reach the recall asked for at 10 and at 100.
+        With the fewest probes, and then the fewest candidates, that reach the wanted recall at 10 and at 100.
     measured : dict
         recall_asked, recall_at_10, recall_at_100 (None with fewer rows), milliseconds_a_query (median, 100 neighbours),
-        milliseconds_p95, queries. A recall below what was asked for is logged as a warning, with the figure.
+        milliseconds_p95, queries. A recall below the wanted one is logged as a warning, with the figure.
     """
     chosen_with, measured_with = _draw_queries(shards)
     if plan.cells is None:
         record = IndexRecord(kind=plan.kind)
-        return record, _said(_measure(structure, shards, record, measured_with), plan)
+        return record, _with_wanted(_measure(structure, shards, record, measured_with), plan)
     least = 1
     while True:
         probes, candidates = _choose(Cells(structure), chosen_with, plan.recall, least)
         record = IndexRecord(kind=plan.kind, probes=probes, candidates=candidates)
         measured = _measure(structure, shards, record, measured_with)
         if _reached(measured, plan.recall) or probes >= plan.cells:
-            return record, _said(measured, plan)
+            return record, _with_wanted(measured, plan)
         least = probes + 1
 
 
@@ -90,13 +90,13 @@ def _choose(cells: Cells, queries: Queries, recall: float, least: int) -> tuple[
 def _places(cells: Cells, queries: Queries, probes: int) -> np.ndarray:
     """Return at which place among the candidates each true neighbour stands, (q, n): a large number where at none."""
     places = np.full(queries.truth.shape, np.iinfo(np.int64).max)
-    for line, proposed in enumerate(cells.propose(queries.vectors, CANDIDATES[-1], probes)):
-        others = proposed.rows[proposed.rows != queries.rows[line]]
+    for query, proposed in enumerate(cells.propose(queries.vectors, CANDIDATES[-1], probes)):
+        others = proposed.rows[proposed.rows != queries.rows[query]]
         order = np.argsort(others)
-        at = np.searchsorted(others[order], queries.truth[line])
+        at = np.searchsorted(others[order], queries.truth[query])
         at = np.minimum(at, len(others) - 1)
-        hit = others[order][at] == queries.truth[line] if len(others) else np.zeros(len(at), bool)
-        places[line, hit] = order[at[hit]]
+        hit = others[order][at] == queries.truth[query] if len(others) else np.zeros(len(at), bool)
+        places[query, hit] = order[at[hit]]
     return places
 
 
@@ -104,12 +104,12 @@ def _measure(structure: Any, shards: EmbeddingShards, record: IndexRecord, queri
     """Search one query after another, as people do."""
     index = NeighbourIndex(structure, shards, record)
     found, seconds = np.full(queries.truth.shape, -1, np.int64), []
-    for line, (row, vector) in enumerate(zip(queries.rows, queries.vectors, strict=True)):
+    for number, (row, vector) in enumerate(zip(queries.rows, queries.vectors, strict=True)):
         start = time.perf_counter()
         rows, _ = index.nearest(vector, queries.truth.shape[1] + 1)
         seconds.append(time.perf_counter() - start)
         others = rows[rows != row][: queries.truth.shape[1]]
-        found[line, : len(others)] = others
+        found[number, : len(others)] = others
     return {
         "recall_at_10": _recall(found, queries.truth, 10),
         "recall_at_100": _recall(found, queries.truth, 100),
@@ -119,10 +119,10 @@ def _measure(structure: Any, shards: EmbeddingShards, record: IndexRecord, queri
     }
 
 
-def _said(measured: dict[str, Any], plan: StructurePlan) -> dict[str, Any]:
+def _with_wanted(measured: dict[str, Any], plan: StructurePlan) -> dict[str, Any]:
     if not _reached(measured, plan.recall):
         log.warning(
-            "The index %s reaches recall@10 %s and recall@100 %s, not the %s asked for: allow more with --memory, "
+            "The index %s reaches recall@10 %s and recall@100 %s, not the %s wanted: allow more with --memory, "
             "or name a finer --kind. Searches with the exact engine miss nothing.",
             plan.kind,
             measured["recall_at_10"],

@@ -12,13 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from discovery.errors import ConfigError
+from discovery.storage.atomic import made_beside
 
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 OWN_FOLDER = "galaxy-discovery-stamps"
 """Below the folder that is given, which may hold other people's files too."""
 FOLDER_NAME = re.compile(r"[0-9a-f]{2}")
 PICTURE_NAME = re.compile(r"[0-9a-f]{64}\.png")
-PART_NAME = re.compile(r"[0-9a-f]{64}\.png\.\d+\.\d+\.part")
+PART_NAME = re.compile(r"[0-9a-f]{64}\.png\.[^/]+\.part")
 KEPT_SHARE = 0.9
 """The oldest go until so much of the limit is left in use: not each new picture is to look through the folder."""
 COUNTED_SHARE = 0.02
@@ -80,13 +81,11 @@ class PictureFiles:
         if len(data) > COUNTED_SHARE * self._max_bytes:
             return
         path = self._path(key)
-        beside = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")
         try:
             path.parent.mkdir(exist_ok=True, mode=0o700)
-            beside.write_bytes(data)
-            beside.replace(path)
+            with made_beside(path) as beside:
+                beside.write_bytes(data)
         except OSError:
-            _removed(beside)
             return
         self._unseen += len(data)
         if self._unseen > COUNTED_SHARE * self._max_bytes and self._trimming.acquire(blocking=False):

@@ -107,7 +107,7 @@ class ClusterEngine:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the k rows most similar to each vector, see `discovery.release.neighbours.exact.ExactEngine.nearest`."""
         vectors = unit_queries(vectors, self._shards.dimension)
-        parts = self._ask("nearest", self._ray.put(vectors), at_least_one(k), allowed)
+        parts = self._answers("nearest", self._ray.put(vectors), at_least_one(k), allowed)
         rows, scores = (np.concatenate(values, axis=1) for values in zip(*parts, strict=True))
         found = [top(mine[mine >= 0], similar[mine >= 0], k) for mine, similar in zip(rows, scores, strict=True)]
         return table(found, k)
@@ -117,19 +117,19 @@ class ClusterEngine:
 
         With ``allowed`` naming the candidates of a round, only those are read and scored: each actor its own.
         """
-        parts = self._ask("top", self._ray.put(scorer), at_least_one(k), allowed)
+        parts = self._answers("top", self._ray.put(scorer), at_least_one(k), allowed)
         rows, scores = (np.concatenate(values) for values in zip(*parts, strict=True))
         return top(rows, scores, k)
 
-    def _ask(self, method: str, question: Any, k: int, allowed: np.ndarray | None) -> list[Any]:
+    def _answers(self, method: str, query: Any, k: int, allowed: np.ndarray | None) -> list[Any]:
         if allowed is not None and np.shape(allowed) != (self._shards.count,):
             raise QueryError(f"A mask of shape {np.shape(allowed)} does not fit {self._shards.count} rows.")
-        asked = [
-            getattr(actor, method).remote(question, k, None if allowed is None else allowed[rows.start : rows.stop])
+        calls = [
+            getattr(actor, method).remote(query, k, None if allowed is None else allowed[rows.start : rows.stop])
             for actor, rows in zip(self._actors, self._ranges, strict=True)
         ]
         try:
-            found: list[Any] = ray_result(self._ray, asked)
+            found: list[Any] = ray_result(self._ray, calls)
         except LostWorker as problem:
             raise ConfigError(f"A machine of the Ray cluster was lost during the search; search again on a whole cluster. {problem}") from problem
         return found
@@ -166,7 +166,9 @@ class _Worker:
         self._engine = ExactEngine(EmbeddingShards(folder, shards, dimension), device, dtype, rows=rows)
 
     def nearest(self, vectors: np.ndarray, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the nearest rows of the range."""
         return self._engine.nearest(vectors, k, allowed)
 
     def top(self, scorer: Any, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows of the range that score highest."""
         return self._engine.top(scorer, k, allowed)
