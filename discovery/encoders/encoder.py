@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from discovery.encoders import WEIGHTS
+from discovery.encoders.folded import folded
 from discovery.encoders.lvm import LVM, LVMConfig
 from discovery.encoders.timm_network import TimmNetwork, timm_backbone
 from discovery.errors import EncoderError
@@ -153,12 +154,18 @@ class Encoder:
     def _run(self, x: Tensor) -> Tensor:
         """Return the network's features in the chosen precision, compiled for batches of powers of two on request."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            return mean_over_views(self._compiled_run if self.compiled else partial(_features, self.network), x, self.card.views)
+            return mean_over_views(self._compiled_run if self.compiled else partial(_features, self._quick), x, self.card.views)
 
     def _compiled_run(self, x: Tensor) -> Tensor:
         count = len(x)
         padded = nn.functional.pad(x, (0, 0, 0, 0, 0, 0, 0, (1 << max(0, count - 1).bit_length()) - count))
         return self._compiled(padded)[:count]
+
+    @cached_property
+    def _quick(self) -> nn.Module:
+        """The network that embeds: on a CPU a timm network with its batch norms folded."""
+        whole = self.device.type != "cpu" or not isinstance(self.network, TimmNetwork)
+        return self.network if whole else folded(self.network, self.card.input_size)
 
     @cached_property
     def _compiled(self) -> Callable[[Tensor], Tensor]:

@@ -9,6 +9,7 @@ import torch
 
 from discovery.cli import main
 from discovery.encoders.encoder import load_encoder, mean_over_views, read_card
+from discovery.encoders.folded import folded
 from discovery.encoders.timm_network import TimmNetwork, fitted_by_order, timm_backbone
 from discovery.errors import ConfigError, EncoderError
 from discovery.stamps.stamp import Stamp
@@ -109,6 +110,39 @@ def test_four_views_do_not_change_under_a_turn(trained):
     assert np.abs(one[0] - one[2]).max() > 1e-2
     mirrored = encoder.embed([Stamp(object_id="a", pixels=p[:, ::-1].copy(), kind="colours", pixel_scale_arcsec=None) for p in pixels])
     assert np.abs(one - mirrored).max() > 1e-3  # turns alone do not forgive a mirror
+
+
+@pytest.mark.parametrize("model", ["test_efficientnet", "test_resnet", "test_vit"])
+def test_folded_batch_norms_give_the_same_features(model):
+    torch.manual_seed(0)
+    network = TimmNetwork(model, 8).eval()
+    for name, value in network.named_buffers():
+        if name.endswith("running_mean"):
+            value.normal_()
+        if name.endswith("running_var"):
+            value.uniform_(0.5, 2)
+    size = network.settings["input_size"][-1]
+    quick = folded(network, size)
+    image = torch.rand(3, 3, size, size)
+    with torch.inference_mode():
+        expected = network(image)
+        assert (quick(image) - expected).abs().max() <= 1e-3 * expected.abs().max()
+    norms = [one for one in quick.modules() if isinstance(one, torch.nn.BatchNorm2d)]
+    assert quick is not network and len(norms) == (model == "test_resnet")  # its first one stands behind a block
+
+
+def test_a_network_in_another_order_is_left_as_it_is():
+    class Crossed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.norm = torch.nn.Conv2d(3, 3, 3), torch.nn.BatchNorm2d(3)
+            self.norm.running_mean += 1
+
+        def forward(self, image):
+            return self.first(self.norm(image)).flatten(1)
+
+    network = Crossed().eval()
+    assert folded(network, 16) is network
 
 
 @pytest.mark.parametrize("views", [1, 4, 8])
