@@ -38,8 +38,8 @@ from web.hunts.settings import settings as hunt_settings
 from web.jobs.queue import JobQueue
 from web.layout.problems import answer_discovery_error, answer_http_error, answer_unexpected
 from web.layout.wording import count, plural
-from web.login import login
-from web.objects import objects
+from web.login import pages as login
+from web.objects import pages as objects
 from web.releases import pages as releases
 from web.search import api, upload_pages
 from web.search import pages as search

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from discovery.hunts.audits.estimates import Interval
@@ -22,8 +22,8 @@ from web.hunts.audits.plot import draw_cuts
 from web.hunts.curve import Total, draw_curve
 from web.layout.problems import without_paths
 from web.layout.wording import figure
-from web.login.login import local_address
-from web.objects.objects import make_overlay
+from web.login.pages import local_address
+from web.objects.overlay import make_overlay
 from web.search.form import SearchForm, form_from_address
 from web.stamps.pictures import PictureCache, StampPicture
 from web.stamps.stamps import displayed_box

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,19 +18,17 @@ from discovery.search.prompts import prompt_from_row
 from discovery.search.similarity import search
 from discovery.sky.places import sexagesimal
 from discovery.stamps.imaging_surveys import SURVEYS
-from discovery.stamps.render import BAR_FRACTION, BAR_LENGTHS_ARCSEC
-from discovery.stamps.stamp import Stamp
 from web.layout.frame import PageFrame, frame_of
 from web.layout.parts import Choice, NamedValue
 from web.layout.problems import without_paths
 from web.layout.wording import figure, in_degrees, unit_of
+from web.objects.overlay import Overlay, make_overlay
 from web.search.form import is_truth
 from web.stamps.cards import Card, object_address, stamp_cards
 from web.stamps.pictures import LARGE_SIZE, Band, StampPicture, Stretch, View
 from web.stamps.stamps import (
     check_row,
     crop_box_of,
-    displayed_box,
     release_version,
 )
 from web.workspace.known_tables import KnownTables
@@ -43,24 +41,9 @@ FLAG_WORDS = {
     "flag_partial": "partly observed",
     "flag_artefact": "artefact-like",
 }
-NORTH_UP_FORMATS = ("ssl-legacysurvey", "stamps-hdf5", "galaxy10", "bricks", "fits-cutouts")
-"""Layouts whose stamps are cut from coadds with north up and east left."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Overlay:
-    """What is drawn over the large stamp, in units of its pixels."""
-
-    side: float
-    box: tuple[float, float, float, float] | None
-    """x, y, width, height of the crop; None when the crop itself is shown."""
-    bar_length: float | None
-    bar_label: str
-    north_up: bool
-    field: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ObjectPage:
     """One object."""
 
@@ -129,7 +112,7 @@ def object_page(
     return Template("objects/object.html", context={"page": page})
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class _Switches:
     """Makes addresses of this page with one value changed."""
 
@@ -137,12 +120,14 @@ class _Switches:
     values: Mapping[str, str]
 
     def choices(self, which: str, labels: Mapping[str, str]) -> tuple[Choice, ...]:
+        """Return one switch for each value of a parameter."""
         return tuple(
             Choice(label=label, href=self.with_value(which, value), chosen=self.values[which] == value)
             for value, label in labels.items()
         )
 
     def with_value(self, which: str, value: str) -> str:
+        """Return the address of this page with one parameter changed."""
         return f"{self.address}?{urlencode({**self.values, which: value})}"
 
 
@@ -152,48 +137,6 @@ def _overlay_or_problem(release: Release, row: int, view: View) -> tuple[Overlay
     except DiscoveryError as error:
         return None, without_paths(str(error))
     return make_overlay(stamp, crop_box_of(release, row), view, release.manifest.survey_of(row).format), ""
-
-
-def make_overlay(stamp: Stamp, array_box: tuple[int, int, int, int] | None, view: View, survey_format: str) -> Overlay:
-    """Return what is drawn over a stamp: scale bar, compass, crop, in its pixels.
-
-    Parameters
-    ----------
-    stamp : Stamp
-        The whole stamp.
-    array_box : tuple of int or None
-        The crop (row0, row1, column0, column1) in the stamp's array.
-    view : {"crop", "context"}
-        Which part is shown.
-    survey_format : str
-        Layout of the survey; only some are known to have north up.
-    """
-    box = displayed_box(stamp, array_box)
-    side = stamp.pixels.shape[1]
-    shown = box[1] - box[0] if box and view == "crop" else side
-    scale = stamp.pixel_scale_arcsec
-    bar_arcsec = None
-    if scale:
-        bar_arcsec = max((x for x in BAR_LENGTHS_ARCSEC if x <= BAR_FRACTION * shown * scale), default=BAR_LENGTHS_ARCSEC[0])
-    crop_box = None
-    if box and view == "context" and box[1] - box[0] < side:
-        crop_box = (float(box[2]), float(box[0]), float(box[3] - box[2]), float(box[1] - box[0]))
-    return Overlay(
-        side=float(shown),
-        box=crop_box,
-        bar_length=bar_arcsec / scale if scale and bar_arcsec else None,
-        bar_label=f"{bar_arcsec:g}″" if bar_arcsec else "",
-        north_up=survey_format in NORTH_UP_FORMATS,
-        field=_field(shown, scale),
-    )
-
-
-def _field(side_pixels: int, scale: float | None) -> str:
-    if scale is None:
-        return f"Field {side_pixels} × {side_pixels} pixels; the files give no pixel scale."
-    side = side_pixels * scale
-    size = f"{side:.1f}″" if side < 120 else f"{side / 60:.2f}′"
-    return f"Field {size} × {size}, {scale:.3g}″ a pixel."
 
 
 def _position(record: Mapping[str, Any]) -> tuple[str, str] | None:
