@@ -27,14 +27,15 @@ from web.access.sessions import Sessions
 from web.hunts import hunt_list, start, summary
 from web.hunts.audits import api as audit_api
 from web.hunts.audits import pages as audits
-from web.hunts.exports import exports
+from web.hunts.exports import pages as exports
 from web.hunts.history import pages as history
 from web.hunts.labelling import api as label_api
-from web.hunts.labelling import labels
+from web.hunts.labelling import pages as labels
 from web.hunts.page import api as round_api
 from web.hunts.page import pages as hunt_page
 from web.hunts.rounds.next_pages import NextPages
-from web.hunts.settings import settings as hunt_settings
+from web.hunts.settings import pages as hunt_settings
+from web.hunts.visitor_actions import provide_actions
 from web.jobs.queue import JobQueue
 from web.layout.problems import answer_discovery_error, answer_http_error, answer_unexpected
 from web.layout.wording import count, plural
@@ -102,6 +103,7 @@ def create_app(config: WebConfig) -> Litestar:
             "pictures": Provide(lambda: pictures, sync_to_thread=False),
             "jobs": Provide(lambda: jobs, sync_to_thread=False),
             "next_pages": Provide(lambda: next_pages, sync_to_thread=False),
+            "actions": Provide(provide_actions, sync_to_thread=True),
             "search_form": Provide(provide_search_form, sync_to_thread=False),
         },
         state=State({"sessions": sessions}),

@@ -11,7 +11,7 @@ import numpy as np
 
 from discovery.errors import HuntError
 from discovery.hunts.audits.audit import Audit, draw_audit, report
-from discovery.hunts.audits.report import AuditReport
+from discovery.hunts.audits.report import DEFAULT_COMPLETENESS, DEFAULT_LABELS, AuditReport
 from discovery.hunts.bound_hunt import BoundHunt
 from discovery.hunts.candidates.default_source import default_source
 from discovery.hunts.candidates.nearby import Engine
@@ -206,11 +206,11 @@ class HuntActions(BoundHunt):
 
     # -- audits and exports
 
-    def draw_audit(self, labels: int = 100, *, who: str, seed: int | None = None) -> Audit:
+    def draw_audit(self, labels: int = DEFAULT_LABELS, *, who: str, seed: int | None = None) -> Audit:
         """Return a sample drawn to be judged, whose stamps come with the next rounds; see `discovery.hunts.audits.audit.draw_audit`."""
         return draw_audit(self, labels, who=who, seed=seed)
 
-    def report(self, completeness: float = 0.9) -> AuditReport:
+    def report(self, completeness: float = DEFAULT_COMPLETENESS) -> AuditReport:
         """Return how much the hunt has found, as far as its audits say; see `discovery.hunts.audits.audit.report`."""
         return report(self, completeness=completeness)
 

@@ -10,7 +10,7 @@ import pytest
 from discovery.errors import HuntError
 from discovery.hunts import Hunt
 from discovery.hunts.audits.audit import draw_audit, report
-from web.hunts.exports.exports import Export
+from web.hunts.exports.pages import Export
 
 SOON = 30.0
 

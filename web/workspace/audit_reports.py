@@ -7,11 +7,9 @@ import threading
 from cachetools import LRUCache
 
 from discovery.hunts import Hunt
-from discovery.hunts.audits.report import AuditReport
+from discovery.hunts.audits.report import DEFAULT_COMPLETENESS, AuditReport
 from discovery.hunts.log.table_rows import Mark
 
-DEFAULT_COMPLETENESS = 0.9
-"""The completeness that the advice is for where none is given."""
 MOST_KEPT = 4
 
 

@@ -26,7 +26,13 @@ from discovery.hunts.audits.design import (
     strata_bounds,
 )
 from discovery.hunts.audits.estimates import Evidence
-from discovery.hunts.audits.report import AuditReport, Progress, make_report
+from discovery.hunts.audits.report import (
+    DEFAULT_COMPLETENESS,
+    DEFAULT_LABELS,
+    AuditReport,
+    Progress,
+    make_report,
+)
 from discovery.hunts.log.audits import add_audit, read_audit_design
 from discovery.hunts.log.binding import object_rows
 from discovery.hunts.log.store import now
@@ -53,7 +59,7 @@ class Audit:
     design: AuditDesign
 
 
-def draw_audit(hunt: BoundHunt, labels: int = 100, *, who: str, seed: int | None = None) -> Audit:
+def draw_audit(hunt: BoundHunt, labels: int = DEFAULT_LABELS, *, who: str, seed: int | None = None) -> Audit:
     """Return an audit: stamps drawn from what has no label, to be judged; they come with the next rounds.
 
     Several audits of 100 say more than one of 300, since each draws where the earlier ones found the most to learn.
@@ -120,7 +126,7 @@ def _drawn(hunt: BoundHunt, labels: int, who: str, seed: int | None) -> Audit:
     return Audit(number=number, rows=rows, object_ids=tuple(drawn["object_id"] for drawn in objects), design=design)
 
 
-def report(hunt: BoundHunt, *, completeness: float = 0.9, ranking: Ranking | None = None) -> AuditReport:
+def report(hunt: BoundHunt, *, completeness: float = DEFAULT_COMPLETENESS, ranking: Ranking | None = None) -> AuditReport:
     """Return how many targets the release holds and how many of them the hunt has.
 
     All audits of the present release count, whatever was labelled after them, at the cuts of the present ranking.

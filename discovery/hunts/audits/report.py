@@ -19,6 +19,10 @@ from discovery.hunts.audits.estimates import (
     targets_among,
 )
 
+DEFAULT_LABELS = 100
+"""Stamps that an audit draws where no number is given."""
+DEFAULT_COMPLETENESS = 0.9
+"""The completeness that the advice is for where none is given."""
 LEAST_JUDGED = 5
 """Judged stamps that a range of scores must hold to stand alone."""
 CUTS_A_RANGE = 8

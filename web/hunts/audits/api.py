@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from discovery.hunts.audits.report import AuditReport
-from web.access.sessions import visitor_name
-from web.hunts.audits.audit_jobs import failed_report, submit_draw, submit_report
-from web.hunts.rounds.next_pages import NextPages
+from discovery.hunts.audits.report import DEFAULT_COMPLETENESS, DEFAULT_LABELS, AuditReport
+from web.hunts.audit_jobs import failed_report, submit_report
+from web.hunts.visitor_actions import VisitorActions
 from web.jobs.progress import JobProgress, patient_result, progress_of
 from web.jobs.queue import JobQueue
-from web.workspace.audit_reports import DEFAULT_COMPLETENESS
 from web.workspace.workspace import Workspace
 
 AUDIT_UNDER_WAY = {202: ResponseSpec(JobProgress, description="Under way; read the hunt's work, then its audit")}
@@ -26,7 +23,7 @@ AUDIT_UNDER_WAY = {202: ResponseSpec(JobProgress, description="Under way; read t
 class AuditRequest:
     """How many stamps to draw."""
 
-    labels: int = 100
+    labels: int = DEFAULT_LABELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,16 +61,11 @@ def read_audit(
 
 @post("/api/hunts/{hunt:str}/audit", sync_to_thread=True, tags=["hunts"], responses=AUDIT_UNDER_WAY)
 def draw_sample(
-    request: Request[Any, Any, Any],
-    workspace: NamedDependency[Workspace],
-    jobs: NamedDependency[JobQueue],
-    next_pages: NamedDependency[NextPages],
-    hunt: FromPath[str],
-    data: JSONBody[AuditRequest],
+    actions: NamedDependency[VisitorActions], data: JSONBody[AuditRequest]
 ) -> Response[AuditDrawn | JobProgress]:
     """Draw a sample to be judged, whose stamps come with the next rounds; after half a minute return how far that is."""
-    job = submit_draw(jobs, next_pages, workspace.hunt(hunt), data.labels, visitor_name(request))
+    job = actions.draw_audit(data.labels)
     done, drawn = patient_result(job)
     if not done:
-        return Response(progress_of(jobs, job), status_code=202)
+        return Response(progress_of(actions.jobs, job), status_code=202)
     return Response(AuditDrawn(number=drawn.number, rows=drawn.rows.tolist(), object_ids=list(drawn.object_ids)), status_code=201)

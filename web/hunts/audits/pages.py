@@ -10,17 +10,15 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Template
 
-from discovery.hunts.audits.report import AuditReport
-from web.access.sessions import visitor_name
-from web.hunts.audits.audit_jobs import audit_key, failed_report, report_key, submit_draw, submit_report
+from discovery.hunts.audits.report import DEFAULT_COMPLETENESS, DEFAULT_LABELS, AuditReport
+from web.hunts.audit_jobs import audit_key, failed_report, report_key, submit_report
 from web.hunts.audits.brief import brief_view
 from web.hunts.audits.views import audit_view
-from web.hunts.rounds.next_pages import NextPages
 from web.hunts.tabs import hunt_address
+from web.hunts.visitor_actions import VisitorActions
 from web.jobs.progress import over_soon, progress_of, quick_result, under_way
 from web.jobs.queue import JobQueue
 from web.layout.problems import status_of
-from web.workspace.audit_reports import DEFAULT_COMPLETENESS
 from web.workspace.open_hunt import OpenHunt
 from web.workspace.workspace import Workspace
 
@@ -29,7 +27,7 @@ from web.workspace.workspace import Workspace
 class DrawForm:
     """How many objects the audit is to draw."""
 
-    labels: int = 100
+    labels: int = DEFAULT_LABELS
     csrf: str = ""
 
 
@@ -98,16 +96,11 @@ def count_again(
 
 @post("/hunts/{hunt:str}/audit", sync_to_thread=True, include_in_schema=False)
 def draw(
-    request: Request[Any, Any, Any],
-    workspace: NamedDependency[Workspace],
-    jobs: NamedDependency[JobQueue],
-    next_pages: NamedDependency[NextPages],
-    hunt: FromPath[str],
-    data: URLEncodedBody[DrawForm],
+    actions: NamedDependency[VisitorActions], data: URLEncodedBody[DrawForm]
 ) -> Redirect:
     """Draw a sample, whose stamps come with the next pages."""
-    quick_result(submit_draw(jobs, next_pages, workspace.hunt(hunt), data.labels, visitor_name(request)))
-    return Redirect(hunt_address(hunt) + "/audit", status_code=303)
+    quick_result(actions.draw_audit(data.labels))
+    return Redirect(hunt_address(actions.opened.name) + "/audit", status_code=303)
 
 
 @get("/hunts/{hunt:str}/audit/work", sync_to_thread=True, include_in_schema=False)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from litestar import Request, get, post
+from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from discovery.hunts.log.records import Note, Undone, Verdict
-from web.access.sessions import visitor_name
-from web.hunts.rounds.next_pages import NextPages
+from web.hunts.visitor_actions import VisitorActions
 from web.workspace.workspace import Workspace
 
 
@@ -49,33 +47,15 @@ class Receipt:
 
 
 @post("/api/hunts/{hunt:str}/labels", sync_to_thread=True, tags=["hunts"])
-def add_label(
-    request: Request[Any, Any, Any],
-    workspace: NamedDependency[Workspace],
-    next_pages: NamedDependency[NextPages],
-    hunt: FromPath[str],
-    data: JSONBody[Label],
-) -> Receipt:
+def add_label(actions: NamedDependency[VisitorActions], data: JSONBody[Label]) -> Receipt:
     """Log a verdict; the answer goes out once it is on the disk."""
-    who, opened = visitor_name(request), workspace.hunt(hunt)
-    event = opened.hunt.label(data.row, data.verdict, who=who, negative_class=data.negative_class, reason=data.reason)
-    next_pages.changed(opened)
-    return Receipt(event=event, who=who)
+    return Receipt(event=actions.label(data.row, data.verdict, data.negative_class, data.reason), who=actions.who)
 
 
 @post("/api/hunts/{hunt:str}/undo", sync_to_thread=True, tags=["hunts"])
-def take_back(
-    request: Request[Any, Any, Any],
-    workspace: NamedDependency[Workspace],
-    next_pages: NamedDependency[NextPages],
-    hunt: FromPath[str],
-    data: JSONBody[UndoRequest],
-) -> Undone:
-    """Take back a label, anybody's or your latest one, by a new line of the log."""
-    opened = workspace.hunt(hunt)
-    undone = opened.hunt.undo(visitor_name(request), event=data.event)
-    next_pages.changed(opened)
-    return undone
+def take_back(actions: NamedDependency[VisitorActions], data: JSONBody[UndoRequest]) -> Undone:
+    """Take back a label, anybody's or your latest one, by a new event of the log."""
+    return actions.undo(data.event)
 
 
 @get("/api/hunts/{hunt:str}/notes", sync_to_thread=True, tags=["hunts"])
@@ -85,9 +65,6 @@ def read_notes(workspace: NamedDependency[Workspace], hunt: FromPath[str]) -> li
 
 
 @post("/api/hunts/{hunt:str}/notes", sync_to_thread=True, tags=["hunts"])
-def add_note(
-    request: Request[Any, Any, Any], workspace: NamedDependency[Workspace], hunt: FromPath[str], data: JSONBody[NoteText]
-) -> Receipt:
+def add_note(actions: NamedDependency[VisitorActions], data: JSONBody[NoteText]) -> Receipt:
     """Keep a note on an object."""
-    who = visitor_name(request)
-    return Receipt(event=workspace.hunt(hunt).hunt.note(data.row, data.text, who), who=who)
+    return Receipt(event=actions.note(data.row, data.text), who=actions.who)

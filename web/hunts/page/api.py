@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody
 
 from discovery.errors import HuntError
 from discovery.hunts.log.records import Round
-from web.access.sessions import visitor_name
-from web.hunts.audits.audit_jobs import audit_key
-from web.hunts.rounds.next_pages import NextPages
+from web.hunts.audit_jobs import audit_key
+from web.hunts.visitor_actions import VisitorActions
 from web.jobs.progress import JobProgress, patient_result, progress_of, under_way
 from web.jobs.queue import JobQueue
 from web.workspace.open_hunt import OpenHunt
@@ -46,9 +44,10 @@ class RoundSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class RoundRequest:
-    """What the next round is to leave out."""
+    """What the next round leaves out, and after which round it comes: with None after the latest."""
 
     new_only: bool = False
+    after: int | None = None
 
 
 @post(
@@ -58,18 +57,15 @@ class RoundRequest:
     responses={202: ResponseSpec(JobProgress, description="Under way; read the hunt's work, then its latest round")},
 )
 def make_round(
-    request: Request[Any, Any, Any],
-    workspace: NamedDependency[Workspace],
-    next_pages: NamedDependency[NextPages],
-    jobs: NamedDependency[JobQueue],
-    hunt: FromPath[str],
-    data: JSONBody[RoundRequest | None] = None,
+    actions: NamedDependency[VisitorActions], data: JSONBody[RoundRequest | None] = None
 ) -> Response[RoundSummary | JobProgress]:
     """Return the next round, recorded; after half a minute return how far that is."""
-    opened = workspace.hunt(hunt)
-    job = next_pages.request(opened, visitor_name(request), new_only=data is not None and data.new_only)
+    given = data or RoundRequest()
+    job = actions.next_round(given.after, new_only=given.new_only)
     done, made = patient_result(job)
-    return Response(_round_summary(opened, made) if done else progress_of(jobs, job), status_code=201 if done else 202)
+    if not done:
+        return Response(progress_of(actions.jobs, job), status_code=202)
+    return Response(_round_summary(actions.opened, made), status_code=201)
 
 
 @get("/api/hunts/{hunt:str}/rounds/latest", sync_to_thread=True, tags=["hunts"])

@@ -11,10 +11,9 @@ from litestar.params import FromPath, URLEncodedBody
 from litestar.response import Redirect, Template
 
 from discovery.hunts.log.records import Round
-from web.access.sessions import visitor_name
 from web.hunts.page.views import hunt_view
-from web.hunts.rounds.next_pages import NextPages
 from web.hunts.tabs import hunt_address
+from web.hunts.visitor_actions import VisitorActions
 from web.jobs.progress import quick_result, under_way
 from web.jobs.queue import JobQueue
 from web.workspace.workspace import Workspace
@@ -26,7 +25,7 @@ WHOLE_PAGE = {"HX-Retarget": "#hunt", "HX-Reselect": "#hunt", "HX-Reswap": "oute
 class RoundForm:
     """Requests the round after the one that the page showed."""
 
-    after: int = 0
+    after: int | None = None
     new_only: str = ""
     csrf: str = ""
 
@@ -56,16 +55,10 @@ def hunt_work(
 
 @post("/hunts/{hunt:str}/rounds", sync_to_thread=True, include_in_schema=False)
 def next_round(
-    request: Request[Any, Any, Any],
-    workspace: NamedDependency[Workspace],
-    next_pages: NamedDependency[NextPages],
-    hunt: FromPath[str],
-    data: URLEncodedBody[RoundForm],
+    request: Request[Any, Any, Any], actions: NamedDependency[VisitorActions], data: URLEncodedBody[RoundForm]
 ) -> Template | Redirect:
     """Make the next round, unless somebody else already has; the page shows it, or how far it is."""
-    opened = workspace.hunt(hunt)
-    job = next_pages.request(opened, visitor_name(request), after=data.after, new_only=bool(data.new_only))
-    done, made = quick_result(job)
+    done, made = quick_result(actions.next_round(data.after, new_only=bool(data.new_only)))
     if done and made.exhausted:
-        return Template("hunts/page/hunt.html", context={"page": hunt_view(request, opened, made)})
-    return Redirect(hunt_address(hunt), status_code=303)
+        return Template("hunts/page/hunt.html", context={"page": hunt_view(request, actions.opened, made)})
+    return Redirect(hunt_address(actions.opened.name), status_code=303)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from discovery.hunts.audits.audit import Audit
+from discovery.hunts.audits.report import DEFAULT_COMPLETENESS
 from web.hunts.rounds.next_pages import NextPages
 from web.jobs.queue import Job, JobQueue
 from web.layout.wording import plural
-from web.workspace.audit_reports import DEFAULT_COMPLETENESS
 from web.workspace.open_hunt import OpenHunt
 
 
