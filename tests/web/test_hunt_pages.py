@@ -1,6 +1,7 @@
 """The pages and calls of a hunt over HTTP, as a browser without JavaScript and a script use them."""
 
 import csv
+import html
 import io
 import json
 import re
@@ -56,12 +57,29 @@ def rows_of(hunt) -> list[int]:
     return hunt.round().rows.tolist()
 
 
+def test_form_and_json_are_refused_alike(client, small_hunt):
+    row, token = rows_of(small_hunt)[0], csrf(client)
+    address = f"/hunts/{small_hunt.path.stem}"
+    refused = [
+        ("labels", {"row": row, "verdict": "positive", "negative_class": "ring"}, "only a negative label"),
+        ("labels", {"row": 10**6, "verdict": "positive"}, "no row"),
+        ("undo", {}, "no label"),
+        ("notes", {"row": row, "text": " "}, "note"),
+    ]
+    for what, fields, reason in refused:
+        form = client.post(f"{address}/{what}", data={**fields, "csrf": token}, headers={"HX-Request": "true"})
+        call = client.post(f"/api{address}/{what}", json=fields, headers={"X-CSRF-Token": token})
+        assert (form.status_code, call.status_code) == (409, 409)
+        assert call.json()["error"] in html.unescape(form.text) and reason in call.json()["error"]
+    assert small_hunt.labels() == {} and small_hunt.notes() == []
+
+
 @pytest.mark.slow
 def test_every_form_works_without_javascript(post, small_hunt, client):
     first, second, *_ = rows_of(small_hunt)
     assert "negative: ring" in post("labels", row=first, verdict="negative", negative_class=" ring ").text
     assert "a tail" in post("notes", row=second, text="a tail").text
-    post("labels", row=second, verdict="positive", negative_class="not for a positive")
+    post("labels", row=second, verdict="positive", negative_class=" ")
     assert small_hunt.labels()[second].negative_class is None
     page = post("rules", strategy="alpha", alpha="0.8", consensus="majority", stopper="dry:1")
     assert 'value="alpha" data-meaning' in page.text

@@ -1,4 +1,4 @@
-"""Exports and audits that take long: each wish for itself, nothing stale, failures told, nothing restarted unasked."""
+"""Exports and audits that take long: each request for itself, nothing stale, failures shown, nothing restarted without a click."""
 
 import re
 import threading
@@ -131,14 +131,14 @@ def reports(monkeypatch):
     """Count how often reports are made; what is in ``fail`` comes out of the next ones."""
     made = Reports()
 
-    def noted(hunt, **options):
+    def counted(hunt, completeness):
         made.count += 1
         assert made.open.wait(SOON)
         if made.fail:
             raise HuntError(made.fail)
-        return report(hunt, **options)
+        return report(hunt, completeness=completeness)
 
-    monkeypatch.setattr("web.workspace.audit_reports.report", noted)
+    monkeypatch.setattr(Hunt, "report", counted)
     yield made
     made.open.set()
 
