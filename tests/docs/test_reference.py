@@ -7,6 +7,8 @@ from types import ModuleType
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -43,7 +45,6 @@ def test_pages_name_what_there_is(reference):
         assert part in written["file_formats"]
 
 
-@pytest.mark.slow
 def test_the_site_builds_and_fetches_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")
     from mkdocs.commands.build import build

@@ -92,6 +92,7 @@ def test_released_weights_load_as_an_encoder(shared_reference, tmp_path):
         encoder.embed([dataclasses.replace(stamps(1)[0], kind="rgb")])
 
 
+@pytest.mark.slow
 def test_a_timm_model_loads_from_a_local_checkpoint(tmp_path):
     network = timm.create_model("resnet18", num_classes=7)
     save_file(network.state_dict(), tmp_path / "galaxies.safetensors")
@@ -109,6 +110,7 @@ def test_a_timm_model_loads_from_a_local_checkpoint(tmp_path):
     assert load_encoder(tmp_path / "saved").checksum == encoder.checksum
 
 
+@pytest.mark.slow
 def test_untrained_timm_models_are_seeded():
     assert timm_encoder("resnet18").checksum == timm_encoder("resnet18").checksum
     assert timm_encoder("resnet18", seed=1).checksum != timm_encoder("resnet18").checksum

@@ -43,6 +43,8 @@ from discovery.hunts.audits.estimates import (
 from discovery.hunts.audits.report import Progress, make_report, text_lines
 from discovery.hunts.simulation.simulate import ArrayEmbeddings, play_hunt
 
+pytestmark = pytest.mark.slow
+
 MANY = 10**6
 
 
@@ -181,7 +183,6 @@ def reported(samples: list[AuditSample], scores: np.ndarray, truth: np.ndarray, 
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("prevalence", [0.001, 0.01, 0.1])
 def test_intervals_hold_the_truth_by_good_and_by_bad_rankings(prevalence: float) -> None:
     held, purity = [], []
@@ -199,7 +200,6 @@ def test_intervals_hold_the_truth_by_good_and_by_bad_rankings(prevalence: float)
     assert np.mean(purity) >= 0.93
 
 
-@pytest.mark.slow
 def test_samples_stay_valid_while_the_hunt_goes_on() -> None:
     held = []
     for number in range(40):

@@ -164,6 +164,7 @@ def test_sources_are_read_from_text(text: str, match: str) -> None:
         parse_strategy(text)
 
 
+@pytest.mark.slow
 def test_every_model_plays_a_hunt(vectors: np.ndarray) -> None:
     truth = np.arange(COUNT) < 40
     shifted = vectors + truth[:, None] * np.eye(8, dtype=np.float32)[0]

@@ -80,6 +80,7 @@ def test_the_history_tells_what_became_of_each_line(hunt: Hunt) -> None:
     assert lines[4].negative_class == "ring"
 
 
+@pytest.mark.slow
 @given(steps=STEPS)
 @settings(max_examples=25, deadline=None)
 def test_what_holds_is_the_log_without_what_was_undone(
@@ -147,6 +148,7 @@ def test_a_move_carries_notes_settings_and_reasons(
     assert second.parts["strategy"] == "linear" and moved.replay(2) == second
 
 
+@pytest.mark.slow
 def test_thousands_of_labels_by_two_people(
     tmp_path: Path, build_release: Callable, build_vectors: Callable
 ) -> None:

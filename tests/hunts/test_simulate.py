@@ -19,6 +19,7 @@ from discovery.search.prompts import prompt_from_row
 QUICK = RescorerConfig(hidden=64, steps=30)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**31), rare=st.sampled_from([0.03, 0.1]))
 @settings(max_examples=10, deadline=None)
 def test_a_simulated_hunt_beats_random_order(seed: int, rare: float) -> None:

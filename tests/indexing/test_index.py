@@ -61,6 +61,7 @@ def test_a_release_holds_the_good_stamps_in_order(make, survey, small_encoder):
     assert measured["milliseconds_a_query"] > 0
 
 
+@pytest.mark.slow
 def test_worker_processes_change_nothing(make):
     here, there = make(name="here"), make(name="there", workers=2)
     for path in sorted((here / "embeddings").iterdir()):

@@ -16,6 +16,8 @@ from index.run.engine import embed_share, index_survey
 from index.run.merge import merge_shares
 from index.run.settings import RunSettings, Share
 
+pytestmark = pytest.mark.slow
+
 COUNT, JOBS = 150, 3
 
 

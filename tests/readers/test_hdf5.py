@@ -46,6 +46,7 @@ def test_ssl_stamps_and_columns_are_those_of_the_file(ssl_folder):
     assert "18 stamps of 152 x 152" in survey.recognised and "release-brickid-objid" in survey.recognised
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(start=st.integers(-3, 22), length=st.integers(0, 25))
 def test_any_slice_is_that_slice_of_the_whole(ssl_folder, start, length):

@@ -13,6 +13,8 @@ from discovery.release.release import open_release
 from discovery.search.outliers import MOST_FITTED, find_outliers, outlier_scores
 from discovery.storage.atomic import file_sha256
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(release_folder, capsys):

@@ -85,6 +85,7 @@ def test_the_ranges_of_a_cone_hold_it_and_the_inner_ones_nothing_else(cone):
         assert (ranges[1:, 0] > ranges[:-1, 1]).all() and (ranges[:, 0] <= ranges[:, 1]).all()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(CONES)
 @example((0.0, 90.0, 0.0))

@@ -72,6 +72,7 @@ def test_csv_has_empty_cells_for_what_is_missing(tmp_path):
     assert lines[0]["seen"] == "2026-01-02"
 
 
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(max_size=8), cell=st.text(max_size=12))
 @example(name="=cmd", cell="=1+1")

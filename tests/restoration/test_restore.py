@@ -11,6 +11,8 @@ from astropy.wcs import WCS
 from discovery.cli import main
 from discovery.encoders.image_heads import CARD_FILE, FOLDER
 
+pytestmark = pytest.mark.slow
+
 BIG = (90, 1500)
 """More than one field wide."""
 
@@ -92,7 +94,6 @@ def test_pixels_without_measurement_stay(write_image, strong, tmp_path, planes, 
     assert (after != damaged)[:, ~left].mean() > 0.99
 
 
-@pytest.mark.slow
 def test_a_larger_image_is_worked_on_by_fields(write_image, strong, idle, tmp_path):
     rng = np.random.default_rng(0)
     y, x = np.mgrid[: BIG[0], : BIG[1]]

@@ -17,6 +17,8 @@ from discovery.simulation import CLASSES, SurveyPlan, write_survey
 from discovery.simulation.command import SurveyOptions, simulate_survey
 from discovery.simulation.files.brick_grid import brick_at
 
+pytestmark = pytest.mark.slow
+
 GALAXIES = 48
 BANDED = ("flux", "fiberflux", "psfdepth", "psfsize", "fracin", "nobs", "transmission")
 SINGLE = (
@@ -97,7 +99,6 @@ def test_same_seed_gives_the_same_bytes_whatever_the_processes(stamp_file: Path,
     assert [path.suffix for path in tmp_path.iterdir()] == [".h5"]
 
 
-@pytest.mark.slow
 def test_bricks_show_the_sky_of_the_stamps(stamp_file: Path, brick_folder: Path) -> None:
     (tractor,) = brick_folder.glob("south/tractor/*/tractor-*.fits")
     catalogue = fits.getdata(tractor, 1)
@@ -121,7 +122,6 @@ def test_bricks_show_the_sky_of_the_stamps(stamp_file: Path, brick_folder: Path)
             np.testing.assert_allclose(cut, stamp[index], atol=0.4 * sigma)
 
 
-@pytest.mark.slow
 def test_brick_planes_fit_together(brick_folder: Path) -> None:
     (mask_file,) = brick_folder.glob("south/coadd/*/*/*-maskbits.fits.fz")
     mask, header = fits.getdata(mask_file, 1, header=True)

@@ -108,6 +108,7 @@ def test_a_finished_export_leaves_no_file_behind(tmp_path):
     assert not kept.parent.exists()
 
 
+@pytest.mark.slow
 def test_too_many_stamps_are_refused_before_anything_is_ranked(small_hunt, tmp_path, monkeypatch):
     monkeypatch.setattr("discovery.hunts.export.MAX_STAMPS", 3)
     monkeypatch.setattr(Hunt, "ranking", lambda hunt: pytest.fail("ranked"))
