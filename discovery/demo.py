@@ -28,8 +28,10 @@ class DemoOptions:
     ----------
     dir
         Folder for the survey, the release, the hunts and discovery.toml.
-    galaxies, seed
-        Of the simulated survey.
+    galaxies
+        Objects of the simulated survey.
+    seed
+        Seed of the simulated survey.
     serve
         Serve the result; otherwise print the release's folder as the last line and end.
     port

@@ -72,7 +72,7 @@ class PixelSpace:
 
 
 class Vectors:
-    """The vectors of one survey's stamps in one space, each computed when it is first asked for."""
+    """The vectors of one survey's stamps in one space, each computed when it is first needed."""
 
     def __init__(self, space: Space, stamps: Stamps) -> None:
         self.space, self._stamps = space, stamps
@@ -110,7 +110,7 @@ class Draw:
 
 
 def draws(stamps: Stamps, *, seeds: int, limit: int, held_out: int | None = None) -> Iterator[Draw]:
-    """Draw training rows anew for each seed; the held-out rows are the same for all.
+    """Yield training rows drawn anew for each seed; the held-out rows are the same for all.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ class Outcome:
 def restore_image(
     image: Path, out: Path, network: ImageNetwork, *, survey: str = "legacy", overwrite: bool = False
 ) -> Outcome:
-    """Sharpen and denoise an image of three bands.
+    """Return the outcome of sharpening and denoising an image of three bands.
 
     Flux in apertures of at least 8 pixels' radius is kept, see `discovery.restoration.flux`. Pixels that are not finite,
     or exactly 0 (not observed), in some band stay as they are; the network sees their surroundings continued there.
@@ -113,7 +113,7 @@ def reconstruct_image(
     survey: str = "legacy",
     overwrite: bool = False,
 ) -> Outcome:
-    """Mend the selected pixels of an image, and those that are not finite; all others are kept bit for bit.
+    """Return the outcome of mending the selected pixels of an image, and those that are not finite; all others are kept bit for bit.
 
     Parameters
     ----------

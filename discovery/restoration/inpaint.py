@@ -2,8 +2,8 @@
 
 What a network answers in a hole need not meet the hole's rim, and on images unlike its training set it may know less than
 a smooth continuation does. So it is put to the test where the truth is known: the pixels around the hole are hidden
-from it as well. The outer ones tell how far its answer is off, which is continued inwards and taken away (as in
-seamless cloning, Perez et al. 2003); the inner ones tell how much of what it then adds to the smooth continuation is
+from it as well. The outer ones show how far its answer is off, which is continued inwards and taken away (as in
+seamless cloning, Perez et al. 2003); the inner ones show how much of what it then adds to the smooth continuation is
 right. That share, 0 to 1 and of each hole its own, is how much of it goes into the hole.
 """
 

@@ -67,7 +67,7 @@ def selected(selection: Selection, mosaic: Mosaic) -> np.ndarray:
 
 
 def read_mask(path: Path, shape: tuple[int, int], keep: tuple[int, ...] = ()) -> np.ndarray:
-    """Read a mask or a segmentation map (first image of a FITS file; planes are put together): (H, W) bool.
+    """Return a mask or a segmentation map (first image of a FITS file; planes are put together): (H, W) bool.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from discovery.storage.atomic import made_beside
 ROWS_A_PART = 256
 UNITS = re.compile(r"(nano-?magg(y|ies)|nmgy)(\s*/\s*pix(el)?)?", re.IGNORECASE)
 NOT_KEPT = ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM", "DATAMIN", "DATAMAX")
-"""Cards that say how the numbers of the input were stored, or what they sum up to: not true of the output."""
+"""Cards about how the numbers of the input were stored, or what they sum up to: not true of the output."""
 
 
 class Mosaic:
@@ -105,7 +105,7 @@ class Mosaic:
 
 @contextlib.contextmanager
 def open_mosaic(path: Path) -> Iterator[Mosaic]:
-    """Open a FITS image (plain, gzipped, or in the first extension, fpacked or not) of bands g r z or g r i.
+    """Yield an open FITS image (plain, gzipped, or in the first extension, fpacked or not) of bands g r z or g r i.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def open_mosaic(path: Path) -> Iterator[Mosaic]:
 
 
 def open_fits(path: Path) -> fits.HDUList:
-    """Open a FITS file, by memory map where it is not gzipped; a truncated one is a StampError."""
+    """Return an open FITS file, by memory map where it is not gzipped; a truncated one is a StampError."""
     with path.open("rb") as file:
         zipped = file.read(2) == GZIP_MAGIC
         if not zipped:
@@ -138,7 +138,7 @@ def open_fits(path: Path) -> fits.HDUList:
 
 
 def first_line(problem: Exception) -> str:
-    """Return the beginning of what a problem says, or else its kind."""
+    """Return the first line of a problem's message, or else its kind."""
     return str(problem).splitlines()[0][:200] if str(problem) else type(problem).__name__
 
 
@@ -206,7 +206,7 @@ def check_out(out: Path, overwrite: bool) -> None:
 def _write_headers(
     path: Path, header: fits.Header, shapes: list[tuple[int, ...]], types: list[np.dtype], history: list[str]
 ) -> list[int]:
-    """Write the file with all its headers and no data (zeros); return where the data of each part begin."""
+    """Return where the data of each part begin in a file written with all its headers and zeros for data."""
     primary = _primary_header(header, types[0], history)
     offsets, position = [], 0
     with path.open("wb") as file:

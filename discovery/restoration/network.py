@@ -53,12 +53,12 @@ class TorchImageNetwork:
 
     @torch.inference_mode()
     def restore(self, image: np.ndarray) -> np.ndarray:
-        """See `ImageNetwork.restore`."""
+        """Return as `ImageNetwork.restore` does."""
         return self._model.restore(self._tensor(image)).float().cpu().numpy()
 
     @torch.inference_mode()
     def reconstruct(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """See `ImageNetwork.reconstruct`."""
+        """Return as `ImageNetwork.reconstruct` does."""
         return self._model.reconstruct(self._tensor(image), self._tensor(mask)).float().cpu().numpy()
 
     def _tensor(self, values: np.ndarray) -> torch.Tensor:
@@ -66,7 +66,7 @@ class TorchImageNetwork:
 
 
 def load_network(source: str | Path = "default") -> TorchImageNetwork:
-    """Load the image heads: ``default`` (the ones that ship) or a folder that ``discovery train multitask`` made.
+    """Return the image heads: ``default`` (the ones that ship) or a folder that ``discovery train multitask`` made.
 
     Raises
     ------

@@ -28,7 +28,7 @@ class Window:
 
 
 def cover(height: int, width: int, size: int, overlap: int) -> list[Window]:
-    """Cover an image with windows of one size (or of the image's, where that is smaller).
+    """Return windows of one size that cover an image (or of the image's, where that is smaller).
 
     Neighbours share at least ``overlap`` pixels, over which the weight passes from the one to the other linearly.
     """
@@ -43,7 +43,7 @@ def cover(height: int, width: int, size: int, overlap: int) -> list[Window]:
 def apply_tiles(
     network: Callable[[np.ndarray], np.ndarray], planes: np.ndarray, side: int, overlap: int, only: np.ndarray | None = None
 ) -> np.ndarray:
-    """Run a network over an image.
+    """Return a network's answer over a whole image.
 
     Parameters
     ----------

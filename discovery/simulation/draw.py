@@ -1,4 +1,4 @@
-"""From a target to its stamp: the scene, the exposure, and what a catalogue says of it."""
+"""From a target to its stamp: the scene, the exposure, and its line in a catalogue."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Drawn:
 
 
 def draw_target(seed: int, target: Target) -> Drawn:
-    """Draw one object; everything random follows from the seed and the target's row."""
+    """Return one object drawn; everything random follows from the seed and the target's row."""
     rng = np.random.default_rng([seed, 1, target.row])
     usual = draw_exposure(rng)
     visit = rng if target.visit.number == 0 else np.random.default_rng([seed, 3, target.visit.number, target.row])

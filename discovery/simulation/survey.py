@@ -37,7 +37,7 @@ def write_survey(
     processes: int | None = None,
     progress: bool = True,
 ) -> list[Path]:
-    """Simulate ``plan`` into ``folder`` and return the files of stamps, or the tractor catalogues of bricks.
+    """Return the files of stamps, or the tractor catalogues of bricks, of ``plan`` simulated into ``folder``.
 
     Parameters
     ----------

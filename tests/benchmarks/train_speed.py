@@ -35,7 +35,9 @@ from discovery.encoders.lvm import LVM, PATCH, LVMConfig
 from training.data.packing import pack
 from training.data.stamps import Stamps, load_stamps
 from training.data.stream import batches
-from training.loop.loop import LoopConfig, _autocast, make_optimizer
+from training.loop.config import LoopConfig
+from training.loop.loop import _autocast
+from training.loop.optimizer import make_optimizer
 from training.loop.processes import Place
 from training.pretraining.pretrain import Pretraining, pretrain, views
 from training.pretraining.recipes import PretrainConfig, read_config

@@ -35,7 +35,7 @@ from training.finetuning.classes.classification import (
     turned,
 )
 from training.finetuning.classes.classifier import load_classifier
-from training.loop.loop import LoopConfig
+from training.loop.config import LoopConfig
 from training.spaces import EncoderSpace, Vectors
 
 pytestmark = pytest.mark.slow

@@ -18,7 +18,9 @@ from discovery.errors import ConfigError, TrainingError
 from training.commands.export import EncoderExportOptions, export
 from training.data.stamps import load_stamps
 from training.loop.checkpoint import load_checkpoint
-from training.loop.loop import LoopConfig, rate, train
+from training.loop.config import LoopConfig
+from training.loop.loop import train
+from training.loop.optimizer import rate
 from training.pretraining.pretrain import pretrain
 from training.pretraining.recipes import changed, read_config
 

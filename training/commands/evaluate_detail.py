@@ -10,7 +10,7 @@ from training.evaluation.options import DetailOptions
 
 
 def detail(encoder: str | None = None, /, *, options: DetailOptions = DetailOptions()) -> None:
-    """How well bars, rings, mergers and lenses are told: from five examples, and by a linear model of all labels.
+    """How well bars, rings, mergers and lenses are found: from five examples, and by a linear model of all labels.
 
     Parameters
     ----------

@@ -68,7 +68,7 @@ class ConvertOptions:
     convention
         What the released weights were trained on.
     attention_scale
-        The factor on the queries that no weight tells; 8 in the released model.
+        The factor on the queries, which no weight holds; 8 in the released model.
     name
         Name on the card; the file's when not given.
     json_output

@@ -33,5 +33,5 @@ def classes(survey: str, *, config: ClassesConfig, json_output: Json = False) ->
 def _text(result: dict[str, Any], out: Path) -> str:
     figures = "  ".join(f"{name} {result[name]:.3f}" for name in ("accuracy", "precision", "recall", "f1"))
     head = f"{out}: trained on {sum(result['trained_on'].values())} stamps, {result['held_out']} held out\n{figures}"
-    told = f"\n\npredictions in {result['predictions']}" if "predictions" in result else ""
-    return "\n".join([head, "", *aligned(result["by_class"])]) + told
+    written = f"\n\npredictions in {result['predictions']}" if "predictions" in result else ""
+    return "\n".join([head, "", *aligned(result["by_class"])]) + written

@@ -32,8 +32,14 @@ class PretrainOptions:
         Text file of object_ids, one a line, that are not learned: twins of held-out stamps (discovery train twins).
     objective
         NAME=WEIGHT, several times: instead of the configuration's objectives.
-    steps, batch, learning_rate, seed
-        Instead of the configuration's.
+    steps
+        Updates of the weights, instead of the configuration's.
+    batch
+        Stamps an update, instead of the configuration's.
+    learning_rate
+        Peak rate, instead of the configuration's.
+    seed
+        Seed, instead of the configuration's.
     device
         CUDA where there is one when not given.
     threads
@@ -120,9 +126,9 @@ def pretrain(config: str, /, *surveys: str, options: PretrainOptions = PretrainO
     use_threads(options.threads)
     with processes(options.device) as place:
         parts = [load_stamps(source, options.cache) for source in surveys]
-        asked = read_questions(options.questions) if options.questions else None
+        listed = read_questions(options.questions) if options.questions else None
         checkpoint = run_pretraining(
-            chosen, parts, options.out, start_from=options.start_from, questions=asked, leave_out=options.names_left_out(), place=place
+            chosen, parts, options.out, start_from=options.start_from, questions=listed, leave_out=options.names_left_out(), place=place
         )  # fmt: skip
         if place.first:
             done = {"checkpoint": str(checkpoint), "steps": chosen.loop.steps}

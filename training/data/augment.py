@@ -109,7 +109,7 @@ def normal(key: Sequence[int], positions: Tensor, shape: tuple[int, ...], device
 
 
 def to_flux(colours: Tensor) -> Tensor:
-    """Invert ``dr2_rgb`` but for its clipping: colours (B, 3, H, W) to nanomaggies a pixel of the Legacy style.
+    """Return ``dr2_rgb`` inverted but for its clipping: colours (B, 3, H, W) to nanomaggies a pixel of the Legacy style.
 
     With ``f`` the mean of the planes, ``I = sinh(sqrt(Q) f) / Q`` and ``flux_b = (plane_b I / f - m) / s_b``.
     """
@@ -119,7 +119,7 @@ def to_flux(colours: Tensor) -> Tensor:
 
 
 def to_colours(flux: Tensor) -> Tensor:
-    """Render nanomaggies (B, 3, H, W) in the Legacy style, as `discovery.stamps.preprocess.dr2_rgb` does."""
+    """Return nanomaggies (B, 3, H, W) rendered in the Legacy style, as `discovery.stamps.preprocess.dr2_rgb` does."""
     scaled = flux * _scales(flux) + LEGACY.m
     intensity = scaled.clamp_min(0).mean(1, keepdim=True).clamp_min(1e-6)
     return (scaled * (torch.asinh(LEGACY.Q * intensity) / math.sqrt(LEGACY.Q) / intensity)).clamp(0, 1)

@@ -56,7 +56,7 @@ class Degradation:
 
 
 def degraded(stamps: Tensor, how: Degradation, generator: torch.Generator) -> Tensor:
-    """Blur stamps with a Moffat PSF and add Gaussian noise.
+    """Return stamps blurred with a Moffat PSF, with Gaussian noise.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def degraded(stamps: Tensor, how: Degradation, generator: torch.Generator) -> Te
 
 
 def blurred_by(stamps: Tensor, fwhm: Tensor, beta: float) -> Tensor:
-    """Convolve each stamp with its own PSF; beyond the edges the stamp is mirrored.
+    """Return each stamp convolved with its own PSF; beyond the edges the stamp is mirrored.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def moffat(fwhm: Tensor, beta: float, side: int) -> Tensor:
 
 
 def masks(count: int, side: int, how: Degradation, generator: torch.Generator, patch: int | None = None) -> Tensor:
-    """Draw masks of patches on a grid.
+    """Return masks of patches on a grid, drawn at random.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ CONDITION = re.compile(r"(?P<source>[^@]+@[^<>=]*[^<>= ]) *>= *(?P<threshold>[-+
 def labelled_stamps(
     source: str, cache: Path, *, labels: Path | None = None, missing: float | None = None
 ) -> Stamps:
-    """Open prepared stamps with their labels.
+    """Return prepared stamps with their labels.
 
     Parameters
     ----------

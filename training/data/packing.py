@@ -65,7 +65,7 @@ def pack(
     workers: int = 0,
     verify: bool = False,
 ) -> ShardsManifest:
-    """Pack surveys, or go on where a run was stopped.
+    """Return the manifest of packed surveys; a run that was stopped goes on.
 
     Parameters
     ----------
@@ -245,7 +245,7 @@ def _finish(out: Path, plan: ShardsPlan) -> None:
             files.append(shard.pixels)
     if not used.all():
         source = plan.sources[int(np.argmin(used))]
-        raise SurveyError(f"None of the {source.stamps} stamps of {source.path} can be used; {out / DAMAGED_FILE} says why.")
+        raise SurveyError(f"None of the {source.stamps} stamps of {source.path} can be used: {out / DAMAGED_FILE} has the reasons.")
     classes = {column: tuple(sorted(names)) for column, names in values.items()}
     put_made(out / STAMPS_FILE, lambda beside: _write_stamps(beside, out, plan, classes))
     stamps, training, validating, n_damaged = counts.tolist()

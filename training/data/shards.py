@@ -2,7 +2,7 @@
 
 A folder of shards holds::
 
-    shards.json          what was packed (`ShardsManifest`); written last, so that it says the folder is whole
+    shards.json          what was packed (`ShardsManifest`); written last: with it the folder is whole
     stamps.arrow         one line a stamp: object_id, trains, validates, label; one record batch a shard
     damaged.csv          the stamps that could not be used, with the reason
     pixels/00000.npy     (n, 3, S, S) uint8 or float16, colours times 255, bands g r z
@@ -112,8 +112,8 @@ class Shards:
         """
         known = self.manifest.classes
         if column not in known:
-            told = ", ".join(known) if known else "no labels: pack it again from PATH@COLUMN"
-            raise ConfigError(f"{self.pixels.folder} has no labels {column!r}; it has {told}.")
+            there = ", ".join(known) if known else "no labels: pack it again from PATH@COLUMN"
+            raise ConfigError(f"{self.pixels.folder} has no labels {column!r}; it has {there}.")
         labels, plan, place = np.empty(len(self.trains), np.int64), self.manifest.plan, 0
         for (source, _, _), chunk, file in zip(plan.ranges(), self.table["label"].chunks, self.manifest.files, strict=True):
             labels[place : place + file.rows] = chunk.to_numpy() if plan.sources[source].column == column else -1
@@ -122,12 +122,12 @@ class Shards:
 
 
 def is_shards(folder: Path) -> bool:
-    """Tell whether a folder holds shards, finished or not."""
+    """Return whether a folder holds shards, finished or not."""
     return (folder / SHARDS_FILE).exists() or (folder / PLAN_FILE).exists()
 
 
 def open_shards(folder: Path) -> Shards:
-    """Open a folder of shards.
+    """Return the shards of a folder.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def open_shards(folder: Path) -> Shards:
 
 
 def read_manifest(folder: Path) -> ShardsManifest:
-    """Read what a folder of shards says about itself."""
+    """Return the manifest of a folder of shards."""
     try:
         return msgspec.json.decode((folder / SHARDS_FILE).read_bytes(), type=ShardsManifest)
     except FileNotFoundError:
@@ -163,7 +163,7 @@ def read_manifest(folder: Path) -> ShardsManifest:
 
 
 class ObjectIds(Sequence[str]):
-    """The object_ids of all stamps, read from the mapped file when asked for."""
+    """The object_ids of all stamps, read from the mapped file when used."""
 
     def __init__(self, column: pa.ChunkedArray) -> None:
         self._column = column
@@ -189,7 +189,7 @@ class ObjectIds(Sequence[str]):
 
 
 class ShardedPixels:
-    """The pixels of all shards as one array (N, 3, S, S), of which rows are read from the files when asked for.
+    """The pixels of all shards as one array (N, 3, S, S), of which rows are read from the files when used.
 
     Rows are read by position rather than through a memory map: what was read is in the operating system's cache for
     the other processes of the machine, and never in this one's own memory.

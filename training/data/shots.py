@@ -10,7 +10,7 @@ from training.data.stamps import Stamps
 
 
 def shots(stamps: Stamps, train: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """Draw up to ``size`` training rows of each class, the same for a seed; smaller sizes are parts of larger ones."""
+    """Return up to ``size`` training rows of each class, the same for a seed; smaller sizes are parts of larger ones."""
     labels, rng = labels_of(stamps), np.random.default_rng([6, seed])
     drawn = [rng.permutation(train[labels[train] == at])[:size] for at in range(len(stamps.classes))]
     return np.sort(np.concatenate(drawn))

@@ -11,7 +11,7 @@ VALIDATION_FROM = 205
 
 
 def is_training(object_id: str) -> bool:
-    """Tell whether an object belongs to the training part; the rule is the same for every set.
+    """Return whether an object belongs to the training part; the rule is the same for every set.
 
     The first byte decided which stamps some labelled sets hold at all; the second holds out a fifth to measure on.
     """
@@ -19,5 +19,5 @@ def is_training(object_id: str) -> bool:
 
 
 def is_validation(object_id: str) -> bool:
-    """Tell whether a training object belongs to the fifth that choices are made on: third byte of the SHA-1."""
+    """Return whether a training object belongs to the fifth that choices are made on: third byte of the SHA-1."""
     return is_training(object_id) and hashlib.sha1(object_id.encode()).digest()[2] >= VALIDATION_FROM

@@ -41,8 +41,8 @@ class Stamps:
     Attributes
     ----------
     pixels : PixelArray
-        (N, 3, S, S) uint8 (or float16), dr2_rgb colours times 255, channels g r z, on disk; rows are read when asked
-        for, by number, slice, numbers or mask. S is 128 unless shards were packed with another size.
+        (N, 3, S, S) uint8 (or float16), dr2_rgb colours times 255, channels g r z, on disk; rows are read when they are
+        used, by number, slice, numbers or mask. S is 128 unless shards were packed with another size.
     labels : numpy.ndarray or None
         (N,) int64 into ``classes``, -1 where there is no label.
     trains : numpy.ndarray
@@ -83,7 +83,7 @@ def prepared_folder(path: str, cache: Path) -> Path:
 
 
 def load_stamps(source: str, cache: Path) -> Stamps:
-    """Open training shards, or prepare a survey's stamps (and open them where that has been done).
+    """Return the stamps of training shards, or of a survey, prepared now or before.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def _from_shards(folder: Path, name: str, column: str) -> Stamps:
 
 
 def _from_first_form(folder: Path, path: str, column: str) -> Stamps:
-    """Open stamps that were prepared before there were shards: one array and a list of names."""
+    """Return stamps that were prepared before there were shards: one array and a list of names."""
     ids = tuple(json.loads((folder / "stamps.json").read_text()))
     stamps = Stamps(
         name=Path(path).resolve().name,

@@ -31,7 +31,7 @@ def batches(
     Parameters
     ----------
     parts
-        Surveys, whose ``trains`` says which stamps are learned.
+        Surveys, whose ``trains`` marks the stamps that are learned.
     batch
         Stamps a step over all processes.
     rank, world
@@ -106,8 +106,8 @@ class _Together:
     def __init__(self, parts: Sequence[Stamps]) -> None:
         sides = {stamps.name: stamps.pixels.shape[-1] for stamps in parts}
         if len(set(sides.values())) > 1:
-            told = ", ".join(f"{name} {side}" for name, side in sides.items())
-            raise ConfigError(f"The stamps differ in pixels a side ({told}); pack them with the same --size.")
+            found = ", ".join(f"{name} {side}" for name, side in sides.items())
+            raise ConfigError(f"The stamps differ in pixels a side ({found}); pack them with the same --size.")
         self.parts = tuple(parts)
         self.chosen = [_Chosen(stamps.trains) for stamps in parts]
         self.first = np.cumsum([0, *(chosen.count for chosen in self.chosen)])

@@ -1,4 +1,4 @@
-"""Detail: does an embedding tell bars, rings, mergers and lenses, from five examples and from all labels?
+"""Detail: does an embedding find bars, rings, mergers and lenses, from five examples and from all labels?
 
 Two kinds of targets. Of surveys that encoders learn from, only the held-out part is ranked; examples are drawn from it
 and the linear model learns the labels of the training part. Of surveys that no encoder here learned (``transfer``),
@@ -123,7 +123,7 @@ def detail(
     seeds: int = 20,
     pixels: bool = True,
 ) -> dict[str, Any]:
-    """Measure encoders, and raw pixels, on every target whose surveys are given.
+    """Return the table of encoders, and of raw pixels, on every target whose surveys are given.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ from training.finetuning.classes.classification import (
     stamp_batches,
     steps_an_epoch,
 )
-from training.loop.loop import LoopConfig
+from training.loop.config import LoopConfig
 from training.spaces import EncoderSpace, Vectors, untrained
 
 
@@ -51,7 +51,7 @@ def few_shot(
     device: torch.device | None = None,
     vectors: Vectors | None = None,
 ) -> dict[str, Any]:
-    """Measure accuracy on held-out stamps by the number of training stamps a class.
+    """Return the table of accuracy on held-out stamps by the number of training stamps a class.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ class _Model:
         seed: int,
         device: torch.device,
     ) -> np.ndarray:
-        """Train on some rows and return the class of each test row."""
+        """Return the class of each test row, having trained on some rows."""
         labels, classes = labels_of(stamps)[rows], len(stamps.classes)
         if self.variant in ("linear", "mlp"):
             head = (fit_linear if self.variant == "linear" else fit_mlp)(

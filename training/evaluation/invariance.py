@@ -43,7 +43,7 @@ def invariance(
     baselines: bool = True,
     vectors: list[Vectors] | None = None,
 ) -> dict[str, Any]:
-    """Measure the mean cosine between a held-out stamp and its turned copy, beside that of different stamps.
+    """Return the table of the mean cosine between a held-out stamp and its turned copy, beside that of different stamps.
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ def knn(
     baselines: bool = True,
     vectors: list[Vectors] | None = None,
 ) -> dict[str, Any]:
-    """Measure the k-nearest-neighbour accuracy on the held-out part, for an encoder and what it has to beat.
+    """Return the table of k-nearest-neighbour accuracy on the held-out part, for an encoder and what it has to beat.
 
     Parameters
     ----------

@@ -106,14 +106,22 @@ class WholeTraining:
     ----------
     sizes
         Sizes for everything that trains a whole network; those of the frozen variants when not given.
-    seeds, network_seeds
-        Draws for the whole LVM, and for the comparison networks.
-    epochs, least_steps, batch
-        How long a whole network trains: passes, but at least so many steps, of batches of this size.
+    seeds
+        Draws for the whole LVM.
+    network_seeds
+        Draws for the comparison networks.
+    epochs
+        Passes of a whole network over its training stamps.
+    least_steps
+        Fewest steps of a whole network, where the passes are fewer.
+    batch
+        Stamps a step of a whole network.
     image_size
         Side in pixels of what the comparison networks see; at least 64.
-    learning_rate, finetune_rate
-        From scratch, and from trained weights.
+    learning_rate
+        Peak rate of networks from scratch.
+    finetune_rate
+        Peak rate of networks that start from trained weights.
     """
 
     sizes: Annotated[tuple[int, ...] | None, Parameter(name="--whole-sizes", consume_multiple=True, negative="")] = None
@@ -232,8 +240,10 @@ class AllTablesOptions(EvaluationOptions):
 
     Attributes
     ----------
-    kinds, missing
+    kinds
         As in from-examples, 20 draws.
+    missing
+        As in from-examples.
     limit
         As in knn.
     sizes

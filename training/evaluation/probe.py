@@ -1,4 +1,4 @@
-"""Linear probe: how well a straight line in the space of the embeddings tells the classes apart."""
+"""Linear probe: how well a linear model of the embeddings separates the classes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def probe(
     baselines: bool = True,
     vectors: list[Vectors] | None = None,
 ) -> dict[str, Any]:
-    """Measure logistic regression on frozen embeddings, on the held-out part.
+    """Return the table of logistic regression on frozen embeddings, on the held-out part.
 
     The parameters are those of `training.evaluation.neighbours.knn`.
     """

@@ -34,7 +34,7 @@ def retrieval(
     baselines: bool = True,
     vectors: list[Vectors] | None = None,
 ) -> dict[str, Any]:
-    """Measure recall@k and nDCG@10 by class, each held-out stamp being the query once.
+    """Return the table of recall@k and nDCG@10 by class, each held-out stamp being the query once.
 
     A draw takes four fifths of the held-out stamps (of ``held_out`` of them, when given); queries and what they
     are searched in are the same stamps, the query itself left out.
@@ -93,7 +93,7 @@ def examples(
     seeds: int = 20,
     baselines: bool = True,
 ) -> dict[str, Any]:
-    """Measure how well five examples find the rest of a rare kind: average precision of the similarity.
+    """Return the table of how well five examples find the rest of a rare kind: average precision of the similarity.
 
     Parameters
     ----------

@@ -15,8 +15,7 @@ from discovery.errors import ConfigError
 from training.data.stamps import Stamps
 from training.evaluation.tables import spread
 from training.finetuning.class_figures import CLASS_COLUMNS
-from training.finetuning.multitask.measures import PICTURE_COLUMNS
-from training.finetuning.multitask.multitask import patch_table
+from training.finetuning.multitask.measures import PICTURE_COLUMNS, patch_table
 
 PAPER: dict[str, dict[str, tuple[float, ...]]] = {
     "classification": {
@@ -45,7 +44,7 @@ DETECTION_KEYS = ("plan", "sources", "rows")
 
 
 def multitask_tables(runs: Sequence[Path]) -> dict[str, Any]:
-    """Gather the three tables of some multitask runs: the input, each strategy and its gain, beside the paper's.
+    """Return the three tables of some multitask runs: the input, each strategy and its gain, beside the paper's.
 
     Runs of one strategy (other seeds) are one line, with their spread.
 
@@ -81,7 +80,7 @@ def multitask_tables(runs: Sequence[Path]) -> dict[str, Any]:
 
 
 def detection_table(runs: Sequence[Path]) -> dict[str, Any]:
-    """Gather the average precision of some detection runs.
+    """Return the table of average precision of some detection runs.
 
     Raises
     ------
@@ -122,7 +121,7 @@ def detection_table(runs: Sequence[Path]) -> dict[str, Any]:
 
 
 def patches(model: MultitaskModel, stamps: Stamps, *, seeds: int = 3, count: int = 100) -> dict[str, Any]:
-    """Measure reconstruction by patch size on held-out stamps, the masks drawn anew for each seed."""
+    """Return the table of reconstruction by patch size on held-out stamps, the masks drawn anew for each seed."""
     rows = np.flatnonzero(~stamps.trains)
     if not len(rows) or count < 1 or seeds < 1:
         raise ConfigError(

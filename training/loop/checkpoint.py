@@ -54,7 +54,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint (a file, or the folder of a run).
+    """Return a checkpoint, read from a file or the folder of a run.
 
     Raises
     ------

@@ -11,9 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,61 +29,12 @@ from training.loop.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
+from training.loop.config import LoopConfig
+from training.loop.optimizer import make_optimizer, rate
 from training.loop.processes import Place, total
 from training.loop.run_log import RunLog
 
 Batch = dict[str, Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoopConfig:
-    """How a run goes, whatever it trains.
-
-    Attributes
-    ----------
-    steps : int
-        Updates of the weights.
-    learning_rate : float
-        Peak: linear warm-up over ``warmup`` steps, then a cosine to zero.
-    optimizer : {"adamw", "adam"}
-        Fused; ``adam`` is the paper's, without weight decay.
-    clip : float
-        Largest norm of the gradient.
-    accumulate : int
-        Batches an update; each update then takes that many from ``batches``.
-    ema : float
-        Decay of the running average of the weights, 0 for none; its early steps decay faster.
-    precision : {"auto", "float32", "bfloat16"}
-        Autocast; ``auto`` is bfloat16 on CUDA and float32 elsewhere.
-    compile : bool
-        Use torch.compile.
-    checkpoint_minutes : float
-        Time between checkpoints; one is also written at the end and on SIGTERM.
-    log_every, evaluate_every : int
-        Steps between log lines, and between evaluations (0: only at the end).
-    """
-
-    steps: int
-    learning_rate: float
-    weight_decay: float = 0.05
-    optimizer: Literal["adamw", "adam"] = "adamw"
-    warmup: int = 0
-    clip: float = 1.0
-    accumulate: int = 1
-    ema: float = 0.0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    compile: bool = False
-    checkpoint_minutes: float = 5.0
-    log_every: int = 1
-    evaluate_every: int = 0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "accumulate", "log_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        if not self.learning_rate > 0 or not 0 <= self.ema < 1:
-            raise ConfigError(f"learning_rate {self.learning_rate} must be above 0, and ema {self.ema} from 0 to below 1.")
 
 
 def train(
@@ -99,7 +49,7 @@ def train(
     place: Place | None = None,
     start: dict[str, Tensor] | None = None,
 ) -> Path:
-    """Train, or go on where the run stopped.
+    """Return the checkpoint of a run, trained now or gone on with where it stopped.
 
     Parameters
     ----------
@@ -224,9 +174,9 @@ def _update(state: _State, forward: nn.Module, feed: Iterator[Batch], prepare: A
         group["lr"] = rate(config, state.step) * group.get("share", 1.0)
     sums: dict[str, Tensor] = {}
     for turn in range(config.accumulate):
-        asked = time.monotonic()
+        before = time.monotonic()
         batch = next(feed)
-        waited += time.monotonic() - asked
+        waited += time.monotonic() - before
         batch = {name: value.to(place.device, non_blocking=True) for name, value in batch.items()}
         count += len(next(iter(batch.values())))
         with torch.no_grad():
@@ -239,8 +189,8 @@ def _update(state: _State, forward: nn.Module, feed: Iterator[Batch], prepare: A
         for name, value in {"loss": loss, **parts}.items():
             sums[name] = sums.get(name, 0) + value.detach().float() / config.accumulate
     norm = nn.utils.clip_grad_norm_(state.module.parameters(), config.clip)
-    told = total(torch.stack([*sums.values(), norm.float(), sums["loss"].new_tensor(float(stop))])) / place.world
-    values = dict(zip([*sums, "grad_norm", "stop"], told.tolist(), strict=True))
+    sent = total(torch.stack([*sums.values(), norm.float(), sums["loss"].new_tensor(float(stop))])) / place.world
+    values = dict(zip([*sums, "grad_norm", "stop"], sent.tolist(), strict=True))
     if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
         raise TrainingError(
             f"The loss is not finite at step {state.step + 1}. The last good checkpoint, {state.path}, is kept if there is one: "
@@ -253,34 +203,8 @@ def _update(state: _State, forward: nn.Module, feed: Iterator[Batch], prepare: A
     return {"lr": rate(config, state.step - 1), **values}, waited, count
 
 
-def rate(config: LoopConfig, step: int) -> float:
-    """Return the learning rate of a step: linear warm-up, then a cosine to zero."""
-    if step < config.warmup:
-        return config.learning_rate * (step + 1) / config.warmup
-    done = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return config.learning_rate * (1 + math.cos(math.pi * min(1.0, done))) / 2
-
-
-def make_optimizer(module: nn.Module, config: LoopConfig) -> torch.optim.Optimizer:
-    """Return a fused Adam or AdamW; biases, norms and bias tables have no weight decay.
-
-    A module may scale the rate of some parameters: ``module.rate_shares`` maps prefixes of names to factors.
-    """
-    shares: dict[str, float] = getattr(module, "rate_shares", {})
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in module.named_parameters():
-        if parameter.requires_grad:
-            decays = parameter.ndim > 1 and "bias_table" not in name
-            share = next((value for prefix, value in shares.items() if name.startswith(prefix)), 1.0)
-            groups.setdefault((config.weight_decay if decays else 0.0, share), []).append(parameter)
-    listed = [{"params": members, "weight_decay": decay, "share": share} for (decay, share), members in groups.items()]
-    if config.optimizer == "adam":
-        return torch.optim.Adam([{**group, "weight_decay": 0.0} for group in listed], lr=config.learning_rate, fused=True)
-    return torch.optim.AdamW(listed, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
-
-
 def _forward(module: nn.Module, config: LoopConfig, place: Place) -> nn.Module:
-    """Compile and share among processes, as configured."""
+    """Return the module compiled and shared among processes, as configured."""
     forward = module
     if config.compile:
         if place.device.type == "cpu" and not any(shutil.which(name) for name in ("g++", "c++", "clang++")):
@@ -299,14 +223,14 @@ def _autocast(config: LoopConfig, place: Place) -> Any:
 
 @contextmanager
 def _stop_on_sigterm(place: Place) -> Iterator[Callable[[], bool]]:
-    """Let a queue's SIGTERM end the run after its step, with a checkpoint."""
-    asked = threading.Event()
+    """Yield whether the run is to end: a queue's SIGTERM ends it after its step, with a checkpoint."""
+    stopping = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield stopping.is_set
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    before = signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     try:
-        yield asked.is_set
+        yield stopping.is_set
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -44,7 +44,7 @@ def use_threads(threads: int | None) -> None:
 
 @contextmanager
 def processes(device: str | None = None) -> Iterator[Place]:
-    """Join the processes that `torchrun` started, if it did; NCCL on GPUs, gloo on CPUs.
+    """Yield this process's place among those that `torchrun` started, if it did; NCCL on GPUs, gloo on CPUs.
 
     Parameters
     ----------
@@ -97,6 +97,6 @@ def processes_count() -> int:
 
 
 def shared_by_all(value: Tensor) -> Tensor:
-    """Scale the gradient of a loss that every process computes from all rows, for DDP, which averages gradients."""
+    """Return a loss with its gradient scaled, which every process computes from all rows, for DDP, which averages gradients."""
     count = processes_count()
     return value.detach() + count * (value - value.detach()) if count > 1 else value

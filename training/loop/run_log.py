@@ -1,4 +1,4 @@
-"""What a run tells while it goes: lines for people, JSON lines for programs, curves for TensorBoard."""
+"""What a run reports while it goes: lines for people, JSON lines for programs, curves for TensorBoard."""
 
 from __future__ import annotations
 

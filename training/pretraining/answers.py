@@ -44,7 +44,7 @@ class Unit:
 def units_of(questions: Sequence[Question], learned: np.ndarray) -> list[Unit]:
     """Return the units that have answers, their losses balanced by the root of the number of answers.
 
-    The share of a question of votes down a tree counts the volunteers who were asked it.
+    The share of a question of votes down a tree counts the volunteers who came to it.
 
     Parameters
     ----------
@@ -135,14 +135,14 @@ def _rareness(mean: float) -> float:
 
 def _unit(name: str, question: Question, place: slice, values: np.ndarray) -> Unit:
     known = values[np.isfinite(values).all(1)]
-    asked = float(known.sum()) if question.kind == "votes" else float(len(known))
+    answered = float(known.sum()) if question.kind == "votes" else float(len(known))
     scaled = question.kind in ("attributes", "numbers") and len(known)
     return Unit(
         name=name,
         kind=question.kind,
         place=place,
-        share=asked / max(1, len(values)),
-        weight=question.weight * asked**0.5,
+        share=answered / max(1, len(values)),
+        weight=question.weight * answered**0.5,
         mean=float(known.mean()) if scaled else 0.0,
         std=max(float(known.std()), 1e-6) if scaled else 1.0,
     )

@@ -21,7 +21,7 @@ OBJECTIVES = {
 
 
 def contrast(one: Tensor, other: Tensor, temperature: float) -> Tensor:
-    """Contrastive loss of two views, NT-Xent (Chen et al. 2020, SimCLR, equation 1), over all processes' stamps.
+    """Return the contrastive loss of two views, NT-Xent (Chen et al. 2020, SimCLR, equation 1), over all processes' stamps.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def patch_masks(chance: Tensor, size: int, patch: int, share: float) -> Tensor:
 
 
 def close_skips(skips: Sequence[Tensor], visible: Tensor) -> list[Tensor]:
-    """Zero the skip maps (B, h, w, C) wherever a pixel below is masked, so that only the bottleneck tells what is there."""
+    """Return the skip maps (B, h, w, C), zero wherever a pixel below is masked, so that only the bottleneck knows what is there."""
     size = visible.shape[-1]
     closed = []
     for skip in skips:

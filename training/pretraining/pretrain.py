@@ -112,7 +112,7 @@ def pretrain(
     leave_out: Collection[str] = (),
     place: Place | None = None,
 ) -> Path:
-    """Train, or go on where the run stopped.
+    """Return the checkpoint of a run, trained now or gone on with where it stopped.
 
     Parameters
     ----------
@@ -144,8 +144,8 @@ def pretrain(
     parts, learned, units = tuple(parts), *learned_parts(parts, questions, leave_out)
     _check(config, learned, units, place)
     torch.manual_seed(config.loop.seed)
-    asked = questions.question if questions else ()
-    module = Pretraining(config, [len(s.classes) for s in learned], asked, units)
+    listed = questions.question if questions else ()
+    module = Pretraining(config, [len(s.classes) for s in learned], listed, units)
     start = None if start_from is None else adopted(module, start_weights(start_from, module), str(start_from))
     micro = config.batch // config.loop.accumulate
 
@@ -183,7 +183,7 @@ def learned_parts(
 
 
 def views(batch: Batch, config: PretrainConfig) -> Batch:
-    """Make of a batch of stamps what the objectives look at.
+    """Return what the objectives look at, made of a batch of stamps.
 
     Returns
     -------

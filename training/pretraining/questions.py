@@ -1,6 +1,6 @@
 """Questions: what many surveys' columns teach, each with gaps.
 
-A TOML file says what is learned::
+A TOML file lists what is learned::
 
     [[question]]
     name = "smooth or featured"
@@ -70,14 +70,14 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class QuestionFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The TOML file; ``repeats`` says how many times an epoch holds the stamps of a survey (once when not named)."""
+    """The TOML file; ``repeats`` is how many times an epoch holds the stamps of a survey (once when not named)."""
 
     question: Annotated[tuple[Question, ...], msgspec.Meta(min_length=1)]
     repeats: dict[str, Annotated[int, msgspec.Meta(ge=1)]] = {}
 
 
 def read_questions(path: Path) -> QuestionFile:
-    """Return what a TOML file asks, tables as full paths and classes with their names.
+    """Return the questions of a TOML file, tables as full paths and classes with their names.
 
     Raises
     ------
@@ -85,22 +85,22 @@ def read_questions(path: Path) -> QuestionFile:
         If there is no such file, it is not valid, or two questions have one name.
     """
     try:
-        asked = msgspec.convert(tomllib.loads(path.read_text()), QuestionFile)
+        given = msgspec.convert(tomllib.loads(path.read_text()), QuestionFile)
     except OSError:
         raise ConfigError(f"There is no file of questions {path}.") from None
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as problem:
         raise ConfigError(f"The questions in {path} are not valid: {problem}.") from None
-    names = [question.name for question in asked.question]
+    names = [question.name for question in given.question]
     if repeated := [name for name in names if names.count(name) > 1]:
         raise ConfigError(f"{path} has two questions named {repeated[0]!r}; give each its own name.")
-    return msgspec.structs.replace(asked, question=tuple(_complete(question, path.parent) for question in asked.question))
+    return msgspec.structs.replace(given, question=tuple(_complete(question, path.parent) for question in given.question))
 
 
 def answers(questions: Sequence[Question], survey: str, object_ids: Sequence[str]) -> np.ndarray:
     """Return what a survey answers: (N, sum of widths) float32, NaN where there is no answer.
 
     Votes are the fractions as they stand, so that of a question further down a tree only the share counts that was
-    asked it; a class is 1 in its place and 0 in the others.
+    answered it; a class is 1 in its place and 0 in the others.
     """
     ids = list(object_ids)
     found = [_answers(question, survey, ids) for question in questions]

@@ -15,7 +15,7 @@ import msgspec
 from discovery.encoders.lvm import PATCH, LVMConfig
 from discovery.errors import ConfigError
 from training.data.augment import AugmentConfig
-from training.loop.loop import LoopConfig
+from training.loop.config import LoopConfig
 from training.pretraining.objectives import OBJECTIVES
 
 
@@ -90,7 +90,7 @@ TINY = LVMConfig(embed_dim=32, depths=(1, 1, 4, 2), heads=(2, 4, 8, 8), image_si
 
 
 def debug() -> PretrainConfig:
-    """A very small model with every objective but questions, in a minute on a CPU: does the program run?"""
+    """Return a very small model with every objective but questions, in a minute on a CPU: does the program run?"""
     model = LVMConfig(embed_dim=16, depths=(1, 1, 1, 1), heads=(2, 2, 2, 2), image_size=64)
     loop = LoopConfig(steps=60, learning_rate=1e-3, warmup=5, ema=0.99, evaluate_every=30)
     return PretrainConfig(model=model, loop=loop, batch=32, objectives={name: 1.0 for name in OBJECTIVES if name != "questions"})
@@ -103,7 +103,7 @@ def tiny() -> PretrainConfig:
 
 
 def detail() -> PretrainConfig:
-    """A small timm backbone at 128 pixels that learns many questions beside the contrast; start it from ImageNet weights."""
+    """Return a small timm backbone at 128 pixels that learns many questions beside the contrast; start it from ImageNet weights."""
     loop = LoopConfig(steps=6000, learning_rate=1e-3, warmup=150, ema=0.998, evaluate_every=500, log_every=10)
     return PretrainConfig(
         model=LVMConfig(image_size=128), loop=loop, batch=32, network="timm:tf_efficientnet_lite0", objectives={"questions": 1.0, "contrast": 0.1}

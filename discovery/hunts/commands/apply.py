@@ -81,7 +81,7 @@ def apply(hunt: Path, release: Path, new_hunt: Path | None = None, /, *, options
     if options.out is not None:
         check_table_path(options.out)
     if options.top is not None and options.top < 0:
-        raise HuntError(f"--top is {options.top}; ask for 0 or more objects")
+        raise HuntError(f"--top is {options.top}; give 0 or more objects")
     opened = open_release(release)
     matched = matched_known(opened, options.known, options.known_radius, options.new_only)
     new_hunt = new_hunt or hunt.with_name(f"{hunt.stem}-{opened.name}.hunt")

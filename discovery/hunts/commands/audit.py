@@ -26,7 +26,7 @@ class AuditOptions:
     ----------
     draw
         Draw so many stamps from what has no label, such as 100; they come with the next rounds. Drawing again once they
-        are labelled says more than drawing all at once.
+        are labelled narrows the intervals more than drawing all at once.
     completeness
         Advise on stopping at this completeness of the list, 0 to 1.
     plot

@@ -127,12 +127,12 @@ def move(hunt: Path, release: Path, out: Path | None = None, /, *, options: Move
     moved, report = move_hunt(hunt, opened, out, person_name(options.who), positives=resolve_prompts(opened, options.like or ()))
     found = len(report.objects) - len(report.not_found)
     counts = report.counts
-    told = f"{counts['object_id']} by object_id, {counts['position']} by position; {report.labels_left} lines of labels left without an object"
-    lines = [f"{out}: {found} of {len(report.objects)} objects found in {opened.name}, {told}"]
+    matched = f"{counts['object_id']} by object_id, {counts['position']} by position; {report.labels_left} labels left without an object"
+    lines = [f"{out}: {found} of {len(report.objects)} objects found in {opened.name}, {matched}"]
     lines += [f"not found: {one.object_id} {one.note}".rstrip() for one in report.not_found]
     lines += [f"example left out, seen by another encoder: {label}" for label in report.examples_left]
     if report.audits_left:
-        lines.append(f"{report.audits_left} audits of the old release say nothing of {opened.name}: draw a new one there")
+        lines.append(f"{report.audits_left} audits of the old release do not hold for {opened.name}: draw a new one there")
     document = {
         "hunt": info_document(moved.info()),
         "objects": [dataclasses.asdict(one) for one in report.objects],

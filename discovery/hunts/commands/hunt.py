@@ -40,7 +40,7 @@ class NewOptions:
     page_size
         Objects a round.
     query
-        File of a saved query (JSON) to start from; options given beside it count in place of what it says.
+        File of a saved query (JSON) to start from; options given beside it replace its own.
     where
         SQL condition on the catalogue that candidates must meet, such as "mag_r < 19".
     cone
@@ -202,7 +202,7 @@ for _name, _target, _help in (
     ("note", "label:note", "Keep a note on an object."),
     ("show", "show:show", "Show a hunt's settings, rounds, labels and notes."),
     ("history", "show:history", "Show who labelled what and when, the newest first."),
-    ("disagreements", "show:disagreements", "Show the objects of which people say different things."),
+    ("disagreements", "show:disagreements", "Show the objects on which people disagree."),
     ("list", "show:list_hunts", "List the hunts in a folder."),
     ("audit", "audit:audit", "Estimate how much has been found, from a sample labelled for it."),
     ("export", "files:export", "Write the labelled objects and, on request, the ranked rest of the release."),

@@ -1,4 +1,4 @@
-"""``discovery hunt label`` and ``note``: what a person says of objects."""
+"""``discovery hunt label`` and ``note``: verdicts and notes on objects."""
 
 from __future__ import annotations
 
@@ -25,8 +25,14 @@ class LabelOptions:
 
     Attributes
     ----------
-    positive, negative, unsure, skipped
-        Ids of objects to label so.
+    positive
+        Ids of objects that are targets.
+    negative
+        Ids of objects that are none.
+    unsure
+        Ids of objects that cannot be decided on.
+    skipped
+        Ids of objects that are passed over.
     clear
         Ids of objects whose label is taken back.
     rest
@@ -141,7 +147,7 @@ def note(hunt: Path, object_id: str, text: str, /, *, options: NoteOptions = Not
     object_id
         The object.
     text
-        What there is to say.
+        The note.
     """
     opened = opened_hunt(hunt, options.release)
     row = opened.release.catalogue.find_id(object_id)
@@ -151,11 +157,11 @@ def note(hunt: Path, object_id: str, text: str, /, *, options: NoteOptions = Not
 
 
 def _check_agreement(given: list[dict[str, Any]]) -> None:
-    said: dict[str, str] = {}
+    verdicts: dict[str, str] = {}
     for line in given:
         name, verdict = line["object_id"], line["verdict"]
-        if said.setdefault(name, verdict) != verdict:
-            raise HuntError(f"{name} is {said[name]} and {verdict} in one call; give it one verdict")
+        if verdicts.setdefault(name, verdict) != verdict:
+            raise HuntError(f"{name} is {verdicts[name]} and {verdict} in one call; give it one verdict")
 
 
 def _answer_undo(hunt: Hunt, person: str, event: int | None, json: bool) -> None:

@@ -40,7 +40,7 @@ def label_request(
     negative_class: str | None = None,
     reason: str | None = None,
 ) -> LabelRequest:
-    """Find an object by its id and ask for a label on it."""
+    """Return the request for a label on the object of an id."""
     from discovery.hunts import VERDICTS, LabelRequest
 
     if object_id is None or verdict not in VERDICTS:
@@ -52,11 +52,11 @@ def label_request(
 def rest_requests(
     hunt: Hunt, requests: list[LabelRequest], verdict: str, negative_class: str | None, reason: str | None
 ) -> list[LabelRequest]:
-    """Ask for a label on what the latest round showed and nobody has labelled."""
+    """Return requests for a label on what the latest round showed and nobody has labelled."""
     latest = hunt.round()
     if latest is None:
         raise HuntError(
-            "there is no round yet whose rest could be labelled; ask for one with 'discovery hunt next'"
+            "there is no round yet whose rest could be labelled; play one with 'discovery hunt next'"
         )
     done = set(hunt.labels()) | {request.row for request in requests}
     left = [

@@ -20,7 +20,7 @@ Files = Annotated[list[Path] | None, Parameter(consume_multiple=True, negative="
 
 
 def opened_hunt(path: Path, release: Path | None) -> Hunt:
-    """Open a hunt on the release given, or on the one that it remembers."""
+    """Return a hunt opened on the release given, or on the one that it remembers."""
     from discovery.hunts import open_hunt, peek_hunt, remembered_release
     from discovery.release.release import open_release
 
@@ -34,4 +34,4 @@ def person_name(who: str | None) -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
-        raise HuntError("your login has no name here; say who labels with --who NAME") from None
+        raise HuntError("your login has no name here; name who labels with --who NAME") from None

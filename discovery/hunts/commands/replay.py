@@ -38,7 +38,7 @@ def replay(hunt: Path, /, *, options: ReplayOptions = ReplayOptions()) -> None:
     """Play every round again from the log and confirm that the same candidates, scores and models come out.
 
     Ends with status 1 when a round differs. Where the index of the release was rebuilt since a round, or another engine found its
-    candidates, that is said: they may be others for that alone. Rounds that were played on another release, before the hunt was carried
+    candidates, a note is printed: they may differ for that alone. Rounds that were played on another release, before the hunt was carried
     over, are named and left out.
 
     Parameters

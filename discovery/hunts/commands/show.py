@@ -114,7 +114,7 @@ def history(hunt: Path, /, *, options: HistoryOptions = HistoryOptions()) -> Non
         Hunt file.
     """
     if options.last is not None and options.last < 1:
-        raise HuntError(f"last is {options.last}; ask for 1 or more events")
+        raise HuntError(f"last is {options.last}; give 1 or more events")
     events = opened_hunt(hunt, options.release).history()[:options.last]
     document = {"history": [{**dataclasses.asdict(line), "is_undo": line.is_undo} for line in events]}
     answer(options.json, document, "\n".join(map(_history_text, events)) or "nothing is labelled yet")
@@ -138,7 +138,7 @@ class DisagreementsOptions:
 
 
 def disagreements(hunt: Path, /, *, options: DisagreementsOptions = DisagreementsOptions()) -> None:
-    """Show the objects of which people say different things, and what the hunt's consensus makes of each.
+    """Show the objects on which people disagree, and what the hunt's consensus makes of each.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def disagreements(hunt: Path, /, *, options: DisagreementsOptions = Disagreement
         "disagreements": [dataclasses.asdict(one) for one in found],
     }
     lines = [
-        f"{one.object_id:<32} {one.agreed:<9} {', '.join(f'{who}: {said}' for who, said in one.verdicts.items())}"
+        f"{one.object_id:<32} {one.agreed:<9} {', '.join(f'{who}: {verdict}' for who, verdict in one.verdicts.items())}"
         for one in found
     ]
     answer(options.json, document, "\n".join(lines) or "nobody disagrees")

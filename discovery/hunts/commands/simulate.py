@@ -125,7 +125,7 @@ def simulate(release: Path, /, *, options: SimulateOptions) -> None:
         stopper=options.stopper,
     )
     if options.objects is not None and options.prevalence is None:
-        raise HuntError("--objects says how many are drawn at a --prevalence; give both")
+        raise HuntError("--objects is how many are drawn at a --prevalence: give both")
     played_on = hunt_sets.set_of_release(open_release(release), options.truth, where=options.where, kind=options.kind, lookalikes=options.lookalikes)
     if options.prevalence is not None:
         played_on = hunt_sets.resampled(played_on, options.prevalence, objects=options.objects)

@@ -58,7 +58,7 @@ def plan_bricks(folder: Path, seed: int, targets: list[Target]) -> list[BrickTas
 
 
 def write_brick(task: BrickTask) -> Path:
-    """Draw the objects of a brick, write its files and return the path of the catalogue."""
+    """Return the path of the catalogue of a brick, its objects drawn and its files written."""
     from discovery.simulation.draw import draw_target
     from discovery.simulation.files.tractor import tractor_columns
 

@@ -54,7 +54,7 @@ DATASETS: dict[str, tuple[str, tuple[int, ...]]] = {
 """Type and shape of one row of each root dataset.
 
 ``flux``, ``shape_r`` (arcsec), ``shape_e1`` and ``shape_e2`` are what the object was drawn with, without noise or PSF, as
-a perfect Tractor would tell: ``flux`` is what passed the dust, the shape is 0 for stars.
+a perfect Tractor would find: ``flux`` is what passed the dust, the shape is 0 for stars.
 """
 
 

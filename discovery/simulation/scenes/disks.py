@@ -33,7 +33,7 @@ DUST_BY_BAND = np.array([1.0, 0.72, 0.38], np.float32)
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What the catalogue says of a galaxy's form: projected axis ratio, angle (radians), Sersic index."""
+    """A galaxy's form in the catalogue: projected axis ratio, angle (radians), Sersic index."""
 
     axis_ratio: float
     angle: float

@@ -55,7 +55,7 @@ class Exposure:
 
 
 def draw_exposure(rng: np.random.Generator) -> Exposure:
-    """Draw noise and PSF of one stamp."""
+    """Return noise and PSF of one stamp, drawn at random."""
     sigma = [loc + scale * np.exp(shape * rng.standard_normal()) for shape, loc, scale in SIGMA_FITS]
     psf = [loc + scale * np.exp(shape * rng.standard_normal()) for shape, loc, scale in PSF_FITS]
     return Exposure(sigma_nmgy=np.maximum(sigma, LEAST_SIGMA_NMGY), psf_sigma_pixels=np.array(psf))

@@ -76,7 +76,7 @@ class Scene:
         self.flux_nmgy = self.flux_nmgy * factors
 
     def observe(self, psf_fwhm_pixels: np.ndarray) -> np.ndarray:
-        """Convolve with a Moffat PSF (full width at half maximum in pixels, (3,)) and cut out the stamp.
+        """Return the stamp: convolved with a Moffat PSF (full width at half maximum in pixels, (3,)) and cut out.
 
         Returns
         -------

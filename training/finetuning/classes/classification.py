@@ -21,7 +21,8 @@ from discovery.encoders.lvm import LVM
 from discovery.errors import TrainingError
 from training.data.stamps import PixelArray
 from training.finetuning.class_figures import class_figures
-from training.loop.loop import LoopConfig, make_optimizer, rate
+from training.loop.config import LoopConfig
+from training.loop.optimizer import make_optimizer, rate
 from training.spaces import network_input
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)
@@ -64,7 +65,7 @@ class Head(nn.Module):
 
 
 def fit_linear(vectors: np.ndarray, labels: np.ndarray, classes: int, seed: int = 0) -> Head:
-    """Fit a logistic regression, the strength of its penalty chosen on parts of the training stamps only.
+    """Return a fitted logistic regression, the strength of its penalty chosen on parts of the training stamps only.
 
     Five folds (fewer where a class has fewer stamps), one split of a fifth from 1000 stamps on.
     """
@@ -86,7 +87,7 @@ def fit_linear(vectors: np.ndarray, labels: np.ndarray, classes: int, seed: int 
 
 
 def fit_mlp(vectors: np.ndarray, labels: np.ndarray, classes: int, seed: int = 0, hidden: int = 512) -> Head:
-    """Fit a head of two layers by AdamW."""
+    """Return a head of two layers, fitted by AdamW."""
     torch.manual_seed(seed)
     head = Head(vectors.shape[1], classes, hidden)
     head.standardise(vectors)
@@ -207,7 +208,7 @@ def steps_an_epoch(count: int, batch: int) -> int:
 
 
 def turned(stamps: Tensor, generator: torch.Generator) -> Tensor:
-    """Turn each stamp (B, 3, S, S) by a multiple of 90 degrees and mirror half of them."""
+    """Return stamps (B, 3, S, S) each turned by a multiple of 90 degrees, half of them mirrored."""
     times = torch.randint(0, 4, (len(stamps),), generator=generator)
     mirrored = torch.rand(len(stamps), generator=generator) < 0.5
     made = torch.stack([torch.rot90(stamp, int(k), (1, 2)) for stamp, k in zip(stamps, times, strict=True)])

@@ -1,4 +1,4 @@
-"""A trained classifier as a folder: the encoder, the head and a card that says what they are and how good."""
+"""A trained classifier as a folder: the encoder, the head and a card: what they are and how good."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def save_classifier(
 
 
 def read_classifier_card(folder: Path) -> ClassifierCard:
-    """Read a classifier's card.
+    """Return a classifier's card.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def read_classifier_card(folder: Path) -> ClassifierCard:
 
 
 def load_classifier(folder: Path, device: str | None = None) -> Classifier:
-    """Load what `save_classifier` wrote.
+    """Return the classifier that `save_classifier` wrote.
 
     Raises
     ------

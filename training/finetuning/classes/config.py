@@ -32,8 +32,14 @@ class ClassesConfig:
         Path of a survey to classify.
     predictions
         Where to: a file .csv, .parquet, .fits or .vot; predictions.csv in the folder when not given.
-    epochs, batch, learning_rate
-        Of full: passes over the training stamps, stamps a step, peak rate.
+    epochs
+        Of full: passes over the training stamps.
+    batch
+        Of full: stamps a step.
+    learning_rate
+        Of full: peak rate.
+    seed
+        Seed of everything drawn at random.
     cache
         Folder of the prepared stamps.
     device

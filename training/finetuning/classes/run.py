@@ -28,7 +28,8 @@ from training.finetuning.classes.classification import (
 from training.finetuning.classes.classifier import CARD, Classifier, read_classifier_card, save_classifier
 from training.finetuning.classes.config import ClassesConfig, ClassifierMode
 from training.loop.checkpoint import load_checkpoint, load_into
-from training.loop.loop import LoopConfig, train
+from training.loop.config import LoopConfig
+from training.loop.loop import train
 from training.loop.processes import Place, use_threads
 from training.spaces import EncoderSpace, Vectors
 

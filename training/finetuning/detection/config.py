@@ -20,12 +20,16 @@ class DetectionConfig:
     ----------
     out
         Folder of the run: a folder for each backbone and number of fields, detection.json and examples.png.
+    backbone
+        What detectors are built on: the LVM, ResNet50, or one after the other.
     encoder
         Of the LVM: as in discovery index --encoder.
     resnet_weights
         File with torchvision's ResNet50 weights to start from; untrained when not given. Nothing is downloaded.
     fields
         Training fields; repeat it for several numbers (--fields 100 --fields 1000).
+    test_fields
+        Fields that every detector is measured on.
     size
         Side of a field in pixels.
     per_field
@@ -34,12 +38,18 @@ class DetectionConfig:
         Channels of the feature pyramid and the heads.
     proposals
         Objects a field that the first stage hands on.
-    steps, batch, learning_rate
-        The schedule, the same for every backbone and number of fields: linear warm-up, then a cosine to zero.
+    steps
+        Updates, the same for every backbone and number of fields: a linear warm-up, then a cosine to zero.
+    batch
+        Fields a step.
+    learning_rate
+        Peak rate.
     pretrained_rate
         Factor on the learning rate of a backbone that starts from trained weights.
     examples
         Source of the fields in examples.png, where others than the test fields should be shown.
+    seed
+        Seed of everything drawn at random.
     device
         cpu or cuda; CUDA where there is one when not given.
     threads

@@ -69,7 +69,7 @@ class Paste:
 
 
 def cut_object(stamp: Stamp, psf_fwhm_pixels: float) -> ObjectCut | None:
-    """Find the object in the middle of a stamp; None where there is none, or it fills the stamp."""
+    """Return the object in the middle of a stamp; None where there is none, or it fills the stamp."""
     colours = to_colours(stamp)
     if not np.isfinite(colours).all():
         return None
@@ -87,7 +87,7 @@ def cut_object(stamp: Stamp, psf_fwhm_pixels: float) -> ObjectCut | None:
 
 
 def fit_to_field(cut: ObjectCut, *, scale: float, psf_fwhm_pixels: float, turn: int) -> Paste:
-    """Shrink by ``scale``, blur to the field's PSF, turn (0 to 7: four rotations, mirrored or not) and fade out.
+    """Return a cut shrunk by ``scale``, blurred to the field's PSF, turned (0 to 7: four rotations, mirrored or not) and faded out.
 
     The field's PSF must be at least ``scale`` times the stamp's.
     """

@@ -91,7 +91,7 @@ class _Placed:
 
 
 def make_field(plan: FieldPlan, sources: Sources, index: int) -> Field:
-    """Make field ``index``; everything random follows from (seed, index) and the sources.
+    """Return field ``index``; everything random follows from (seed, index) and the sources.
 
     Raises
     ------

@@ -22,14 +22,15 @@ from training.finetuning.detection.network import Detection, parameters
 from training.finetuning.detection.precision import Detections, average_precision, by_survey
 from training.finetuning.detection.sources import Sources
 from training.loop.checkpoint import load_checkpoint, load_into
-from training.loop.loop import Batch, LoopConfig, train
+from training.loop.config import LoopConfig
+from training.loop.loop import Batch, train
 from training.loop.processes import Place
 
 AT_ONCE = 4
 
 
 class Fields:
-    """A number of fields, each made when it is first asked for and kept with its masks packed.
+    """A number of fields, each made when it is first needed and kept with its masks packed.
 
     Held-out fields do not depend on the run's seed: runs of several seeds are measured on the same ones.
     """
@@ -65,7 +66,7 @@ def train_detector(
     trunk_rate: float = 1.0,
     place: Place | None = None,
 ) -> float:
-    """Train, or go on where the run stopped, and leave the trained weights in ``detector``.
+    """Return seconds a field of training; the trained weights are in ``detector``, and a run that was stopped goes on.
 
     Returns
     -------

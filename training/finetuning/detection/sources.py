@@ -1,4 +1,4 @@
-"""Where lenses and non-lenses come from: surveys with a rule that says which objects are lenses."""
+"""Where lenses and non-lenses come from: surveys, each with a rule for which objects are lenses."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class LensRule:
 
 
 def parse_rule(text: str) -> LensRule:
-    """Read ``PATH``, ``PATH@COLUMN:VALUE``, ``PATH@COLUMN>=LEAST`` or ``PATH@COLUMN>=LEAST,<BELOW``.
+    """Return the rule of ``PATH``, ``PATH@COLUMN:VALUE``, ``PATH@COLUMN>=LEAST`` or ``PATH@COLUMN>=LEAST,<BELOW``.
 
     Raises
     ------
@@ -100,7 +100,7 @@ class Sources:
         }
 
     def draw(self, rng: np.random.Generator, *, lens: bool) -> tuple[int, int]:
-        """Draw a survey among those that have such objects, all alike, then an object: (survey, position)."""
+        """Return (survey, position) of an object drawn: first a survey among those that have such objects, all alike."""
         kinds = self.lenses if lens else self.others
         survey = int(rng.choice([index for index, positions in enumerate(kinds) if len(positions)]))
         return survey, int(rng.choice(kinds[survey]))
@@ -126,7 +126,7 @@ class _Part:
 
 
 def load_sources(texts: Sequence[str]) -> tuple[Sources, Sources]:
-    """Open the surveys and split their objects.
+    """Return the training and the held-out objects of some surveys.
 
     The split is the one rule of all sets (`training.data.stamps.is_training`). A held-out object within 2 arcsec of a
     training object, in any of the surveys, is dropped: it may be the same galaxy under another name.
@@ -217,8 +217,8 @@ def _apart(tables: Sequence[pa.Table], trains: Sequence[np.ndarray]) -> list[np.
     masks = []
     for place, train in zip(points, trains, strict=True):
         near = np.zeros(len(place), bool)
-        asked = ~train & np.isfinite(place[:, 0])
-        near[asked] = np.isfinite(tree.query(place[asked], distance_upper_bound=chord)[0])
+        checked = ~train & np.isfinite(place[:, 0])
+        near[checked] = np.isfinite(tree.query(place[checked], distance_upper_bound=chord)[0])
         masks.append(~train & ~near)
     return masks
 

@@ -29,8 +29,12 @@ class MultitaskRunConfig:
         frozen: heads only. uniform: the encoder too, equal shares of the steps. active: weaker tasks get more steps.
     start_from
         Run or checkpoint of another multitask training whose weights are the start.
-    steps, batch, learning_rate
-        Schedule: warm-up over a twentieth of the steps, then a cosine to zero. Each step belongs to one task.
+    steps
+        Updates: a warm-up over a twentieth of them, then a cosine to zero. Each belongs to one task.
+    batch
+        Stamps a step.
+    learning_rate
+        Peak rate of the heads.
     encoder_rate
         The encoder's learning rate as a part of the heads'.
     recolour
@@ -39,8 +43,12 @@ class MultitaskRunConfig:
         Channels inside the picture heads.
     scale
         Factor on the PSF's width (2-8 pixels) and on the patches (4, 8, 16), which are in pixels of the network's stamp.
-    classification, restoration, reconstruction
-        Training and test stamps of each task.
+    classification
+        Training and test stamps of the classification.
+    restoration
+        Training and test stamps of the restoration.
+    reconstruction
+        Training and test stamps of the reconstruction.
     validation
         Stamps on which the active rule stands: for classification, and for each picture task.
     group
@@ -52,6 +60,8 @@ class MultitaskRunConfig:
         Write the model into this folder, for discovery restore and discovery reconstruct.
     cache
         Folder of the prepared stamps.
+    seed
+        Seed of everything drawn at random.
     device
         CUDA where there is one when not given.
     threads

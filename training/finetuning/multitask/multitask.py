@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,11 +24,10 @@ from discovery.encoders.image_heads import WIDTH, MultitaskModel
 from discovery.encoders.lvm import LVM
 from discovery.errors import ConfigError
 from discovery.stamps.preprocess import CropConfig
-from training.data.degrade import Degradation, masks
-from training.finetuning.class_figures import class_figures
+from training.data.degrade import Degradation
 from training.finetuning.multitask import active
 from training.finetuning.multitask.config import Strategy
-from training.finetuning.multitask.measures import picture_figures
+from training.finetuning.multitask.measures import Figures, measured
 from training.finetuning.multitask.tasks import (
     TASKS,
     TaskData,
@@ -39,13 +38,9 @@ from training.finetuning.multitask.tasks import (
     turned,
 )
 from training.loop.checkpoint import load_checkpoint, load_into
-from training.loop.loop import Batch, LoopConfig, train
+from training.loop.config import LoopConfig
+from training.loop.loop import Batch, train
 from training.loop.processes import Place
-from training.spaces import network_input
-
-Figures = dict[str, dict[str, float]]
-MEASURE_BATCH = 50
-VALIDATION_SEED, TEST_SEED = 1, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +81,7 @@ class MultitaskConfig:
 
 
 class Multitask(nn.Module):
-    """The model with its losses, and the standing of the tasks, which a checkpoint keeps."""
+    """The model with its losses, and the quality of each task, which a checkpoint keeps."""
 
     def __init__(self, encoder: Encoder, classes: tuple[str, ...], config: MultitaskConfig) -> None:
         super().__init__()
@@ -110,7 +105,7 @@ class Multitask(nn.Module):
         return loss, {"task": batch["task"].float()}
 
     def train(self, mode: bool = True) -> Multitask:
-        """Set the mode; a frozen encoder stays in evaluation mode, without drop path."""
+        """Return the module, its mode set; a frozen encoder stays in evaluation mode, without drop path."""
         super().train(mode)
         if self.frozen:
             self.model.lvm.eval()
@@ -122,7 +117,7 @@ class Multitask(nn.Module):
         known = {task: 0.0 if np.isnan(value) else value for task, value in zip(TASKS, self.quality.tolist(), strict=True)}
         return active.shares(known)
 
-    def learn_standing(self, figures: Figures) -> None:
+    def learn_quality(self, figures: Figures) -> None:
         """Take new validation figures into the running qualities."""
         for place, value in enumerate(qualities(figures).values()):
             before = self.quality[place].item()
@@ -139,7 +134,7 @@ def multitask(
     show: Callable[[Figures], None] | None = None,
     place: Place | None = None,
 ) -> MultitaskModel:
-    """Train, or go on where the run stopped, and return the model in evaluation mode.
+    """Return the trained model in evaluation mode; a run that was stopped goes on.
 
     Its weights are float16 values, as `save_multitask` stores them, so that what is measured is what ships.
 
@@ -148,7 +143,7 @@ def multitask(
     run
         Folder of the run (see `training.loop.loop.train`).
     start_from
-        Run or checkpoint of another multitask training whose weights and standing are the start.
+        Run or checkpoint of another multitask training whose weights and qualities are the start.
     show
         Called with the validation figures of each evaluation.
 
@@ -169,7 +164,7 @@ def multitask(
         assert isinstance(averaged, Multitask)
         figures = measured(averaged.model, data, "validation", config.degradation)
         if config.strategy == "active":
-            module.learn_standing(figures)
+            module.learn_quality(figures)
         if show is not None:
             show(figures)
         flat = {f"{task}_{name}": value for task, row in figures.items() for name, value in row.items()}
@@ -187,65 +182,12 @@ def multitask(
     return model
 
 
-@torch.inference_mode()
-def measured(model: MultitaskModel, data: TaskData, part: Literal["validation", "test"], how: Degradation) -> Figures:
-    """Measure all tasks on one part, with the degradations that belong to the part.
-
-    Returns
-    -------
-    dict
-        By task: accuracy, precision, recall, f1; or mse, psnr, ssim, beside the same of the degraded input
-        (``input_mse`` and so on).
-    """
-    figures: Figures = {}
-    seed = VALIDATION_SEED if part == "validation" else TEST_SEED
-    for task in TASKS:
-        rows = getattr(data, part)[task]
-        clean, truth = pictures(data.stamps, rows, model.image_size), data.labels[rows]
-        batch = task_batch(task, clean, torch.from_numpy(truth), how, torch.Generator().manual_seed(seed))
-        if task == "classification":
-            logits = _in_batches(model.classify, model, clean)
-            figures[task] = class_figures(truth, logits.argmax(1).numpy(), len(data.classes))
-        elif task == "restoration":
-            figures[task] = _beside(clean, batch["degraded"], _in_batches(model.restore, model, batch["degraded"]))
-        else:
-            answer = _in_batches(model.reconstruct, model, clean, batch["mask"])
-            figures[task] = _beside(clean, clean * (1 - batch["mask"]), answer)
-    return figures
-
-
-@torch.inference_mode()
-def patch_table(model: MultitaskModel, pixels: np.ndarray, seed: int, how: Degradation | None = None) -> dict[str, dict[str, float]]:
-    """Measure reconstruction for each patch size by itself, on the same stamps.
-
-    Parameters
-    ----------
-    pixels : numpy.ndarray
-        (N, 3, 128, 128) uint8, colours times 255, not seen in training.
-    seed
-        Of the masks; 0-70 % of each stamp are masked.
-    how
-        The paper's degradation (patches of 4, 8, 16 pixels of the network's stamp) when not given.
-
-    Returns
-    -------
-    dict
-        By patch side: mse, psnr, ssim, and the same of the masked input (``input_mse`` and so on).
-    """
-    how = how or Degradation()
-    clean, table = network_input(pixels, model.image_size), {}
-    for patch in how.sides:
-        mask = masks(len(clean), model.image_size, how, torch.Generator().manual_seed(seed), patch)
-        table[str(patch)] = _beside(clean, clean * (1 - mask), _in_batches(model.reconstruct, model, clean, mask))
-    return table
-
-
 def qualities(figures: Figures) -> dict[str, float]:
     """Return each task's quality in 0..1, as the active rule has it."""
-    told = {"classification": figures["classification"]["f1"]}
+    found = {"classification": figures["classification"]["f1"]}
     for task in TASKS[1:]:
-        told[task] = active.picture_quality(figures[task]["psnr"], figures[task]["input_psnr"])
-    return told
+        found[task] = active.picture_quality(figures[task]["psnr"], figures[task]["input_psnr"])
+    return found
 
 
 def task_of_step(shares: dict[str, float], seed: int, step: int) -> str:
@@ -285,17 +227,6 @@ def _batches(module: Multitask, data: TaskData, config: MultitaskConfig, step: i
             clean = lifted(recoloured(clean, config.recolour, generator), generator)
         yield task_batch(task, clean, torch.from_numpy(data.labels[rows]), config.degradation, generator)
         step += 1
-
-
-def _in_batches(method: Any, model: MultitaskModel, *inputs: Tensor) -> Tensor:
-    place = next(model.parameters()).device
-    parts = [method(*(value[start : start + MEASURE_BATCH].to(place) for value in inputs)) for start in range(0, len(inputs[0]), MEASURE_BATCH)]
-    return torch.cat(parts).float().cpu()
-
-
-def _beside(clean: Tensor, entered: Tensor, answer: Tensor) -> dict[str, float]:
-    own = picture_figures(clean.numpy(), answer.numpy())
-    return own | {f"input_{name}": value for name, value in picture_figures(clean.numpy(), entered.numpy()).items()}
 
 
 def _record(config: MultitaskConfig, data: TaskData, encoder: Encoder) -> dict[str, Any]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from training.finetuning.class_figures import CLASS_COLUMNS
-from training.finetuning.multitask.measures import PICTURE_COLUMNS
-from training.finetuning.multitask.multitask import Figures
+from training.finetuning.multitask.measures import PICTURE_COLUMNS, Figures
 from training.finetuning.multitask.tasks import TASKS
 
 

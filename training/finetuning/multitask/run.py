@@ -11,10 +11,11 @@ from discovery.encoders.image_heads import MultitaskModel, save_multitask
 from training.data.degrade import Degradation
 from training.data.stamps import load_stamps
 from training.finetuning.multitask.config import MultitaskRunConfig
-from training.finetuning.multitask.multitask import Figures, MultitaskConfig, measured, multitask, patch_table
+from training.finetuning.multitask.measures import Figures, measured, patch_table
+from training.finetuning.multitask.multitask import MultitaskConfig, multitask
 from training.finetuning.multitask.report import table
 from training.finetuning.multitask.tasks import TASKS, Sizes, TaskData, task_data
-from training.loop.loop import LoopConfig
+from training.loop.config import LoopConfig
 from training.loop.processes import processes, use_threads
 
 RESULT = "multitask.json"

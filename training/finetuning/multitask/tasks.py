@@ -80,7 +80,7 @@ class TaskData:
 
 
 def task_data(stamps: Stamps, sizes: Sizes, seed: int, groups: Groups | None = None) -> TaskData:
-    """Choose each task's stamps: training part without validation, validation part, held-out part.
+    """Return each task's stamps: training part without validation, validation part, held-out part.
 
     Classification takes the same number of each class as far as there are so many, and fills up from the
     others; the picture tasks take any stamps.
@@ -136,14 +136,14 @@ def pictures(stamps: Stamps, rows: np.ndarray, size: int) -> Tensor:
 
 
 def turned(stamps: Tensor, generator: torch.Generator) -> Tensor:
-    """Turn each stamp by a multiple of 90 degrees and mirror half of them."""
+    """Return stamps each turned by a multiple of 90 degrees, half of them mirrored."""
     turns = torch.randint(8, (len(stamps),), generator=generator).tolist()
     quarters = [torch.rot90(stamp, turn % 4, (1, 2)) for stamp, turn in zip(stamps, turns, strict=True)]
     return torch.stack([stamp.flip(2) if turn > 3 else stamp for stamp, turn in zip(quarters, turns, strict=True)])
 
 
 def recoloured(stamps: Tensor, most: float, generator: torch.Generator) -> Tensor:
-    """Change the brightness of each band of each stamp by a factor of its own."""
+    """Return stamps with the brightness of each band changed by a factor of its own."""
     if most == 0:
         return stamps
     factors = 1 + most * (2 * torch.rand(len(stamps), 3, 1, 1, generator=generator) - 1)
@@ -151,14 +151,14 @@ def recoloured(stamps: Tensor, most: float, generator: torch.Generator) -> Tenso
 
 
 def lifted(stamps: Tensor, generator: torch.Generator) -> Tensor:
-    """Raise the sky of half of the stamps: it is black in SDSS pictures, and 0.13 in dr2_rgb's."""
+    """Return stamps with the sky of half of them raised: it is black in SDSS pictures, and 0.13 in dr2_rgb's."""
     level = torch.rand(len(stamps), 1, 1, 1, generator=generator) * SKY
     level = level * (torch.rand(len(stamps), 1, 1, 1, generator=generator) < 0.5)
     return level + (1 - level) * stamps
 
 
 def task_batch(task: str, clean: Tensor, labels: Tensor, how: Degradation, generator: torch.Generator) -> dict[str, Tensor]:
-    """Make a batch of a task.
+    """Return a batch of a task.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ SMALL = 8
 
 
 def aperture_fluxes(pixels_nmgy: np.ndarray, pixel_scale_arcsec: float) -> np.ndarray:
-    """Sum the light within each aperture; what lies outside the stamp is not counted.
+    """Return the sum of light within each aperture; what lies outside the stamp is not counted.
 
     A pixel on the rim counts by the part of a pixel that its centre is inside by: clip(radius - distance + 1/2, 0, 1), in pixels.
 

@@ -36,14 +36,14 @@ def picture_features(objects: Objects) -> np.ndarray:
 
 
 def holds(target: str, columns: Sequence[str]) -> bool:
-    """Tell whether a catalogue baseline would be told its target: one of its columns, or a magnitude or flux of its bands."""
+    """Return whether a catalogue baseline is given its target: one of its columns, or a magnitude or flux of its bands."""
     if columns:
         return target in columns
     return target in MAGNITUDES or target.lower().startswith("flux_")
 
 
 def boosted(features: np.ndarray, targets: Targets, trains: np.ndarray, seed: int) -> np.ndarray:
-    """Fit gradient-boosted trees to each target on the lines that know it and return estimates for all: (N, T).
+    """Return estimates (N, T) by gradient-boosted trees, fitted for each target to the rows that know it.
 
     scikit-learn's HistGradientBoostingRegressor with its defaults, except 200 trees at rate 0.05; NaN is a value of its own.
     """

@@ -28,7 +28,7 @@ class ParametersConfig:
     table_file
         Table (csv, tsv, Parquet, FITS, VOTable) with more columns, one line an object.
     key
-        Its column of ids, where it cannot be told by itself.
+        Its column of ids, where it is not found by its name.
     missing
         TARGET=VALUE that means 'not known', beside NULL, NaN, -99, -999 and -9999; such values are left out and counted.
     leave_out
@@ -48,15 +48,21 @@ class ParametersConfig:
     predictions
         Table to write then (.csv, .fits, .vot, .parquet): object_id, each target and its sigma.
     pixel_scale
-        Arcsec a pixel, where the files do not tell.
+        Arcsec a pixel, where the files have none.
     limit
         Only the first stamps of a survey.
     steps
         Updates of a head on frozen embeddings.
     encoder_steps
         Updates with --finetune-encoder.
-    batch, learning_rate, hidden
-        Of the head: lines a step, peak rate, width of its two layers.
+    batch
+        Objects a step.
+    learning_rate
+        Peak rate of the head.
+    hidden
+        Width of the head's two layers.
+    seed
+        Seed of everything drawn at random.
     device
         cpu or cuda; CUDA where there is one when not given.
     threads

@@ -35,7 +35,7 @@ class Objects:
     colours : numpy.ndarray
         (N, 3) float32: mean display colours within the crop.
     inputs : numpy.ndarray or None
-        (N, K, 3, S, S) float16, the encoder's inputs, where they were asked for.
+        (N, K, 3, S, S) float16, the encoder's inputs, where they were kept.
     catalogue : pyarrow.Table
         The survey's own columns, one line an object.
     damaged : int
@@ -74,7 +74,7 @@ class Objects:
 def read_objects(
     path: Path, encoder: Encoder, *, pixel_scale_arcsec: float | None = None, keep_inputs: bool = False, limit: int | None = None
 ) -> Objects:
-    """Read a survey, or a release's survey, once: prepare each stamp as the encoder does, embed it, measure its side features.
+    """Return the objects of a survey, or of a release's: each stamp prepared as the encoder does it, embedded, its side features measured.
 
     Parameters
     ----------

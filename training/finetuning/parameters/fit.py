@@ -29,7 +29,8 @@ from training.finetuning.parameters.head import (
 )
 from training.finetuning.parameters.targets import Targets
 from training.loop.checkpoint import Checkpoint, load_checkpoint, load_into, save_checkpoint
-from training.loop.loop import Batch, LoopConfig, train
+from training.loop.config import LoopConfig
+from training.loop.loop import Batch, train
 from training.loop.processes import Place
 
 BEST, ENCODER = "best.safetensors", "encoder"
@@ -74,7 +75,7 @@ class ParameterModel(nn.Module):
 
 
 def embed(network: nn.Module, card: EncoderCard, inputs: Tensor) -> Tensor:
-    """Do what `Encoder.embed_inputs` does, with gradient: (B, K, 3, S, S) to (B, D) of unit length."""
+    """Return what `Encoder.embed_inputs` does, with gradient: (B, K, 3, S, S) to (B, D) of unit length."""
     batch, views = inputs.shape[:2]
     x = inputs.flatten(0, 1)
     if card.channel_order == "zrg":
@@ -97,7 +98,7 @@ def fit(
     record: dict[str, Any],
     place: Place | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Train a head on the training part and return its estimates for all objects.
+    """Return the estimates of a head for all objects, having trained it on the training part.
 
     The weights with the lowest validation loss of ``plan.evaluations`` looks are kept, for each target by itself, and each
     sigma is scaled so that 68.3 % of the validation values lie within it. ``run`` then holds the head (and the encoder where it learned).
@@ -250,7 +251,7 @@ def _batch(objects: Objects, rows: np.ndarray, *, with_inputs: bool) -> Batch:
 def _keep_best(
     module: nn.Module, step: int, objects: Objects, targets: Targets, rows: np.ndarray, run: Path
 ) -> dict[str, float]:
-    """Measure the validation loss and save what is better than before.
+    """Return the validation loss, and save what is better than before.
 
     Each target keeps the weights of its own best step; where the encoder learns too, which all targets share, the best
     step of the mean decides for all.

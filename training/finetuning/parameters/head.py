@@ -89,7 +89,7 @@ class ParameterHead(nn.Module):
         self.target_width: Tensor
 
     def features(self, embedding: Tensor, side: Tensor) -> Tensor:
-        """Join what the head looks at: (B, D) and (B, F) to (B, D + F) or one of them."""
+        """Return what the head looks at, joined: (B, D) and (B, F) to (B, D + F) or one of them."""
         return {"both": torch.cat([embedding, side], 1), "embedding": embedding, "side": side}[self.inputs]
 
     def fit_scales(self, embedding: Tensor, side: Tensor, targets: Tensor) -> None:
@@ -147,7 +147,7 @@ def save_head(folder: Path, head: ParameterHead, card: HeadCard) -> None:
 
 
 def load_head(folder: Path) -> tuple[ParameterHead, HeadCard]:
-    """Read a head, in evaluation mode.
+    """Return the head of a folder, in evaluation mode, and its card.
 
     Raises
     ------

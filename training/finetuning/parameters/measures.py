@@ -1,4 +1,4 @@
-"""How good estimates are, told as astronomers tell it."""
+"""How good estimates are, in the measures that astronomers use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DEFINITIONS = {
 
 
 def kind_of(name: str) -> Kind:
-    """Tell by its name whether a column is a redshift (``z_spec``, ``z_phot...``, ``photoz``, ``redshift``).
+    """Return whether a column is a redshift, by its name (``z_spec``, ``z_phot...``, ``photoz``, ``redshift``).
 
     A column ``z`` is not taken for one: it may be a magnitude.
     """

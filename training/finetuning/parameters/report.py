@@ -14,24 +14,24 @@ from training.finetuning.parameters.targets import DERIVED, Targets
 
 @dataclass(frozen=True, kw_only=True)
 class Estimates:
-    """What one estimator says: (N, T) in the targets' units, with sigmas where it states them.
+    """The estimates of one method: (N, T) in the targets' units, with sigmas where it states them.
 
-    ``told`` (T,) bool marks targets that it was given as a feature, which are not judged.
+    ``given`` (T,) bool marks targets that it was given as a feature, which are not judged.
     """
 
     name: str
     estimate: np.ndarray
     sigma: np.ndarray | None = None
-    told: np.ndarray | None = None
+    given: np.ndarray | None = None
 
 
 def table(rows: list[Estimates], targets: Targets, parts: tuple[np.ndarray, np.ndarray, np.ndarray]) -> dict[str, Any]:
-    """Measure each estimator on each target's held-out values.
+    """Return the measures of each estimator on each target's held-out values.
 
     Returns
     -------
     dict
-        By target: kind, counts of known and missing values, and the measures by estimator (None where it was told).
+        By target: kind, counts of known and missing values, and the measures by estimator (None where it was given).
     """
     found: dict[str, Any] = {}
     for index, name in enumerate(targets.names):
@@ -41,7 +41,7 @@ def table(rows: list[Estimates], targets: Targets, parts: tuple[np.ndarray, np.n
         true = targets.values[judged, index]
         figures: dict[str, Any] = {}
         for row in rows:
-            if row.told is not None and row.told[index]:
+            if row.given is not None and row.given[index]:
                 figures[row.name] = None
                 continue
             sigma = None if row.sigma is None else row.sigma[judged, index]

@@ -63,7 +63,7 @@ class ParameterRun:
     place: Place = dataclasses.field(default_factory=Place)
 
     def finish(self) -> dict[str, Any]:
-        """Train what is not yet trained, judge it on the held-out part, write the files and return the report.
+        """Return the report on the held-out part, having trained what was not yet trained and written the files.
 
         Raises
         ------
@@ -96,9 +96,9 @@ class ParameterRun:
         rows = [Estimates(name="constant (training median)", estimate=baselines.constant(targets, trains))]
         if (catalogue := baselines.catalogue_features(objects, self.baseline)) is not None:
             features, columns = catalogue
-            told = np.array([baselines.holds(name, self.baseline) for name in targets.names])
+            given = np.array([baselines.holds(name, self.baseline) for name in targets.names])
             estimate = baselines.boosted(features, targets, trains, self.plan.seed)
-            rows.append(Estimates(name=f"boosting, catalogue {columns}", estimate=estimate, told=told))
+            rows.append(Estimates(name=f"boosting, catalogue {columns}", estimate=estimate, given=given))
         fluxes = len(objects.side_names) > 1
         name, features = ("side features", objects.side) if fluxes else ("mean colours of the stamp", baselines.picture_features(objects))
         rows.append(Estimates(name=f"boosting, {name}", estimate=baselines.boosted(features, targets, trains, self.plan.seed)))
@@ -121,7 +121,7 @@ class ParameterRun:
         return Estimates(name=f"head, {SEEN[inputs]}{', encoder finetuned' if tuned else ''}", estimate=estimate, sigma=sigma)
 
     def _digest(self) -> str:
-        """Return what tells these objects and values from others."""
+        """Return what identifies these objects and values."""
         digest = hashlib.sha1("\n".join(self.objects.object_ids).encode())
         digest.update(np.ascontiguousarray(self.targets.values).tobytes())
         return digest.hexdigest()[:16]

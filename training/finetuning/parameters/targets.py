@@ -41,7 +41,7 @@ class Targets:
 
 
 def read_targets(catalogue: pa.Table, names: Sequence[str], missing: Mapping[str, float]) -> Targets:
-    """Take the targets from a table.
+    """Return the targets from a table.
 
     Parameters
     ----------
