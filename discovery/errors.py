@@ -12,7 +12,8 @@
     ├── ReleaseError         a release folder is missing, damaged or of an unknown version
     ├── QueryError           a prompt, filter, cone or column cannot be understood or found
     │   └── ObjectNotFound   a release has no object of that name, or none at that position
-    └── HuntError            a hunt file or an action on it is not valid
+    ├── HuntError            a hunt file or an action on it is not valid
+    └── LostWorker           a process or machine that worked for this one is gone
 
 A message says what is wrong, which thing it is, and what to do. The command line prints it as one
 line and exits with 1; the web app shows ``str(error)`` on a page, so that no message may hold a secret.
@@ -61,3 +62,7 @@ class ObjectNotFound(QueryError):
 
 class HuntError(DiscoveryError):
     """A hunt file, or an action on it, is not valid."""
+
+
+class LostWorker(DiscoveryError):
+    """A process or machine that worked for this one is gone."""

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-from discovery.errors import ConfigError
+from discovery.errors import ConfigError, LostWorker
 
 START_WAIT_SECONDS = "180"
 """How long Ray waits for its own processes where it is started here; its 30 s are too few for a busy machine."""
@@ -69,10 +69,6 @@ def ray_result(ray: Any, refs: Any) -> Any:
         raise problem.cause from problem
     except (errors.RayActorError, errors.RaySystemError, errors.ObjectLostError, errors.WorkerCrashedError, errors.NodeDiedError) as problem:
         raise LostWorker(last_line(problem)) from problem
-
-
-class LostWorker(ConfigError):
-    """A process or machine of a Ray cluster is gone."""
 
 
 def last_line(problem: BaseException) -> str:

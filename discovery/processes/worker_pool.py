@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from typing import Any
 
-from discovery.errors import SurveyError
+from discovery.errors import LostWorker
 
 
 @contextmanager
-def worker_pool(count: int, start: Callable[..., None], *given: object, doing: str, remedy: str) -> Iterator[ProcessPoolExecutor]:
+def worker_pool(count: int, start: Callable[..., None], *given: Any, doing: str, remedy: str) -> Iterator[ProcessPoolExecutor]:
     """Give a pool of fresh interpreters, each with one thread for pictures, that end with this process even where it is killed.
 
     Parameters
@@ -24,13 +25,13 @@ def worker_pool(count: int, start: Callable[..., None], *given: object, doing: s
     start : callable
         Called with ``given`` in each of them before its first task.
     doing : str
-        What they do, for the message: "read stamps".
+        What one of them does, for the message: "reads stamps".
     remedy : str
         What to do where one is stopped.
 
     Raises
     ------
-    SurveyError
+    LostWorker
         If a process was stopped from outside.
     """
     context = multiprocessing.get_context("spawn")  # a fork would copy locks that threads of torch hold
@@ -38,12 +39,14 @@ def worker_pool(count: int, start: Callable[..., None], *given: object, doing: s
     try:
         yield pool
     except BrokenProcessPool as problem:
-        raise SurveyError(f"A process that {doing} was stopped from outside (out of memory?). Run again to go on; {remedy}.") from problem
-    finally:
-        pool.shutdown(cancel_futures=True)
+        raise LostWorker(f"A process that {doing} was stopped from outside (out of memory?). Run again to go on; {remedy}.") from problem
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)  # what went wrong is told now, not when the others are done
+        raise
+    pool.shutdown(cancel_futures=True)
 
 
-def use_threads(torch_threads: int | None = None) -> None:
+def limit_threads(torch_threads: int | None = None) -> None:
     """Let this process compute pictures with one thread, and torch with so many where it is used."""
     import cv2
 
@@ -54,8 +57,8 @@ def use_threads(torch_threads: int | None = None) -> None:
         torch.set_num_threads(max(1, torch_threads))
 
 
-def _start(start: Callable[..., None], given: tuple[object, ...]) -> None:
-    use_threads()
+def _start(start: Callable[..., None], given: tuple[Any, ...]) -> None:
+    limit_threads()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     start(*given)
 

@@ -19,9 +19,9 @@ from typing import Any
 from tqdm import tqdm
 
 from discovery.encoders.encoder import Encoder, Precision, load_encoder
-from discovery.errors import ConfigError
-from discovery.processes.ray_cluster import LostWorker, ray_cluster, ray_result
-from discovery.processes.worker_pool import use_threads
+from discovery.errors import ConfigError, LostWorker
+from discovery.processes.ray_cluster import ray_cluster, ray_result
+from discovery.processes.worker_pool import limit_threads
 from discovery.release.manifest import ENCODER_FOLDER
 from discovery.stamps.stamp import Survey
 from index.embed.finished_shards import Computed, check_one_precision, precisions_of
@@ -119,7 +119,7 @@ class ShardWorker:
     def __init__(
         self, building: Path, plan: Plan, survey: Survey, precision: Precision | None, compiled: bool, staff: Staffing, ref: list[Any]
     ) -> None:
-        use_threads(staff.cpus)
+        limit_threads(staff.cpus)
         if not building.exists():
             raise ConfigError(f"{building} is not there on {os.uname().nodename}: --out must be on a file system that all machines share.")
         self._encoder = load_encoder(building / ENCODER_FOLDER)
@@ -237,7 +237,7 @@ def _read_there(ref: list[Any], form: InputForm, start: int, stop: int) -> Batch
     """Read a batch in a task; its process opens the survey once."""
     import ray
 
-    use_threads()
+    limit_threads()
     key = ref[0].binary()
     if key not in _surveys:
         _surveys.clear()

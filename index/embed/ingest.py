@@ -128,14 +128,14 @@ def batch_reader(survey: Survey, form: InputForm, workers: int) -> Iterator[Batc
 
     Raises
     ------
-    SurveyError
+    LostWorker
         If a process was stopped from outside.
     """
     if workers == 0:
         with _reading_thread() as thread:
             yield BatchReader(lambda start, stop: thread.submit(read_batch, survey, form, start, stop), 1)
         return
-    with worker_pool(workers, _open_here, survey, form, doing="read stamps", remedy="--workers 0 needs least") as pool:
+    with worker_pool(workers, _open_here, survey, form, doing="reads stamps", remedy="--workers 0 needs least") as pool:
         yield BatchReader(lambda start, stop: pool.submit(_read_here, start, stop), workers)
 
 

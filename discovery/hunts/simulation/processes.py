@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 from discovery.hunts.models.ranking import use_threads
 from discovery.hunts.simulation.sets import HuntSet
 from discovery.processes.cores import usable_cores
+from discovery.processes.worker_pool import worker_pool
 
 ARRAYS = ("object_ids", "truth", "kinds", "lookalikes")
 
@@ -40,17 +39,9 @@ def spread_out(
         np.save(Path(folder, "vectors.npy"), hunt_set.vectors)
         arrays = {key: getattr(hunt_set, key) for key in ARRAYS if getattr(hunt_set, key) is not None}
         np.savez(Path(folder, "rest.npz"), **arrays)
-        with ProcessPoolExecutor(
-            jobs,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start,
-            initargs=(Path(folder), hunt_set.name, hunt_set.source, play, max(1, usable_cores() // jobs)),
-        ) as pool:
-            try:
-                yield partial(pool.map, _play_here)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        given = (Path(folder), hunt_set.name, hunt_set.source, play, max(1, usable_cores() // jobs))
+        with worker_pool(jobs, _start, *given, doing="plays hunts", remedy="fewer jobs need less") as pool:
+            yield partial(pool.map, _play_here)
 
 
 def _start(folder: Path, name: str, source: str, play: Callable[[HuntSet, Any], Any], threads: int) -> None:

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from discovery.errors import ConfigError, QueryError
-from discovery.processes.ray_cluster import LostWorker, ray_cluster, ray_result
-from discovery.processes.worker_pool import use_threads
+from discovery.errors import ConfigError, LostWorker, QueryError
+from discovery.processes.ray_cluster import ray_cluster, ray_result
+from discovery.processes.worker_pool import limit_threads
 from discovery.release.manifest import Shard
 from discovery.release.neighbours.index import at_least_one, unit_queries
 from discovery.release.neighbours.top import table, top
@@ -162,7 +162,7 @@ class _Worker:
     ) -> None:
         from discovery.release.neighbours.exact import ExactEngine
 
-        use_threads(threads)
+        limit_threads(threads)
         self._engine = ExactEngine(EmbeddingShards(folder, shards, dimension), device, dtype, rows=rows)
 
     def nearest(self, vectors: np.ndarray, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
