@@ -118,6 +118,7 @@ class BoundHunt:
             examples=self.usable_examples,
             where=state.settings.where,
             flagged=state.settings.flagged,
+            cone=state.settings.cone,
             nearby=Nearby(self.release, None if wide else self.allowed) if searchable(self.release) else None,
             engine=self.engine,
         )

@@ -238,7 +238,7 @@ def _choose_table(names: list[str], beside: list[Path], options: _Options) -> tu
 
 def _with_note(stamp_table: StampTable, n_stamps: int, why: str) -> tuple[StampTable, str]:
     match, columns = stamp_table.match, stamp_table.columns
-    unused = columns.num_rows - len(set(match.lines[match.lines >= 0].tolist()))
+    unused = columns.num_rows - len(set(match.rows[match.rows >= 0].tolist()))
     note = (
         f"Table {stamp_table.path.name} ({why}), key {match.column}: lines for {match.n_matched} of "
         f"{n_stamps} stamps, columns {', '.join(columns.column_names)}"

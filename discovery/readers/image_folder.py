@@ -107,7 +107,7 @@ class LooseSurvey:
         if self._table is None:
             ra_deg, dec_deg = self._own_positions(start, stop)
         else:
-            lines = self._table.match.lines[start:stop]
+            lines = self._table.match.rows[start:stop]
             index = pa.array(lines, mask=lines < 0)
             came = self._table.columns
             ra_deg, dec_deg = self._table_positions(came, index, start, stop)
@@ -133,7 +133,7 @@ class LooseSurvey:
 
     def _with_table(self, stamp: Stamp, position: int) -> Stamp:
         """Return the stamp with the position and scale of its line in the table, which come first."""
-        if self._table is None or (line := int(self._table.match.lines[position])) < 0:
+        if self._table is None or (line := int(self._table.match.rows[position])) < 0:
             return stamp
         came = self._table.columns.slice(line, 1)
         ra_deg, dec_deg = (_first_number(came, names) for names in (RA_NAMES, DEC_NAMES))
@@ -247,7 +247,7 @@ def _object_ids(names: list[str], stamp_table: StampTable | None) -> tuple[list[
     if stamp_table is None or id_column is None:
         return ids, n_renamed
     came = stamp_table.columns.column(id_column).to_pylist()
-    lines = stamp_table.match.lines
+    lines = stamp_table.match.rows
     wanted = [
         str(came[line]) if line >= 0 and came[line] is not None else own
         for own, line in zip(ids, lines, strict=True)

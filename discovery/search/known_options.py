@@ -37,7 +37,8 @@ def matched_known(
             option = "--new-only" if new_only else "--known-radius"
             raise QueryError(f"{option} needs a table of known objects: give --known FILE.")
         return None
-    from discovery.search.known_objects import RADIUS_ARCSEC, find_known, read_known
+    from discovery.search.known_files import read_known
+    from discovery.search.known_objects import RADIUS_ARCSEC, find_known
 
     tables = [read_known(path) for path in known]
     return find_known(release, tables, RADIUS_ARCSEC if known_radius is None else known_radius)

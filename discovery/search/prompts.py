@@ -161,7 +161,7 @@ def prompts_from_table(release: Release, table: pa.Table, name: str) -> list[Pro
     """Return the prompts in a table that was read from a file of a name; see `read_prompt_table`."""
     texts = {column: _texts(table[column]) for column in table.column_names}
     if table.num_rows == 0:
-        raise QueryError(f"{name} has no lines; give a table of object ids or of ra and dec.")
+        raise QueryError(f"{name} has no rows; give a table of object ids or of ra and dec.")
     ra, dec = find_name(texts, RA_NAMES), find_name(texts, DEC_NAMES)
     placed = ra is not None and dec is not None
     ids = _id_column(release, texts)

@@ -30,20 +30,20 @@ class KeyMatch:
     ----------
     column : str
         The column whose values are file names or ids.
-    lines : numpy.ndarray
-        (N,) int64 line of the table for each stamp, -1 where it has none.
+    rows : numpy.ndarray
+        (N,) int64 row of the table for each stamp, -1 where it has none.
     n_repeated : int
-        Values that stand in several lines (the first line counts).
+        Values that stand in several rows (the first one counts).
     """
 
     column: str
-    lines: np.ndarray
+    rows: np.ndarray
     n_repeated: int
 
     @property
     def n_matched(self) -> int:
-        """Stamps that have a line."""
-        return int(np.count_nonzero(self.lines >= 0))
+        """Stamps that have a row."""
+        return int(np.count_nonzero(self.rows >= 0))
 
 
 def read_table(path: Path) -> pa.Table:
@@ -143,7 +143,7 @@ def match_key(table: pa.Table, names: list[str], key: str | None = None) -> KeyM
         candidates += [
             name for name in table.column_names if name not in candidates and _may_name(table, name)
         ]
-    best = KeyMatch(column=candidates[0] if candidates else "", lines=np.full(len(names), -1), n_repeated=0)
+    best = KeyMatch(column=candidates[0] if candidates else "", rows=np.full(len(names), -1), n_repeated=0)
     for column in candidates:
         match = _match(table, column, names)
         if match.n_matched > best.n_matched:
@@ -154,21 +154,21 @@ def match_key(table: pa.Table, names: list[str], key: str | None = None) -> KeyM
 
 
 def _match(table: pa.Table, column: str, names: list[str]) -> KeyMatch:
-    line_of: dict[str, int] = {}
+    row_of: dict[str, int] = {}
     n_repeated = 0
-    for line, value in enumerate(table.column(column).to_pylist()):
+    for row, value in enumerate(table.column(column).to_pylist()):
         text = "" if value is None else str(value).strip().removeprefix("./")
-        if text in line_of:
+        if text in row_of:
             n_repeated += 1
         elif text:
-            line_of[text] = line
-    lines = np.full(len(names), -1, np.int64)
+            row_of[text] = row
+    rows = np.full(len(names), -1, np.int64)
     for position, name in enumerate(names):
         for called in (name, name.rsplit("/", 1)[-1], file_stem(name)):
-            if called in line_of:
-                lines[position] = line_of[called]
+            if called in row_of:
+                rows[position] = row_of[called]
                 break
-    return KeyMatch(column=column, lines=lines, n_repeated=n_repeated)
+    return KeyMatch(column=column, rows=rows, n_repeated=n_repeated)
 
 
 def _may_name(table: pa.Table, name: str) -> bool:
@@ -184,7 +184,7 @@ def _read_csv(path: Path) -> pa.Table:
     delimiter = max(",\t;|", key=first_line.count)
     header = next(csv.reader([first_line], delimiter=delimiter), [])
     if not header:
-        raise SurveyError(f"the table {path} has no lines")
+        raise SurveyError(f"the table {path} has no rows")
     if len({name.strip() for name in header}) != len(header):
         raise SurveyError(f"the table {path} has two columns of one name: {first_line.strip()[:200]}")
     texts = {name: pa.string() for name in header if name.strip().lower() in KEY_NAMES}

@@ -106,6 +106,7 @@ def test_a_hunt_keeps_the_query_that_it_was_started_from(start: Callable, releas
         rows = hunt.next_round("ann").rows
         assert inside[rows].all()
         hunt.label(int(rows[0]), "negative", who="ann")
+    assert [one.parts["candidates"]["cone"] for one in hunt.rounds()] == [str(query.cone)] * 2
     assert replay_hunt(hunt).confirmed
     moved, _ = move_hunt(hunt.path, release, tmp_path / "m.hunt", "ann")
     assert moved.settings().cone == str(query.cone) and np.array_equal(moved.allowed, hunt.allowed)

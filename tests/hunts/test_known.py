@@ -13,7 +13,8 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
 from discovery.errors import QueryError
-from discovery.search.known_objects import find_known, read_known
+from discovery.search.known_files import read_known
+from discovery.search.known_objects import find_known
 from discovery.search.known_options import matched_known
 
 COUNT = 400
@@ -133,7 +134,7 @@ def test_every_format_and_both_notations_are_read(tmp_path: Path, kind: str) -> 
     ("text", "message"),
     [
         ("name,flux\na,1\n", "no columns ra and dec; its columns are name, flux"),
-        ("ra,dec\n", "no lines"),
+        ("ra,dec\n", "no rows"),
         ("ra,dec\n10,91\n", "Line 1 of k.csv is no position .ra 10.0, dec 91.0"),
         ("ra,dec\n10,1\n,2\n", "Line 2 of k.csv"),
         ("ra,dec\n10:00:24,+02:12:00\n25:61:00,1\n", "Line 2 of k.csv"),

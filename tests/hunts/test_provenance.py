@@ -18,7 +18,8 @@ from astropy.table import Table
 from discovery.errors import HuntError
 from discovery.hunts import Hunt, LabelRequest, new_hunt
 from discovery.hunts.audits.audit import draw_audit, report
-from discovery.search.known_objects import KnownRows, find_known, read_known
+from discovery.search.known_files import read_known
+from discovery.search.known_objects import KnownRows, find_known
 
 TOP = 30
 

@@ -17,7 +17,8 @@ import pytest
 from discovery.cli import main
 from discovery.hunts import Hunt, LabelRequest, new_hunt, open_hunt
 from discovery.hunts.replay import replay_hunt
-from discovery.search.known_objects import find_known, read_known
+from discovery.search.known_files import read_known
+from discovery.search.known_objects import find_known
 
 STRATEGIES = ("linear", "auto", "alpha")
 

@@ -16,7 +16,8 @@ from discovery.errors import HuntError
 from discovery.hunts import Hunt, new_hunt
 from discovery.hunts.audits.audit import report
 from discovery.hunts.audits.report import text_lines
-from discovery.search.known_objects import find_known, read_known
+from discovery.search.known_files import read_known
+from discovery.search.known_objects import find_known
 
 pytest.importorskip("anywidget", reason="the notebook extra is absent")
 

@@ -100,8 +100,8 @@ def test_sexagesimal_positions_in_a_table(release, sky, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no lines"),
-        ("object_id\n", "no lines"),
+        ("", "no rows"),
+        ("object_id\n", "no rows"),
         ("name,colour\nx,red\n", r"Line 1 of p\.csv \('x'\) is no object"),
         ("colour\nred\n", "neither"),
         ("ra,dec\n150.1,-80\n", "Line 1"),

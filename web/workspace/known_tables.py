@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from discovery.errors import ConfigError, QueryError
-from discovery.search.known_objects import KnownRows, check_radius, find_known, read_known
+from discovery.search.known_files import read_known
+from discovery.search.known_objects import KnownRows, check_radius, find_known
 
 if TYPE_CHECKING:
     from discovery.release.release import Release

@@ -67,6 +67,7 @@ def play(context: HuntContext, given: RoundInput, *, who: str, when: str, versio
             "name": "unlabelled",
             "where": context.where,
             "flagged": context.flagged,
+            **({} if context.cone is None else {"cone": context.cone}),
             **_without(given.exclusion),
             **({} if page.source is None else {"source": page.source}),
         },

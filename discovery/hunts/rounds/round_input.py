@@ -59,8 +59,8 @@ class HuntContext:
         (N,) bool: what may be shown at all.
     examples : sequence of Example
         Those of the release's encoder.
-    where, flagged : str or None, bool
-        The hunt's filter, for the record.
+    where, flagged, cone : str or None, bool, str or None
+        The hunt's filters, for the record.
     nearby : Nearby or None
         Neighbours that rounds have searched so far, kept for those to come; None for a release without an index.
     engine : Engine or None
@@ -74,6 +74,7 @@ class HuntContext:
     examples: Sequence[Example]
     where: str | None
     flagged: bool
+    cone: str | None = None
     nearby: Nearby | None = None
     engine: Engine | None = None
 

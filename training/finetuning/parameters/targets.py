@@ -120,7 +120,7 @@ def join_table(catalogue: pa.Table, path: Path, key: str | None) -> tuple[pa.Tab
     match = match_key(table.select(usual) if usual and key is None else table, ids, key)
     if match.n_matched == 0:
         raise ConfigError(f"No line of {path} names any of the {len(ids)} objects (such as {ids[0]}); name its column of ids with --key.")
-    lines = pa.array(match.lines, mask=match.lines < 0)
+    lines = pa.array(match.rows, mask=match.rows < 0)
     taken = {name: table[name].take(lines) for name in table.column_names if name.lower() != "object_id"}
     given = {name.lower() for name in taken}
     kept = {name: catalogue[name] for name in catalogue.column_names if name.lower() not in given}
