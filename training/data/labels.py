@@ -74,7 +74,7 @@ def _joined(stamps: Stamps, path: Path, column: str) -> Stamps:
             f"No line of {path} names a stamp of {stamps.name}: its column object_id must hold ids such as {stamps.object_ids[0]!r}."
         )
     values = table[column].to_pylist()
-    names: list[Any] = [values[line] if line >= 0 else None for line in match.lines]
+    names: list[Any] = [values[line] if line >= 0 else None for line in match.rows]
     classes = tuple(sorted({str(name) for name in names if name is not None}))
     place = {name: at for at, name in enumerate(classes)}
     known = np.array([-1 if name is None else place[str(name)] for name in names])

@@ -277,7 +277,7 @@ def _truth(target: Target, path: Path, stamps: Stamps) -> np.ndarray:
     if target.column not in table.column_names:
         raise ConfigError(f"{path} has no column {target.column!r}; it has {', '.join(table.column_names)}.")
     values = table[target.column].to_pylist()
-    lines = match_key(table, list(stamps.object_ids)).lines
+    lines = match_key(table, list(stamps.object_ids)).rows
     return target.truth([values[line] if line >= 0 else None for line in lines])
 
 

@@ -126,8 +126,8 @@ def _answers(question: Question, survey: str, ids: list[str]) -> np.ndarray:
     match = match_key(read_table(path), ids)
     if not match.n_matched:
         raise ConfigError(f"No line of {path} names a stamp of {survey}; question {question.name!r} has no answers there.")
-    known = match.lines >= 0
-    lines = match.lines[known]
+    known = match.rows >= 0
+    lines = match.rows[known]
     if question.kind == "classes":
         place = {name: at for at, name in enumerate(question.classes)}
         values = _texts(_column(path, question.columns[0]))
