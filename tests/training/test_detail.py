@@ -14,7 +14,7 @@ from discovery.errors import ConfigError
 from training.data.stamps import load_stamps
 from training.evaluation.detail import (
     Case,
-    Target,
+    DetailTarget,
     all_labels,
     case_of,
     detail,
@@ -25,7 +25,7 @@ from training.evaluation.detail import (
 
 
 def target(**changes):
-    return Target(**{"name": "kinds", "surveys": {"SURVEY": "labels.csv"}, "column": "kind", "value": "edge_on", **changes})
+    return DetailTarget(**{"name": "kinds", "surveys": {"SURVEY": "labels.csv"}, "column": "kind", "value": "edge_on", **changes})
 
 
 def test_a_target_says_which_stamps_are_such():

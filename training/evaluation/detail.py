@@ -36,7 +36,7 @@ ONE_BAND = ("euclid",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class DetailTarget:
     """What is to be found.
 
     Attributes
@@ -82,17 +82,17 @@ class Target:
 EFIGI = {"efigi": "efigi/labels.csv"}
 VOTES = {"gz_votes": "gz_votes/labels.csv", "gz2": "gz_votes/votes.csv"}
 TARGETS = (
-    Target(name="efigi bars", surveys=EFIGI, column="Bar_Length", missing=-1),
-    Target(name="efigi inner rings", surveys=EFIGI, column="Inner_Ring", missing=-1),
-    Target(name="efigi outer rings", surveys=EFIGI, column="Outer_Ring", missing=-1),
-    Target(name="efigi perturbed", surveys=EFIGI, column="Perturbation", missing=-1),
-    Target(name="efigi multiple", surveys=EFIGI, column="Multiplicity", missing=-1),
-    Target(name="gz_votes odd", surveys=VOTES, column="odd_yes", high=0.9),
-    Target(name="gz_votes ring", surveys=VOTES, column="odd_ring"),
-    Target(name="gz_votes merger", surveys=VOTES, column="odd_merger"),
-    Target(name="decals rings", surveys={"decals_rings": "decals_rings/labels.csv"}, column="ring", transfer=True),
-    Target(name="euclid mergers at 2 %", surveys={"euclid": "euclid/labels.csv"}, column="label", value="merger", transfer=True, prevalence=0.02),
-    Target(name="lenses among look-alikes", surveys={"lens_candidates": "lens_candidates/labels.csv"}, column="expert_grade", high=2.0, low=1.3, transfer=True),
+    DetailTarget(name="efigi bars", surveys=EFIGI, column="Bar_Length", missing=-1),
+    DetailTarget(name="efigi inner rings", surveys=EFIGI, column="Inner_Ring", missing=-1),
+    DetailTarget(name="efigi outer rings", surveys=EFIGI, column="Outer_Ring", missing=-1),
+    DetailTarget(name="efigi perturbed", surveys=EFIGI, column="Perturbation", missing=-1),
+    DetailTarget(name="efigi multiple", surveys=EFIGI, column="Multiplicity", missing=-1),
+    DetailTarget(name="gz_votes odd", surveys=VOTES, column="odd_yes", high=0.9),
+    DetailTarget(name="gz_votes ring", surveys=VOTES, column="odd_ring"),
+    DetailTarget(name="gz_votes merger", surveys=VOTES, column="odd_merger"),
+    DetailTarget(name="decals rings", surveys={"decals_rings": "decals_rings/labels.csv"}, column="ring", transfer=True),
+    DetailTarget(name="euclid mergers at 2 %", surveys={"euclid": "euclid/labels.csv"}, column="label", value="merger", transfer=True, prevalence=0.02),
+    DetailTarget(name="lenses among look-alikes", surveys={"lens_candidates": "lens_candidates/labels.csv"}, column="expert_grade", high=2.0, low=1.3, transfer=True),
 )  # fmt: skip
 
 
@@ -108,7 +108,7 @@ class Case:
         (N,) bool: the targets; the stamps that are ranked (the held-out part, or all).
     """
 
-    target: Target
+    target: DetailTarget
     rows: list[tuple[str, np.ndarray]]
     truth: np.ndarray
     ranked: np.ndarray
@@ -119,7 +119,7 @@ def detail(
     surveys: dict[str, Stamps],
     data: Path,
     *,
-    targets: Sequence[Target] = TARGETS,
+    targets: Sequence[DetailTarget] = TARGETS,
     seeds: int = 20,
     pixels: bool = True,
 ) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def surveys_of(data: Path, cache: Path, names: Sequence[str] = ()) -> dict[str, 
     return found
 
 
-def case_of(target: Target, surveys: dict[str, Stamps], data: Path) -> Case:
+def case_of(target: DetailTarget, surveys: dict[str, Stamps], data: Path) -> Case:
     """Return a target's stamps that have an answer."""
     rows, truth, ranked = [], [], []
     for survey, table in target.surveys.items():
@@ -272,7 +272,7 @@ def _regression(strength: float) -> LogisticRegression:
     return LogisticRegression(C=strength, class_weight="balanced", max_iter=2000, tol=1e-3)
 
 
-def _truth(target: Target, path: Path, stamps: Stamps) -> np.ndarray:
+def _truth(target: DetailTarget, path: Path, stamps: Stamps) -> np.ndarray:
     table = read_table(path)
     if target.column not in table.column_names:
         raise ConfigError(f"{path} has no column {target.column!r}; it has {', '.join(table.column_names)}.")
@@ -289,5 +289,5 @@ def _spaces(encoders: Sequence[tuple[str, Encoder]], stamps: Stamps, pixels: boo
     return found
 
 
-def _needed(targets: Sequence[Target]) -> str:
+def _needed(targets: Sequence[DetailTarget]) -> str:
     return ", ".join(dict.fromkeys(survey for target in targets for survey in target.surveys))
