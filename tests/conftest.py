@@ -92,3 +92,19 @@ def demo_folder(once_a_run) -> Path:
 def demo_release(demo_folder) -> Path:
     """The release in `demo_folder`."""
     return demo_folder / "releases" / "demo"
+
+
+@pytest.fixture(scope="session")
+def small_encoder():
+    """An untrained LVM of a few thousand parameters."""
+    import torch
+
+    from discovery.encoders.encoder import make_encoder
+    from discovery.encoders.lvm import LVM, LVMConfig
+    from discovery.stamps.preprocess import CropConfig
+
+    torch.manual_seed(7)
+    config = {"embed_dim": 4, "depths": (1, 1), "heads": (2, 2), "window": 4, "image_size": 32, "attention_scale": None}
+    network = LVM(LVMConfig(**config))
+    about = {"name": "small", "architecture": "lvm", "config": config, "convention": "dr2_rgb", "input_size": 32}
+    return make_encoder(network, **about, crop=CropConfig(), device="cpu")

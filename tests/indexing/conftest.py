@@ -9,30 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from discovery.encoders.encoder import Encoder, make_encoder
-from discovery.encoders.lvm import LVM, LVMConfig
-from discovery.stamps.preprocess import CropConfig
-
 SIDE = 48
-
-
-@pytest.fixture(scope="session")
-def small_encoder() -> Encoder:
-    """An untrained LVM of a few thousand parameters."""
-    import torch
-
-    torch.manual_seed(7)
-    config = {"embed_dim": 4, "depths": (1, 1), "heads": (2, 2), "window": 4, "image_size": 32, "attention_scale": None}
-    return make_encoder(
-        LVM(LVMConfig(**config)),
-        name="small",
-        architecture="lvm",
-        config=config,
-        convention="dr2_rgb",
-        crop=CropConfig(),
-        input_size=32,
-        device="cpu",
-    )
 
 
 @pytest.fixture(scope="session")

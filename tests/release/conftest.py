@@ -1,37 +1,23 @@
 """A small release made by the real pipeline."""
 
+import hashlib
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from discovery.encoders.encoder import Encoder, make_encoder
-from discovery.encoders.lvm import LVM, LVMConfig
+from discovery.encoders.encoder import Encoder
+from discovery.release.manifest import Shard
 from discovery.release.release import Release, open_release
-from discovery.stamps.preprocess import CropConfig
+from discovery.release.shards import EmbeddingShards
 from index.cli import index_survey
 
 COUNT, SIDE = 240, 40
 DUPLICATES = {31: 30, 200: 10}
 """Positions that show the same object as another one, half an arcsec away."""
-
-
-def tiny_encoder(seed: int = 7) -> Encoder:
-    import torch
-
-    torch.manual_seed(seed)
-    config = {"embed_dim": 4, "depths": (1, 1), "heads": (2, 2), "window": 4, "image_size": 32, "attention_scale": None}
-    return make_encoder(
-        LVM(LVMConfig(**config)),
-        name="small",
-        architecture="lvm",
-        config=config,
-        convention="dr2_rgb",
-        crop=CropConfig(),
-        input_size=32,
-        device="cpu",
-    )
 
 
 def write_survey(path: Path, count: int = COUNT, seed: int = 0) -> Path:
@@ -55,17 +41,17 @@ def write_survey(path: Path, count: int = COUNT, seed: int = 0) -> Path:
     return path
 
 
-def make_release(folder: Path, **changes) -> Path:
+def make_release(folder: Path, encoder: Encoder, **changes) -> Path:
     """Write a survey and its release below a folder."""
     survey = write_survey(folder / "survey" / "a.h5")
-    options = {"name": "small", "encoder": tiny_encoder(), "out": folder / "releases", "workers": 0, "shard_positions": 100}
+    options = {"name": "small", "encoder": encoder, "out": folder / "releases", "workers": 0, "shard_positions": 100}
     return index_survey([survey], **{**options, **changes})
 
 
 @pytest.fixture(scope="session")
-def release_folder(tmp_path_factory) -> Path:
+def release_folder(tmp_path_factory, small_encoder) -> Path:
     """Read it, do not change it."""
-    return make_release(tmp_path_factory.mktemp("small"))
+    return make_release(tmp_path_factory.mktemp("small"), small_encoder)
 
 
 @pytest.fixture(scope="session")
@@ -80,3 +66,19 @@ def own_folder(tmp_path, release_folder) -> Path:
 
     shutil.copytree(release_folder.parents[1], tmp_path / "moved")
     return tmp_path / "moved" / "releases" / "small"
+
+
+@pytest.fixture(scope="session")
+def write_shards(tmp_path_factory) -> Callable[..., EmbeddingShards]:
+    """A function that stores vectors, made unit vectors, as shards that begin and end at the edges."""
+
+    def write(vectors: np.ndarray, *edges: int) -> EmbeddingShards:
+        folder, made = tmp_path_factory.mktemp("shards"), []
+        stored = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype("<f2")
+        for number, (start, stop) in enumerate(pairwise(edges)):
+            data = stored[start:stop].tobytes()
+            (folder / f"{number}.f16").write_bytes(data)
+            made.append(Shard(file=f"{number}.f16", start=start, stop=stop, rows=stop - start, sha256=hashlib.sha256(data).hexdigest()))
+        return EmbeddingShards(folder, made, vectors.shape[1])
+
+    return write

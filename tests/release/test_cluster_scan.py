@@ -1,18 +1,14 @@
 """The exact engine over two Ray actors, against one machine."""
 
-import hashlib
-
 import numpy as np
 import pytest
 import torch
 
 from discovery.errors import ConfigError, QueryError
 from discovery.hunts.models.rescorer import RescorerConfig, train_rescorer
-from discovery.release.manifest import Shard
 from discovery.release.neighbours import exact_on_ray as cluster_scan
 from discovery.release.neighbours.exact import ExactEngine
 from discovery.release.neighbours.exact_on_ray import ClusterEngine, _Worker, actor_device, row_ranges
-from discovery.release.shards import EmbeddingShards
 
 pytestmark = pytest.mark.ray
 ray = pytest.importorskip("ray")
@@ -20,19 +16,11 @@ ROWS, DIMENSION = 4000, 16
 
 
 @pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shards")
+def shards(write_shards):
     rng = np.random.default_rng(1)
     vectors = rng.normal(size=(ROWS, DIMENSION))
     vectors[3001] = vectors[3]  # a tie across the actors
-    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype("<f2")
-    made = []
-    for number, start in enumerate(range(0, ROWS, 1500)):
-        rows = vectors[start : start + 1500]
-        (folder / f"{number}.f16").write_bytes(rows.tobytes())
-        sha256 = hashlib.sha256(rows.tobytes()).hexdigest()
-        made.append(Shard(file=f"{number}.f16", start=start, stop=start + len(rows), rows=len(rows), sha256=sha256))
-    return EmbeddingShards(folder, made, DIMENSION)
+    return write_shards(vectors, 0, 1500, 3000, ROWS)
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,15 @@
 """Indexes of every kind on made embeddings, against exact search."""
 
-import hashlib
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discovery.errors import QueryError, ReleaseError
-from discovery.release.manifest import IndexRecord, Shard
+from discovery.release.manifest import IndexRecord
 from discovery.release.neighbours import index as neighbours
 from discovery.release.neighbours import inverted_file as cells
 from discovery.release.neighbours.index import exact_nearest, read_index
-from discovery.release.shards import EmbeddingShards
 from index.structure.structure import build_structure
 from index.structure.structure_plan import plan_kind
 from index.structure.tune import tune
@@ -21,17 +18,10 @@ ROWS, DIMENSION, BLOBS = 3000, 16, 20
 
 
 @pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shards")
+def shards(write_shards):
     rng = np.random.default_rng(1)
     vectors = rng.normal(size=(ROWS, DIMENSION)) + 3 * rng.normal(size=(BLOBS, DIMENSION))[rng.integers(0, BLOBS, ROWS)]
-    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype("<f2")
-    made = []
-    for number, (start, stop) in enumerate(((0, 1000), (1000, 1000), (1000, ROWS))):
-        data = vectors[start:stop].tobytes()
-        (folder / f"{number}.f16").write_bytes(data)
-        made.append(Shard(file=f"{number}.f16", start=start, stop=stop, rows=stop - start, sha256=hashlib.sha256(data).hexdigest()))
-    return EmbeddingShards(folder, made, DIMENSION)
+    return write_shards(vectors, 0, 1000, 1000, ROWS)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """The exact engine in every precision, against products of whole matrices."""
 
-import hashlib
-
 import numpy as np
 import pytest
 import torch
@@ -10,29 +8,20 @@ from hypothesis import strategies as st
 
 from discovery.errors import ConfigError, QueryError
 from discovery.hunts.models.rescorer import RescorerConfig, train_rescorer
-from discovery.release.manifest import Shard
 from discovery.release.neighbours import exact as scan
 from discovery.release.neighbours.exact import ExactEngine
 from discovery.release.neighbours.low_precision import HalfBlocks, Int8Blocks, float32_sums, quantised
-from discovery.release.shards import EmbeddingShards
 
 ROWS, DIMENSION = 2500, 24
 
 
 @pytest.fixture(scope="module")
-def shards(tmp_path_factory):
+def shards(write_shards):
     """Clusters, with every 100th row the same vector: ties."""
-    folder = tmp_path_factory.mktemp("shards")
     rng = np.random.default_rng(1)
     vectors = rng.normal(size=(ROWS, DIMENSION)) + 2 * rng.normal(size=(10, DIMENSION))[rng.integers(0, 10, ROWS)]
     vectors[::100] = vectors[0]
-    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype("<f2")
-    made = []
-    for number, (start, stop) in enumerate(((0, 700), (700, 700), (700, ROWS))):
-        data = vectors[start:stop].tobytes()
-        (folder / f"{number}.f16").write_bytes(data)
-        made.append(Shard(file=f"{number}.f16", start=start, stop=stop, rows=stop - start, sha256=hashlib.sha256(data).hexdigest()))
-    return EmbeddingShards(folder, made, DIMENSION)
+    return write_shards(vectors, 0, 700, 700, ROWS)
 
 
 @pytest.fixture(scope="module")

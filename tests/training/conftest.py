@@ -1,12 +1,17 @@
 """A small labelled survey that the training tests share."""
 
 import csv
+import dataclasses
 import zipfile
 
 import cv2
 import numpy as np
 import pytest
 import torch
+
+from discovery.encoders.encoder import make_encoder
+from discovery.encoders.lvm import LVM, LVMConfig
+from discovery.stamps.preprocess import CropConfig
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +36,25 @@ def survey(tmp_path_factory):
 def cache(tmp_path_factory):
     """Folder of prepared stamps."""
     return tmp_path_factory.mktemp("stamps")
+
+
+@pytest.fixture(scope="session")
+def encoder():
+    """An untrained LVM for stamps of 64 pixels, whose weights are float16 numbers."""
+    torch.manual_seed(0)
+    config = LVMConfig(embed_dim=16, depths=(1, 1, 1, 1), heads=(2, 2, 2, 2), image_size=64)
+    network = LVM(config)
+    network.load_state_dict({name: value.half().float() for name, value in network.state_dict().items()})
+    about = {"name": "tiny", "architecture": "lvm", "config": dataclasses.asdict(config), "convention": "dr2_rgb", "input_size": 64}
+    return make_encoder(network, **about, crop=CropConfig(), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def folder(encoder, tmp_path_factory):
+    """The folder of `encoder`."""
+    path = tmp_path_factory.mktemp("encoder")
+    encoder.save(path, half=True)
+    return path
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """The tables of `discovery train evaluate` against oracles, on a tiny network."""
 
 import csv
-import dataclasses
 import json
 import shutil
 
@@ -15,8 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from discovery.cli import main
-from discovery.encoders.encoder import load_encoder, make_encoder, timm_encoder
-from discovery.encoders.lvm import LVM, LVMConfig
+from discovery.encoders.encoder import load_encoder, timm_encoder
 from discovery.errors import ConfigError
 from discovery.stamps.preprocess import CropConfig
 from training.data.labels import labelled_stamps
@@ -43,23 +41,6 @@ def galaxies(survey, tmp_path_factory):
         for at, row in enumerate(rows):
             lines.writerow({**row, "narrow": -1.0 if at % 10 == 0 else 0.75 if at % 2 else 0.25})
     return folder
-
-
-@pytest.fixture(scope="module")
-def encoder():
-    torch.manual_seed(0)
-    config = LVMConfig(embed_dim=16, depths=(1, 1, 1, 1), heads=(2, 2, 2, 2), image_size=64)
-    network = LVM(config)
-    network.load_state_dict({name: value.half().float() for name, value in network.state_dict().items()})
-    parts = {"convention": "dr2_rgb", "crop": CropConfig(), "input_size": 64}
-    return make_encoder(network, name="tiny", architecture="lvm", config=dataclasses.asdict(config), **parts)
-
-
-@pytest.fixture(scope="module")
-def folder(encoder, tmp_path_factory):
-    path = tmp_path_factory.mktemp("encoder")
-    encoder.save(path, half=True)
-    return path
 
 
 @pytest.fixture

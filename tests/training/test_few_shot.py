@@ -2,7 +2,6 @@
 
 import copy
 import csv
-import dataclasses
 import itertools
 import json
 
@@ -12,10 +11,8 @@ import pytest
 import torch
 
 from discovery.cli import main
-from discovery.encoders.encoder import load_encoder, make_encoder
-from discovery.encoders.lvm import LVM, LVMConfig
+from discovery.encoders.encoder import load_encoder
 from discovery.errors import ConfigError, TrainingError
-from discovery.stamps.preprocess import CropConfig
 from training.data.shots import shots
 from training.data.stamps import load_stamps
 from training.evaluation.few_shot import few_shot
@@ -41,25 +38,6 @@ from training.spaces import EncoderSpace, Vectors
 pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def encoder():
-    torch.manual_seed(0)
-    config = LVMConfig(embed_dim=16, depths=(1, 1, 1, 1), heads=(2, 2, 2, 2), image_size=64)
-    network = LVM(config)
-    network.load_state_dict({name: value.half().float() for name, value in network.state_dict().items()})
-    parts = {"convention": "dr2_rgb", "crop": CropConfig(), "input_size": 64}
-    return make_encoder(
-        network, name="tiny", architecture="lvm", config=dataclasses.asdict(config), **parts, device="cpu"
-    )
-
-
-@pytest.fixture(scope="module")
-def folder(encoder, tmp_path_factory):
-    path = tmp_path_factory.mktemp("encoder")
-    encoder.save(path, half=True)
-    return path
 
 
 @pytest.fixture
