@@ -23,6 +23,8 @@ from training.evaluation.detail import (
     surveys_of,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def target(**changes):
     return DetailTarget(**{"name": "kinds", "surveys": {"SURVEY": "labels.csv"}, "column": "kind", "value": "edge_on", **changes})

@@ -10,6 +10,8 @@ from discovery.errors import ConfigError
 from training.pretraining.answers import Answers, Unit, answer_loss, units_of
 from training.pretraining.questions import answers, read_questions
 
+pytestmark = pytest.mark.slow
+
 FILE = """
 [repeats]
 a = 2

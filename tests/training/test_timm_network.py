@@ -20,6 +20,8 @@ from training.pretraining.pretrain import Pretraining, pretrain
 from training.pretraining.questions import read_questions
 from training.pretraining.recipes import changed, read_config
 
+pytestmark = pytest.mark.slow
+
 MODEL = "timm:test_efficientnet"
 CONFIG = f"""
 recipe = "detail"

@@ -8,6 +8,8 @@ from discovery.cli import main
 from training.data.stamps import Stamps, is_training
 from training.data.twins import find_twins, fine_correlation, left_out
 
+pytestmark = pytest.mark.slow
+
 
 def galaxies(count, seed):
     """Stamps (count, 3, 128, 128) of inclined disks with knots and stars of their own."""
