@@ -83,5 +83,5 @@ def stopper_meaning(name: str) -> str:
     if isinstance(stopper, Dry):
         return f"After {plural(stopper.pages, 'page')} in a row without a positive."
     if isinstance(stopper, Hypergeometric):
-        return f"When the latest labels make it unlikely that less than {stopper.recall:.0%} are found; an audit says it better."
+        return f"When the latest labels make it unlikely that less than {stopper.recall:.0%} are found; an audit measures it better."
     return "No advice beside the audit's."

@@ -10,7 +10,7 @@ from discovery.errors import HuntError
 from discovery.hunts.hunt import Hunt
 from discovery.hunts.log.binding import check_release, example_rows, release_row
 from discovery.hunts.log.store import HuntStore, now
-from discovery.hunts.log.validation import LATEST, checked_person, checked_settings
+from discovery.hunts.log.validation import DEFAULT_PAGE_SIZE, LATEST, checked_person, checked_settings
 from discovery.hunts.settings import ALPHA, checked_choices, chosen_strategy
 from discovery.hunts.stoppers import NEVER
 from discovery.search.filters import filtered_rows
@@ -32,7 +32,7 @@ def new_hunt(
     negatives: Sequence[Prompt] | None = None,
     strategy: str | None = None,
     alpha: float | None = None,
-    page_size: int = 20,
+    page_size: int = DEFAULT_PAGE_SIZE,
     seed: int = 0,
     where: str | None = None,
     cone: str | Sequence[float] | None = None,

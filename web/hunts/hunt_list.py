@@ -57,7 +57,7 @@ def hunts_page(request: Request[Any, Any, Any], workspace: NamedDependency[Works
 
 
 def hunt_row(workspace: Workspace, name: str) -> HuntRow:
-    """Return the line of a hunt in the list; one that cannot be opened says why."""
+    """Return the row of a hunt in the list, with the reason where it cannot be opened."""
     try:
         info = workspace.hunt_info(name)
     except DiscoveryError as error:

@@ -12,7 +12,7 @@ from litestar.response import Redirect
 
 from discovery.errors import HuntError, QueryError
 from discovery.hunts import new_hunt
-from discovery.hunts.log.validation import LATEST
+from discovery.hunts.log.validation import DEFAULT_PAGE_SIZE, LATEST
 from discovery.release.release import Release
 from discovery.search.prompts import prompt_from_row
 from discovery.search.query import Query
@@ -38,8 +38,8 @@ class NewHuntForm:
     tick: list[str] | str = ""
     with_query: str = ""
     with_filter: str = ""
-    page_size: int = 20
-    strategy: str = "auto"
+    page_size: int = DEFAULT_PAGE_SIZE
+    strategy: str = ""
     consensus: str = LATEST
     csrf: str = ""
 
@@ -72,7 +72,7 @@ def start_hunt(
         positives=positives,
         negatives=prompts.unlike if data.with_query else (),
         page_size=data.page_size,
-        strategy=data.strategy,
+        strategy=data.strategy or None,
         consensus=data.consensus,
         who=visitor_name(request),
     )

@@ -1,7 +1,7 @@
 """What a visitor can do in a hunt: each action once, which forms of the pages and calls in JSON share.
 
-The actions themselves, with their locks, checks and defaults, are the library's (`discovery.hunts.Hunt`). Here stands what
-the server does beside them: the visitor's name, the job of a long action, and the next page that is made anew.
+The actions themselves, with their locks, checks and defaults, are the library's (`discovery.hunts.Hunt`). This module adds
+what the server does beside them: the visitor's name, the job of a long action, and the next page that is made anew.
 """
 
 from __future__ import annotations

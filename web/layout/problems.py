@@ -87,7 +87,7 @@ def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> 
     text = {
         404: "This page does not exist, or does no longer: start from the list of releases.",
         405: "This page does not exist, or does no longer: start from the list of releases.",
-        413: "The file is larger than this server takes: cut it into parts, or ask for a higher limit.",
+        413: "The file is larger than this server takes: cut it into parts, or have its limit raised (upload_megabytes).",
     }.get(status, reasons or error.detail)
     return problem(request, 422 if reasons and status == 400 else status, without_paths(text))
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 import tempfile
 import threading
-from collections import OrderedDict
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+
+from cachetools import LRUCache
 
 from discovery.errors import QueryError
 from discovery.release.release import Release
@@ -31,11 +32,10 @@ class Upload:
 
 
 class Uploads:
-    """The latest uploads, by an id that cannot be guessed; safe to share between threads."""
+    """The uploads used latest, by an id that cannot be guessed; safe to share between threads."""
 
     def __init__(self, most: int = 256) -> None:
-        self._most = most
-        self._kept: OrderedDict[str, Upload] = OrderedDict()
+        self._kept: LRUCache[str, Upload] = LRUCache(most)
         self._lock = threading.Lock()
 
     def add(self, upload: Upload) -> str:
@@ -43,8 +43,6 @@ class Uploads:
         name = secrets.token_urlsafe(12)
         with self._lock:
             self._kept[name] = upload
-            while len(self._kept) > self._most:
-                self._kept.popitem(last=False)
         return name
 
     def get(self, name: str, release: str) -> Upload:
@@ -55,7 +53,8 @@ class Uploads:
         QueryError
             If it is not (or no longer) kept.
         """
-        upload = self._kept.get(name)
+        with self._lock:
+            upload = self._kept.get(name)
         if upload is None or upload.release != release:
             raise QueryError("The uploaded file is no longer kept by the server: upload it again.")
         return upload

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from discovery.hunts.log.validation import DEFAULT_PAGE_SIZE
 from web.hunt_rules import RuleChoice
 from web.layout.frame import PageFrame
 from web.layout.parts import NamedValue
@@ -79,6 +80,8 @@ class SearchPage:
     problem: str = ""
     suggested_hunt: str = ""
     page_sizes: tuple[int, ...] = (10, 20, 30, 50, 100)
+    page_size: int = DEFAULT_PAGE_SIZE
+    """The one that is chosen at first."""
     strategies: tuple[RuleChoice, ...] = ()
     consensus: tuple[RuleChoice, ...] = ()
     query_string: str = ""

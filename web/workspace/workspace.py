@@ -54,7 +54,7 @@ class Workspace:
         self._open: dict[str, Release] = {}
         self._open_hunts: dict[str, OpenHunt] = {}
         self.encoding = threading.Lock()
-        """Held while an encoder computes: one at a time keeps the machine answering."""
+        """Locked while an encoder computes: one at a time keeps the machine responsive."""
 
     @property
     def release_names(self) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ MAX_FILE_BYTES = 2**30
 MAX_NAME = 100
 MAX_REASON = 1000
 MAX_NOTE = 4000
+DEFAULT_PAGE_SIZE = 20
+"""Objects a round where no number is given."""
 MAX_PAGE_SIZE = 1000
 MAX_SEED = 2**62
 LATEST, MAJORITY, ARBITER = "latest", "majority", "arbiter:"

@@ -52,19 +52,20 @@ def brief_view(opened: OpenHunt) -> BriefFragment:
 
 
 def audit_brief(opened: OpenHunt) -> AuditBrief:
-    """Return the audit in short: what was reported last, and whether that is out of date."""
+    """Return the audit in short: the latest report, and whether it is out of date."""
     state = opened.hunt.state()
     drawn, left = len(state.drawn), len(state.waiting)
     made = opened.reports.latest()
-    told = made is not None and made.progress.judged > 0
+    judged = made if made is not None and made.progress.judged else None
+    first = judged.curve[0] if judged is not None and judged.curve else None
     return AuditBrief(
         drawn=drawn,
         waiting=left,
         pending=drawn > left and not opened.reports.is_fresh(opened.hunt),
         by_itself=not is_large(opened.hunt.release, opened.hunt.release.dimension),
-        completeness=completeness_estimate(made) if made is not None and told else None,
+        completeness=None if judged is None else completeness_estimate(judged),
         lower_bound_only=made is not None and made.lower_bound_only,
-        purity=share(made.curve[0].purity) if made is not None and told and made.curve else None,
-        purity_of=made.curve[0].objects if made is not None and told and made.curve else 0,
-        advice=f"{made.advice}: {made.why}" if made is not None and told else "",
+        purity=None if first is None else share(first.purity),
+        purity_of=0 if first is None else first.objects,
+        advice="" if judged is None else f"{judged.advice}: {judged.why}",
     )

@@ -51,14 +51,14 @@ def audit_page(
 
     An earlier count is shown also where labels came since, and so is an error: neither is counted anew without a click.
     """
-    opened, wished = workspace.hunt(hunt), completeness / 100
-    made, failed = _counted(opened, wished), failed_report(jobs, opened, wished)
+    opened, share = workspace.hunt(hunt), completeness / 100
+    made, failed = _counted(opened, share), failed_report(jobs, opened, share)
     if made is None and failed is None and opened.hunt.state().drawn:
-        job = submit_report(jobs, opened, wished)
+        job = submit_report(jobs, opened, share)
         over_soon(job)
         made, failed = job.result, job if job.error is not None else None
-    fresh = made is not None and opened.reports.find(opened.hunt, wished) is not None
-    progress = under_way(jobs, audit_key(hunt), report_key(hunt, wished))
+    fresh = made is not None and opened.reports.find(opened.hunt, share) is not None
+    progress = under_way(jobs, audit_key(hunt), report_key(hunt, share))
     page = audit_view(request, opened, made, percent=completeness, fresh=fresh, progress=progress)
     status = status_of(failed.error) if made is None and failed is not None and failed.error is not None else 200
     return Template("hunts/audits/audit.html", context={"page": page}, status_code=status)
@@ -116,7 +116,7 @@ def audit_work(
     return Template("jobs/progress.html", context=context)
 
 
-def _counted(opened: OpenHunt, wished: float) -> AuditReport | None:
+def _counted(opened: OpenHunt, completeness: float) -> AuditReport | None:
     """Return the report on the present state of the hunt, else the latest with anything judged."""
-    fresh, latest = opened.reports.find(opened.hunt, wished), opened.reports.latest(wished)
+    fresh, latest = opened.reports.find(opened.hunt, completeness), opened.reports.latest(completeness)
     return fresh or (latest if latest is not None and latest.progress.judged else None)

@@ -30,7 +30,7 @@ class LabelForm:
 
 @dataclass(frozen=True, kw_only=True)
 class UndoForm:
-    """Which label to take back: that of an event, else the visitor's latest; and the page of the history it stands on."""
+    """Which label to take back: that of an event, else the visitor's latest; and the page of the history that shows it."""
 
     event: int | None = None
     page: int = 1
