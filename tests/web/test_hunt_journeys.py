@@ -127,7 +127,7 @@ def test_two_people_disagree_until_one_of_them_changes_their_mind(page, server, 
         [re.compile(r"henrietta\s*positive"), re.compile(r"vera\s*negative"), re.compile(r"counts as\s*positive")]
     )
     card.get_by_role("button", name="positive").click()
-    expect(page.locator("main")).to_contain_text("No two people have said different things")
+    expect(page.locator("main")).to_contain_text("No two people judge an object differently")
     assert small_hunt.disagreements() == []
     assert small_hunt.labels()[rows[0]].verdict == "positive"
 
@@ -165,7 +165,7 @@ def test_the_next_page_is_ready_before_it_is_asked_for(page, server, small_hunt,
 
     def seen_get(pictures, picture, draw):
         data = get(pictures, picture, draw)
-        if threading.current_thread().name.startswith("work"):
+        if threading.current_thread().name.startswith("job"):
             drawn.append(picture.row)
         return data
 
