@@ -16,7 +16,7 @@ MOVED = {
     "discovery.render": "discovery.stamps.render",
     "discovery.hunts.audit": "discovery.hunts.audits.audit",
     "discovery.hunts.audit_log": "discovery.hunts.audits.audit",
-    "discovery.hunts.audit_report": "discovery.hunts.audits.report",
+    "discovery.hunts.audit_report": "discovery.hunts.audits.report_text",
 }
 """Old name: new name, for the modules that a published README, guide or notebook has named."""
 

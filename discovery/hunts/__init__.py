@@ -2,17 +2,15 @@
 
 from discovery.hunts.folder import list_hunts, peek_hunt, remembered_release
 from discovery.hunts.hunt import Hunt
+from discovery.hunts.log.info import HuntInfo
 from discovery.hunts.log.records import (
     VERDICTS,
     Counts,
     Disagreement,
     Example,
-    HuntInfo,
     LabelEvent,
     LabelRequest,
     LabelState,
-    MovedObject,
-    MoveReport,
     Note,
     Round,
     Undone,
@@ -23,6 +21,7 @@ from discovery.hunts.settings import chosen_strategy
 from discovery.hunts.start import new_hunt, open_hunt
 from discovery.hunts.state import HuntState
 from discovery.hunts.transfer.move import move_hunt
+from discovery.hunts.transfer.move_report import MovedObject, MoveReport
 
 __all__ = [
     "VERDICTS",

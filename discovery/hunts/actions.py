@@ -46,7 +46,7 @@ class HuntActions(BoundHunt):
         super().__init__(store, release, engine)
         self._log_lock = threading.Lock()
 
-    # -- what people say
+    # -- labels and notes
 
     def label(
         self,
@@ -211,7 +211,7 @@ class HuntActions(BoundHunt):
         return draw_audit(self, labels, who=who, seed=seed)
 
     def report(self, completeness: float = DEFAULT_COMPLETENESS) -> AuditReport:
-        """Return how much the hunt has found, as far as its audits say; see `discovery.hunts.audits.audit.report`."""
+        """Return how much the hunt has found, as far as its audits show; see `discovery.hunts.audits.audit.report`."""
         return report(self, completeness=completeness)
 
     def export(self, path: Path | str, **options: Any) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Choosers: pick from the candidates of a round what is shown, each stamp with a word that says why."""
+"""Choosers: pick from the candidates of a round what is shown, each stamp with a word for the reason."""
 
 from __future__ import annotations
 

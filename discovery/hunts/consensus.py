@@ -1,8 +1,8 @@
 """What several people agree on: one verdict an object out of everybody's labels. Pure functions.
 
 Three rules. ``latest``: the last label holds, whoever gave it. ``majority``: each person has one vote an object, their
-last label on it, and a verdict holds when more than half of those who voted gave it. ``arbiter:NAME``: what NAME said
-holds; where NAME has not spoken, what all others agree on. Where a rule comes to no decision the object is ``unsure``:
+last label on it, and a verdict holds when more than half of those who voted gave it. ``arbiter:NAME``: what NAME gave
+holds; where NAME gave none, what all others agree on. Where a rule comes to no decision the object is ``unsure``:
 it neither teaches nor counts. To skip an object is to give no vote, and to clear a label takes the vote back.
 """
 
@@ -31,7 +31,7 @@ def agreed(events: Sequence[LabelEvent], rule: str) -> list[LabelState]:
     Returns
     -------
     list of LabelState
-        By object_id; ``cleared`` where nobody says anything any more. An undecided object names all who voted.
+        By object_id; ``cleared`` where nobody's verdict is left. An undecided object names all who voted.
 
     Raises
     ------
@@ -55,16 +55,16 @@ def votes_by_object(events: Iterable[LabelEvent]) -> dict[str, dict[str, LabelEv
 
 
 def disagreements(events: Sequence[LabelEvent], rule: str) -> list[Disagreement]:
-    """Return the objects of which people say different things, by object_id; skipping is saying nothing."""
+    """Return the objects that people judge differently, by object_id; to skip is to give no verdict."""
     verdicts = {state.object_id: state for state in agreed(events, rule)}
     found = []
     for name, votes in sorted(votes_by_object(events).items()):
-        said: dict[str, Verdict] = {
+        cast: dict[str, Verdict] = {
             who: event.verdict for who, event in sorted(votes.items()) if event.verdict != "cleared"
         }
-        if len(set(said.values()) - {"skipped"}) > 1:
+        if len(set(cast.values()) - {"skipped"}) > 1:
             state = verdicts[name]
-            found.append(Disagreement(object_id=name, row=state.row, verdicts=said, agreed=state.verdict))
+            found.append(Disagreement(object_id=name, row=state.row, verdicts=cast, agreed=state.verdict))
     return found
 
 

@@ -75,7 +75,7 @@ def export_hunt(
     if new_only and known is None:
         raise HuntError("new objects only: give the known ones")
     if top is not None and top < 0:
-        raise HuntError(f"top is {top}; ask for 0 or more objects")
+        raise HuntError(f"top is {top}; give 0 or more objects")
     if min_score is not None and not np.isfinite(min_score):
         raise HuntError(f"the least score is {min_score}; give a finite number")
     if path is not None:
@@ -127,7 +127,7 @@ def _exported(
 
 
 def _marked(hunt: BoundHunt, state: HuntState) -> dict[int, dict[str, Any]]:
-    """What people said of each row: labels, and examples that no label overrides."""
+    """What people gave each row: labels, and examples that no label overrides."""
     marked: dict[int, dict[str, Any]] = {
         one.row: {"label": one.verdict, "example": True}
         for one in hunt.usable_examples

@@ -1,4 +1,4 @@
-"""Hunt files as they lie in a folder: what each says of itself, without its release."""
+"""Hunt files as they lie in a folder: what each holds, read without its release."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from discovery.errors import HuntError
-from discovery.hunts.log.records import HuntInfo
+from discovery.hunts.log.info import HuntInfo
 from discovery.hunts.log.store import HuntStore
 from discovery.hunts.log.validation import looks_like_hunt
 from discovery.hunts.state import read_state
@@ -16,7 +16,7 @@ LOGGER = logging.getLogger(__name__)
 
 
 def peek_hunt(path: Path | str) -> HuntInfo:
-    """Return what a hunt file says of itself, without its release.
+    """Return what a hunt file holds, without its release.
 
     Raises
     ------

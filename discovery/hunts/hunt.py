@@ -76,7 +76,7 @@ class Hunt(HuntActions):
         return list(self.state().history)
 
     def disagreements(self) -> list[Disagreement]:
-        """Return the objects of which people say different things, and what the hunt's consensus makes of each."""
+        """Return the objects that people judge differently, and what the hunt's consensus makes of each."""
         return list(self.state().disagreements)
 
     def notes(self, row: int | None = None) -> list[Note]:

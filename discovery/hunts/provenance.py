@@ -30,7 +30,7 @@ def provenance(
     known: KnownRows | None = None,
     state: HuntState | None = None,
 ) -> list[Fact]:
-    """Return what is to be said of an export: release, encoder, labels, rounds, strategy, consensus, audit, versions.
+    """Return the provenance of an export: release, encoder, labels, rounds, strategy, consensus, audit, versions.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def _candidates(recorded: dict[str, Any]) -> dict[str, Any]:
 
 
 def _audit(hunt: BoundHunt, state: HuntState, ranking: Ranking) -> list[Fact]:
-    """What the audits say of the list, with 95 % intervals; nothing without an audit."""
+    """What the audits show of the list, with 95 % intervals; nothing without an audit."""
     if not state.current_audits:
         return []
     made = report(hunt, ranking=ranking)

@@ -74,7 +74,7 @@ def replayed_round(hunt: BoundHunt, number: int) -> Round:
     """Return a round computed again from the log as it stood; it equals the recorded one on the same kind of machine.
 
     A candidate pool comes from the release's index, or from an engine. Where that is another one than the round's, the pool may be
-    another too, and the round that is returned says so in its parts (``changed`` of the source, see `discovery.hunts.rounds.source_changes`).
+    another too, and the parts of the returned round state it (``changed`` of the source, see `discovery.hunts.rounds.source_changes`).
 
     Raises
     ------

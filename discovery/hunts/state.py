@@ -15,13 +15,13 @@ import numpy as np
 
 from discovery.hunts.consensus import agreed, disagreements
 from discovery.hunts.log.events import START, HuntOrigin, LogEvents, read_events, read_origin
+from discovery.hunts.log.info import HuntInfo
 from discovery.hunts.log.records import (
     AuditRecord,
     Counts,
     Disagreement,
     DrawnObject,
     Example,
-    HuntInfo,
     LabelEvent,
     LabelState,
     Note,
@@ -146,7 +146,7 @@ class HuntState:
 
     @cached_property
     def disagreements(self) -> list[Disagreement]:
-        """The objects of which people say different things."""
+        """The objects that people judge differently."""
         return disagreements(self.active, self.settings.consensus)
 
     @cached_property
@@ -175,7 +175,7 @@ class HuntState:
         return [row for row, drawn in self.drawn.items() if last_audit is None or drawn.audit <= last_audit]
 
     def info(self, path: Path) -> HuntInfo:
-        """Return what the hunt in a file says of itself."""
+        """Return the settings and counts of the hunt in a file, and where it belongs."""
         kinds = Counter(example.verdict for example in self.examples)
         bound = {name: getattr(self.release, name) for name in ("relative_path", "encoder_checksum", "dimension", "count")}
         return HuntInfo(

@@ -1,6 +1,6 @@
 """When to stop a hunt, as pure pieces: each looks at what was labelled so far and says why to stop, or None.
 
-``never``; ``dry:N``; ``hypergeometric:R`` and ``quantile:R`` for a wished recall R, both at 95 % confidence. The last needs a
+``never``; ``dry:N``; ``hypergeometric:R`` and ``quantile:R`` for a requested recall R, both at 95 % confidence. The last needs a
 control sample: the targets of a random sample, kept out of the hunt; a hunt's own audit gives intervals instead.
 """
 
@@ -80,7 +80,7 @@ class Dry:
 
 @dataclass(frozen=True, kw_only=True)
 class Hypergeometric:
-    """Stops when missing the wished recall would make the latest labels' lack of positives unlikely.
+    """Stops when missing the requested recall would make the latest labels' lack of positives unlikely.
 
     For every stretch of latest labels: had the objects left at its beginning held so many targets that the recall is still
     missed now, how likely would a random draw of the stretch's length find so few? Below 5 % for any stretch stops
@@ -99,15 +99,15 @@ class Hypergeometric:
         """Test every stretch that ends with the latest label."""
         from scipy.stats import hypergeom
 
-        said = np.concatenate([np.empty(0, dtype=bool), *history.pages])
-        found = int(said.sum())
-        if not found or len(said) > history.objects:
+        positive = np.concatenate([np.empty(0, dtype=bool), *history.pages])
+        found = int(positive.sum())
+        if not found or len(positive) > history.objects:
             return None
         least = math.floor(found / self.recall) + 1  # targets altogether, the fewest with which the recall is missed
-        before = np.concatenate([[0], np.cumsum(said)[:-1]])  # found before each stretch
-        starts = np.arange(len(said))
+        before = np.concatenate([[0], np.cumsum(positive)[:-1]])  # found before each stretch
+        starts = np.arange(len(positive))
         left = history.objects - starts
-        chance = hypergeom.cdf(found - before, left, np.minimum(least - before, left), len(said) - starts)
+        chance = hypergeom.cdf(found - before, left, np.minimum(least - before, left), len(positive) - starts)
         chance = np.where(least - before > left, 0.0, chance)
         if chance.min() >= 1 - CONFIDENCE:
             return None
@@ -116,7 +116,7 @@ class Hypergeometric:
 
 @dataclass(frozen=True, kw_only=True)
 class Quantile:
-    """Stops when enough targets of a control sample were found to be sure of the wished recall.
+    """Stops when enough targets of a control sample were found to be sure of the requested recall.
 
     Of r control targets the hunt must have found j, the smallest number that a hunt of lower recall reaches with a chance of
     at most 5 %: the binomial bound on the recall's quantile (Lewis, Yang & Frieder 2021, Certifying one-phase technology-
@@ -131,7 +131,7 @@ class Quantile:
         _check_recall(self.name, self.recall)
 
     def needed(self, control: int) -> int | None:
-        """Return how many of the control targets must be found; None when so few can never tell."""
+        """Return how many of the control targets must be found; None when so few can never suffice."""
         from scipy.stats import binom
 
         numbers = np.arange(1, control + 1)

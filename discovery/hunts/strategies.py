@@ -116,7 +116,7 @@ class HuntStrategy:
         return dataclasses.replace(page, ranking=made[0] if made else None)
 
     def rank_turn(self, turn: Turn) -> tuple[Ranking, dict[str, Any] | None]:
-        """Rank what `play` would rank, without choosing, and say where it came from as `Page.source` does."""
+        """Return the ranking of what `play` would rank, without choosing, and where it came from, as `Page.source`."""
         if isinstance(self.source, PoolSource | ExactSource):
             return self._pooled(turn, self.source)[1:]
         return self.rank(turn.embeddings, turn.training, turn.seed), None
@@ -166,7 +166,7 @@ def parse_strategy(
     config : RescorerConfig, optional
         Of the MLP.
     source : str
-        Where candidates come from when the text does not say.
+        Where candidates come from when the text does not name it.
 
     Raises
     ------

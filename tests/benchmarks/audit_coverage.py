@@ -22,7 +22,7 @@ from scipy.stats import binomtest
 
 from discovery.hunts.audits.design import design_audit, draw_strata, sample_of, strata_bounds
 from discovery.hunts.audits.estimates import Evidence, Interval, plain_interval
-from discovery.hunts.audits.report import AuditReport, Progress, make_report
+from discovery.hunts.audits.report import AuditProgress, AuditReport, make_report
 from discovery.hunts.simulation.sets import HuntSet, resampled, set_of_release
 from discovery.hunts.simulation.simulate import ArrayEmbeddings, play_hunt
 from discovery.release.release import open_release
@@ -120,8 +120,8 @@ def audited(
         known=int((truth & labelled).sum()),
         objects=len(truth),
         bounds=strata_bounds(scores[~labelled]) if bounds is None else bounds,
-        progress=Progress(audits=len(drawn), drawn=options.labels, judged=options.labels, skipped=0, waiting=0),
-        wished=0.9,
+        progress=AuditProgress(audits=len(drawn), drawn=options.labels, judged=options.labels, skipped=0, waiting=0),
+        requested=0.9,
     )
     return report, labelled, scores
 

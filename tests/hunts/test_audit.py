@@ -40,7 +40,8 @@ from discovery.hunts.audits.estimates import (
     plain_interval,
     targets_among,
 )
-from discovery.hunts.audits.report import Progress, make_report, text_lines
+from discovery.hunts.audits.report import AuditProgress, make_report
+from discovery.hunts.audits.report_text import text_lines
 from discovery.hunts.simulation.simulate import ArrayEmbeddings, play_hunt
 
 pytestmark = pytest.mark.slow
@@ -178,8 +179,8 @@ def reported(samples: list[AuditSample], scores: np.ndarray, truth: np.ndarray, 
         known=int((truth & labelled).sum()),
         objects=len(truth),
         bounds=bounds,
-        progress=Progress(audits=1, drawn=1, judged=1, skipped=0, waiting=0),
-        wished=0.9,
+        progress=AuditProgress(audits=1, drawn=1, judged=1, skipped=0, waiting=0),
+        requested=0.9,
     )
 
 
@@ -329,7 +330,7 @@ def test_a_report_is_the_same_twice_and_says_what_is_known(hunt: Hunt) -> None:
     true = int(hunt.allowed[:40].sum())
     assert made.known <= made.targets.low <= true <= made.targets.high <= made.objects
     assert made.completeness.low == pytest.approx(made.known / made.targets.high)
-    assert made.progress == Progress(audits=1, drawn=60, judged=60, skipped=0, waiting=0)
+    assert made.progress == AuditProgress(audits=1, drawn=60, judged=60, skipped=0, waiting=0)
     objects = [cut.objects for cut in made.curve]
     assert objects == sorted(objects) and objects[-1] == made.unlabelled
     lows = [cut.completeness.low for cut in made.curve]
@@ -367,7 +368,7 @@ def test_unsure_is_no_target_skipped_says_nothing_and_cleared_waits_again(hunt: 
     hunt.label_many([LabelRequest(row=row, verdict="unsure") for row in rows[:10]], who="ann")
     hunt.label_many([LabelRequest(row=row, verdict="skipped") for row in rows[10:19]], who="ann")
     made = report(hunt)
-    assert made.progress == Progress(audits=1, drawn=20, judged=10, skipped=9, waiting=1)
+    assert made.progress == AuditProgress(audits=1, drawn=20, judged=10, skipped=9, waiting=1)
     assert made.unlabelled == int(hunt.allowed.sum()) - 22 - 10
     hunt.label(rows[0], "cleared", who="ann")
     assert hunt.state().waiting == [rows[0], rows[19]] and report(hunt).progress.waiting == 2
@@ -391,7 +392,7 @@ def test_a_moved_hunt_begins_its_audits_anew(
     with pytest.raises(HuntError, match="no audit has been drawn"):
         report(moved)
     judge(moved, draw_audit(moved, 40, who="ann").rows)
-    assert report(moved).progress == Progress(audits=1, drawn=40, judged=40, skipped=0, waiting=0)
+    assert report(moved).progress == AuditProgress(audits=1, drawn=40, judged=40, skipped=0, waiting=0)
 
 
 def test_before_anything_is_judged_nothing_is_claimed(hunt: Hunt) -> None:
@@ -406,7 +407,7 @@ def test_before_anything_is_judged_nothing_is_claimed(hunt: Hunt) -> None:
 
 def test_bad_requests_are_refused(hunt: Hunt, tmp_path: Path) -> None:
     for labels in (0, -3, 10**6):
-        with pytest.raises(HuntError, match="ask for 1 to"):
+        with pytest.raises(HuntError, match="give 1 to"):
             draw_audit(hunt, labels, who="ann")
     with pytest.raises(HuntError, match="must lie between 0 and 1"):
         report(hunt, completeness=1.0)
@@ -431,7 +432,7 @@ def test_advice_follows_the_interval() -> None:
         samples, labelled, bounds = audit_by_truth(scores, truth, labelled, (400,), 4)
         made = reported(samples, scores, truth, labelled, bounds)
         return make_report(
-            Evidence(scores[~labelled], samples), known=made.known, objects=10_000, bounds=bounds, progress=made.progress, wished=wished
+            Evidence(scores[~labelled], samples), known=made.known, objects=10_000, bounds=bounds, progress=made.progress, requested=wished
         )
 
     assert advise(900, 900, 0.8).advice == "stop"
@@ -462,7 +463,7 @@ def test_the_verb_draws_reports_and_draws_a_picture(
     assert document["report"]["progress"]["waiting"] == 50
     judge(hunt, hunt.state().waiting)
     text = run("--completeness", "0.8", "--curve", "--plot", "audit.png")
-    assert "at a wished completeness of 80%" in text and "score from" in text and "50 of 50 drawn stamps judged" in text
+    assert "at a completeness of 80%" in text and "score from" in text and "50 of 50 drawn stamps judged" in text
     with Image.open(tmp_path / "audit.png") as picture:
         assert picture.width > 600 and len(picture.convert("RGB").getcolors(2**20)) > 100
     assert "does not exist" in run("--plot", "nowhere/audit.png", status=1)

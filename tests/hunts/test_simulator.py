@@ -129,9 +129,9 @@ def test_noise_is_that_share_of_clicks_and_the_same_person_for_all(made: HuntSet
             played = play_hunt(
                 ArrayEmbeddings(made.vectors), made.truth, strategy=strategy, noise=0.2, seed=seed, rounds=10, page_size=30
             )
-            mistakes = played.said != made.truth[played.shown]
+            mistakes = played.answers != made.truth[played.shown]
             share.append(mistakes.mean())
-            assert np.array_equal(played.found, made.truth[played.shown] & played.said)
+            assert np.array_equal(played.found, made.truth[played.shown] & played.answers)
             for row, mistake in zip(played.shown.tolist(), mistakes.tolist(), strict=True):
                 assert wrong.setdefault(row * 100 + seed, mistake) == mistake
     assert np.mean(share) == pytest.approx(0.2, abs=0.03)

@@ -15,7 +15,7 @@ from PIL import Image
 from discovery.errors import HuntError
 from discovery.hunts import Hunt, new_hunt
 from discovery.hunts.audits.audit import report
-from discovery.hunts.audits.report import text_lines
+from discovery.hunts.audits.report_text import text_lines
 from discovery.search.known_files import read_known
 from discovery.search.known_objects import find_known
 
@@ -74,7 +74,7 @@ def test_rounds_labels_and_undo_are_the_hunts(hunt: Hunt) -> None:
     browser = Browser(hunt.widget("vera"))
     widget = browser.widget
     assert widget.page["round"] == 0 and widget.page["cards"] == []
-    assert browser.ask("next", after=0)["said"] == ""
+    assert browser.ask("next", after=0)["done"] == ""
     latest = hunt.round()
     assert latest is not None and latest.who == "vera" and latest.number == widget.page["round"] == 1
     assert [card["row"] for card in widget.page["cards"]] == latest.rows.tolist()
@@ -85,13 +85,13 @@ def test_rounds_labels_and_undo_are_the_hunts(hunt: Hunt) -> None:
     browser.ask("label", row=one, verdict="positive", negative_class="")
     browser.ask("label", row=two, verdict="negative", negative_class="ring")
     assert hunt.labels()[two].negative_class == "ring" and hunt.labels()[one].who == "vera"
-    assert widget.standing["verdicts"][str(one)]["verdict"] == "positive"
-    assert widget.standing["counts"] == {"positive": 1, "negative": 1, "unsure": 0, "skipped": 0}
-    assert widget.standing["negative_classes"] == ["ring"]
+    assert widget.labels["verdicts"][str(one)]["verdict"] == "positive"
+    assert widget.labels["counts"] == {"positive": 1, "negative": 1, "unsure": 0, "skipped": 0}
+    assert widget.labels["negative_classes"] == ["ring"]
     first = hunt.log()[0].event
-    assert f"event {first} undone" in browser.ask("undo", event=first)["said"]
+    assert f"event {first} undone" in browser.ask("undo", event=first)["done"]
     assert one not in hunt.labels() and two in hunt.labels()
-    assert [line["undone"] for line in widget.standing["history"]] == [False, False, True]
+    assert [line["undone"] for line in widget.labels["history"]] == [False, False, True]
     browser.ask("undo", event=None)
     assert hunt.labels() == {} and "no label" in browser.ask("undo", event=None)["error"]
 
@@ -99,10 +99,10 @@ def test_rounds_labels_and_undo_are_the_hunts(hunt: Hunt) -> None:
 def test_notes_are_the_hunts(hunt: Hunt) -> None:
     hunt.note(3, "a faint arc", "ann")
     browser = Browser(hunt.widget("vera"))
-    assert browser.widget.standing["notes"] == {"3": "a faint arc (ann)"}
-    assert browser.ask("note", row=3, text="two arcs")["said"] == ""
+    assert browser.widget.labels["notes"] == {"3": "a faint arc (ann)"}
+    assert browser.ask("note", row=3, text="two arcs")["done"] == ""
     assert [(note.text, note.who) for note in hunt.notes(3)] == [("a faint arc", "ann"), ("two arcs", "vera")]
-    assert browser.widget.standing["notes"] == {"3": "a faint arc (ann); two arcs (vera)"}
+    assert browser.widget.labels["notes"] == {"3": "a faint arc (ann); two arcs (vera)"}
     assert "note" in browser.ask("note", row=3, text=" ")["error"]
 
 
@@ -111,11 +111,11 @@ def test_a_label_is_in_the_file_before_the_browser_hears_of_it(hunt: Hunt) -> No
     browser.ask("next", after=0)
     row = browser.widget.page["cards"][0]["row"]
     heard = []
-    browser.widget.observe(lambda change: heard.append((str(row) in change["new"]["verdicts"], row in hunt.labels())), "standing")
+    browser.widget.observe(lambda change: heard.append((str(row) in change["new"]["verdicts"], row in hunt.labels())), "labels")
     browser.ask("label", row=row, verdict="positive", negative_class="")
     assert heard == [(True, True)]
     states = list(browser.traits_sent())
-    assert "standing" in states[-1] and "page" not in states[-1]  # pictures travel once a round
+    assert "labels" in states[-1] and "page" not in states[-1]  # pictures travel once a round
     answers = [at for at, sent in enumerate(browser.widget.comm.sent) if "content" in sent]
     updates = [at for at, sent in enumerate(browser.widget.comm.sent) if sent["method"] == "update"]
     assert updates[-1] < answers[-1]
@@ -150,7 +150,7 @@ def test_a_missing_extra_is_named(hunt: Hunt, monkeypatch: pytest.MonkeyPatch) -
         hunt.widget("vera")
 
 
-def test_a_fault_of_the_program_is_said_and_raised(hunt: Hunt, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fault_of_the_program_is_shown_and_raised(hunt: Hunt, caplog: pytest.LogCaptureFixture) -> None:
     browser = Browser(hunt.widget("vera"))
     assert "fault of the program" in browser.ask("label", row="x", verdict="positive", negative_class="")["error"]
     assert "Exception in callback" in caplog.text
@@ -161,8 +161,8 @@ def test_the_export_is_the_hunts(hunt: Hunt, tmp_path: Path) -> None:
     browser.ask("next", after=0)
     for card in browser.widget.page["cards"]:
         browser.ask("label", row=card["row"], verdict="positive", negative_class="")
-    said = browser.ask("export", file="found.csv", top="4", min_score="", stamps=True)["said"]
-    assert said == "found.csv: 13 objects"
+    done = browser.ask("export", file="found.csv", top="4", min_score="", stamps=True)["done"]
+    assert done == "found.csv: 13 objects"
     table = hunt.export(tmp_path / "same.csv", top=4)
     assert (tmp_path / "found.csv").read_text() == (tmp_path / "same.csv").read_text() and table.num_rows == 13
     assert len(list((tmp_path / "found").iterdir())) == 14
@@ -171,9 +171,9 @@ def test_the_export_is_the_hunts(hunt: Hunt, tmp_path: Path) -> None:
 def test_the_audit_is_the_hunts(hunt: Hunt) -> None:
     browser = Browser(hunt.widget("vera"))
     browser.ask("next", after=0)
-    assert browser.widget.standing["audit"] == [] and "no audit" in browser.ask("report")["error"]
-    assert "20 stamps drawn" in browser.ask("audit", labels=20)["said"]
-    assert browser.widget.standing["audit"] == ["stamps of the audit that wait for a label: 20"]
+    assert browser.widget.labels["audit"] == [] and "no audit" in browser.ask("report")["error"]
+    assert "20 stamps drawn" in browser.ask("audit", labels=20)["done"]
+    assert browser.widget.labels["audit"] == ["stamps of the audit that wait for a label: 20"]
     while hunt.state().waiting:
         browser.ask("next", after=browser.widget.page["round"])
         drawn = [card for card in browser.widget.page["cards"] if card["reason"] == "audit"]
@@ -181,11 +181,11 @@ def test_the_audit_is_the_hunts(hunt: Hunt) -> None:
         for card in drawn:
             verdict = "positive" if card["row"] < 40 else "negative"
             browser.ask("label", row=card["row"], verdict=verdict, negative_class="")
-    assert browser.widget.standing["audit"] == ["stamps of the audit that wait for a label: 0"]
+    assert browser.widget.labels["audit"] == ["stamps of the audit that wait for a label: 0"]
     browser.ask("report")
-    assert browser.widget.standing["audit"] == text_lines(report(hunt))
+    assert browser.widget.labels["audit"] == text_lines(report(hunt))
     browser.ask("undo", event=None)
-    assert browser.widget.standing["audit"] == ["stamps of the audit that wait for a label: 1"]
+    assert browser.widget.labels["audit"] == ["stamps of the audit that wait for a label: 1"]
 
 
 def test_known_objects_are_flagged_or_left_out(hunt: Hunt, tmp_path: Path) -> None:

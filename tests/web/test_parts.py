@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from discovery.hunts.audits.estimates import Interval
-from discovery.hunts.audits.report import AuditReport, CutEstimate, Progress
+from discovery.hunts.audits.report import AuditProgress, AuditReport, CutEstimate
 from discovery.hunts.choosers import DIVERSE, LIKELY, RANDOM, UNCERTAIN, UNLIKELY
 from discovery.hunts.log.records import AUDIT
 from discovery.hunts.strategies import STRATEGIES
@@ -213,7 +213,7 @@ def test_the_plot_of_purity_and_completeness_keeps_its_order_and_its_frame(sizes
 def audit_report(cuts: tuple[CutEstimate, ...], known: int, lower: bool) -> AuditReport:
     whole = share(0.5)
     return AuditReport(
-        progress=Progress(audits=1, drawn=5, judged=5, skipped=0, waiting=0),
+        progress=AuditProgress(audits=1, drawn=5, judged=5, skipped=0, waiting=0),
         objects=10**7,
         known=known,
         unlabelled=5,

@@ -29,8 +29,8 @@ from discovery.hunts.audits.estimates import Evidence
 from discovery.hunts.audits.report import (
     DEFAULT_COMPLETENESS,
     DEFAULT_LABELS,
+    AuditProgress,
     AuditReport,
-    Progress,
     make_report,
 )
 from discovery.hunts.log.audits import add_audit, read_audit_design
@@ -62,7 +62,7 @@ class Audit:
 def draw_audit(hunt: BoundHunt, labels: int = DEFAULT_LABELS, *, who: str, seed: int | None = None) -> Audit:
     """Return an audit: stamps drawn from what has no label, to be judged; they come with the next rounds.
 
-    Several audits of 100 say more than one of 300, since each draws where the earlier ones found the most to learn.
+    Several audits of 100 find out more than one of 300, since each draws where the earlier ones found the most to learn.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def draw_audit(hunt: BoundHunt, labels: int = DEFAULT_LABELS, *, who: str, seed:
 def _drawn(hunt: BoundHunt, labels: int, who: str, seed: int | None) -> Audit:
     """An audit, drawn and recorded."""
     if not 1 <= labels <= MOST_LABELS:
-        raise HuntError(f"an audit of {labels} labels cannot be drawn; ask for 1 to {MOST_LABELS}")
+        raise HuntError(f"an audit of {labels} labels cannot be drawn; give 1 to {MOST_LABELS}")
     state = hunt.state()
     ranking, audited = hunt.ranking(state), _AuditedRows(hunt, state)
     waiting = audited.progress.waiting
@@ -156,7 +156,7 @@ def report(hunt: BoundHunt, *, completeness: float = DEFAULT_COMPLETENESS, ranki
         objects=int((audited.counted & ~audited.left_out).sum()),
         bounds=audited.bounds(ranking) or strata_bounds(scores[audited.unknown]),
         progress=audited.progress,
-        wished=completeness,
+        requested=completeness,
     )
     return replace(made, curve=tuple(replace(cut, score=_shown(ranking, cut.score)) for cut in made.curve))
 
@@ -193,7 +193,7 @@ class _AuditedRows:
         self.unknown = self.counted & ~self.judged & ~self.left_out
         self.free = self.unknown & ~self.drawn
         here = _mask(hunt.release.count, self.marks)
-        self.progress = Progress(
+        self.progress = AuditProgress(
             audits=len(self.audits),
             drawn=len(self.marks),
             judged=int((here & self.judged).sum()),
@@ -207,7 +207,7 @@ class _AuditedRows:
         return self.designs[-1].bounds if holds else None
 
     def evidence(self, scores: np.ndarray) -> Evidence:
-        """What the audits say, by score."""
+        """What the audits found, by score."""
         samples, covered = [], np.zeros(len(scores), dtype=bool)
         for audit, design in zip(self.audits, self.designs, strict=True):
             rows = [row for row, mark in self.marks.items() if mark.audit == audit.number and self.judged[row]]

@@ -140,7 +140,7 @@ def design_audit(
     bounds : tuple of float, optional
         Strata to keep; new ones by default.
     earlier : Evidence, optional
-        What earlier audits say, by the same scores.
+        What earlier audits found, by the same scores.
     """
     bounds = strata_bounds(scores[free]) if bounds is None else bounds
     strata = strata_of(scores, bounds)
@@ -166,7 +166,7 @@ def design_audit(
 def sample_of(
     design: AuditDesign, rows: np.ndarray, scores: np.ndarray, targets: np.ndarray, counted: np.ndarray
 ) -> tuple[AuditSample, np.ndarray]:
-    """Return what an audit says now, and the objects that it speaks for.
+    """Return what an audit shows now, and the objects that it stands for.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """What one audit says of one range of scores.
+    """What one audit shows of one range of scores.
 
     Attributes
     ----------
@@ -175,10 +175,10 @@ class Evidence:
         return Piece(unknown=unknown, blind=blind, frames=frames)
 
     def _frames(self, low: float, high: float, unknown: int) -> tuple[Frame, ...]:
-        """What the audits say, the newest first, without those after which the hunt took much of the range for itself.
+        """What the audits show, the newest first, without those after which the hunt took much of the range for itself.
 
         Their samples are of another mixture than what is left. One audit always speaks: if none drew a stamp there, the
-        newest says that it found none.
+        newest shows that it found none.
         """
         frames: list[Frame] = []
         judged, newest = 0, None
@@ -260,7 +260,7 @@ def _by_score(sample: AuditSample) -> AuditSample:
 
 
 def _frame(sample: AuditSample, low: float, high: float) -> Frame:
-    """What a sample says of the scores [low, high): a stratum's part without a judged stamp keeps its stratum's weight."""
+    """What a sample shows of the scores [low, high): a stratum's part without a judged stamp keeps its stratum's weight."""
     inside, drawn = _slice(sample.frame, low, high), _slice(sample.scores, low, high)
     count = len(sample.weights)
     sizes = np.bincount(sample.strata[inside], minlength=count)

@@ -41,7 +41,7 @@ def draw_report(report: AuditReport, path: Path) -> None:
         _band(axes, lengths, values, name, colour)
     axes.axhline(report.wished, color="0.5", linestyle=":", linewidth=1)
     axes.annotate(
-        f"wished {report.wished:.0%}",
+        f"{report.wished:.0%}",
         (1.0, report.wished),
         xycoords=("axes fraction", "data"),
         xytext=(4, -3),

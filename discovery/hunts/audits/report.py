@@ -1,4 +1,4 @@
-"""What audits say of a hunt: its numbers, what they mean for stopping, and the words for it."""
+"""What audits show of a hunt: its numbers, and what they mean for stopping."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Advice = Literal["stop", "continue", "cannot be said yet"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class AuditProgress:
     """How far the audits are: stamps drawn, judged, skipped by the person, and still waiting for a verdict."""
 
     audits: int
@@ -87,7 +87,7 @@ class AuditReport:
     expected : Interval
         and so many targets are expected among them.
     wished : float
-        The completeness that is wished for.
+        The completeness that the advice is for.
     advice : str
         stop, continue, or cannot be said yet.
     labels_needed : int or None
@@ -96,7 +96,7 @@ class AuditReport:
         The advice in a sentence.
     """
 
-    progress: Progress
+    progress: AuditProgress
     objects: int
     known: int
     unlabelled: int
@@ -118,8 +118,8 @@ def make_report(
     known: int,
     objects: int,
     bounds: Sequence[float],
-    progress: Progress,
-    wished: float,
+    progress: AuditProgress,
+    requested: float,
 ) -> AuditReport:
     """Return the report of what is known; scores are those of ``evidence``.
 
@@ -129,14 +129,14 @@ def make_report(
         Targets known.
     bounds : sequence of float
         Lowest score of each stratum but the deepest, the highest first; ranges with few judged stamps are joined.
-    wished : float
+    requested : float
         The completeness to advise on.
     """
     ranges = _ranges(evidence, bounds)
     pieces = [evidence.piece(low, high) for low, high in ranges]
     targets = count_interval(pieces, known)
     completeness = _completeness(known, targets)
-    advice, needed, why = _advise(pieces, known, completeness, wished, evidence.judged)
+    advice, needed, why = _advise(pieces, known, completeness, requested, evidence.judged)
     count = min(NEXT, len(evidence.unknown))
     return AuditReport(
         progress=progress,
@@ -149,41 +149,11 @@ def make_report(
         curve=tuple(_widened(_curve(evidence, ranges, pieces, known))),
         next_labels=count,
         expected=_expected(evidence, ranges, pieces, count),
-        wished=wished,
+        wished=requested,
         advice=advice,
         labels_needed=needed,
         why=why,
     )
-
-
-def text_lines(report: AuditReport) -> list[str]:
-    """Return a report in words, line by line."""
-    progress, whole = report.progress, report.completeness
-    lines = [
-        f"audit: {progress.judged} of {progress.drawn} drawn stamps judged"
-        + (f", {progress.waiting} wait for a label" if progress.waiting else "")
-        + (f", {progress.skipped} skipped" if progress.skipped else ""),
-        f"targets among {report.objects} objects: {_count(report.targets)}; {report.known} are known",
-    ]
-    if report.lower_bound_only:
-        lines.append(
-            f"completeness: at least {whole.low:.1%}; only this lower bound can be given, since the audit does not"
-            " exclude that nothing is left"
-        )
-    else:
-        lines.append(f"completeness: {_share(whole)}")
-    lines.append(f"the next {report.next_labels} by the ranking are expected to hold {_count(report.expected)} targets")
-    lines.append(f"at a wished completeness of {report.wished:.0%}: {report.advice}; {report.why}")
-    return lines
-
-
-def curve_lines(report: AuditReport) -> list[str]:
-    """Return the curve of purity and completeness against the cut as a table in text."""
-    head = f"{'score from':>12} {'more objects':>13} {'purity':>26} {'completeness':>26}"
-    return [head] + [
-        f"{cut.score:12.5g} {cut.objects:13d} {_share(cut.purity):>26} {_share(cut.completeness):>26}"
-        for cut in report.curve
-    ]
 
 
 def _ranges(evidence: Evidence, bounds: Sequence[float]) -> list[tuple[float, float]]:
@@ -297,39 +267,31 @@ def _falling(rates: list[float], weights: list[float]) -> list[float]:
 
 
 def _advise(
-    pieces: list[Piece], known: int, completeness: Interval, wished: float, judged: int
+    pieces: list[Piece], known: int, completeness: Interval, requested: float, judged: int
 ) -> tuple[Advice, int | None, str]:
     reached = f"{completeness.low:.1%} at least"
-    if completeness.low >= wished:
+    if completeness.low >= requested:
         return "stop", None, f"the list is complete to {reached}"
-    if completeness.high < wished:
+    if completeness.high < requested:
         return "continue", None, f"the list is complete to {completeness.high:.1%} at most"
-    needed = _labels_needed(pieces, known, wished, judged)
+    needed = _labels_needed(pieces, known, requested, judged)
     if needed is None:
         return "cannot be said yet", None, f"complete to {reached}; nothing short of labelling every object would decide it"
     return "cannot be said yet", needed, f"complete to {reached}; about {needed} more audit labels would be needed"
 
 
-def _labels_needed(pieces: list[Piece], known: int, wished: float, judged: int) -> int | None:
-    """More labels after which the interval would leave the wish on one side, if the rates stayed as they are."""
+def _labels_needed(pieces: list[Piece], known: int, requested: float, judged: int) -> int | None:
+    """More labels after which the interval would leave the requested completeness on one side, if the rates stayed as they are."""
     if not judged:
         return None
     most = sum(piece.unknown for piece in pieces) / judged
 
     def decided(factor: float) -> bool:
         whole = _completeness(known, count_interval([piece.scaled(factor) for piece in pieces], known))
-        return whole.low >= wished or whole.high < wished
+        return whole.low >= requested or whole.high < requested
 
     factors = np.geomspace(1.0, max(most, 1.0), 25)[1:]
     for factor in factors:
         if decided(float(factor)):
             return math.ceil((float(factor) - 1) * judged)
     return None
-
-
-def _count(interval: Interval) -> str:
-    return f"{interval.estimate:.0f} ({interval.low:.0f} to {interval.high:.0f})"
-
-
-def _share(interval: Interval) -> str:
-    return f"{interval.estimate:.1%} ({interval.low:.1%} to {interval.high:.1%})"

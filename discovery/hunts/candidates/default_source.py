@@ -1,4 +1,4 @@
-"""Where a round's candidates come from when the strategy does not say: everything in a small release, less in a large one."""
+"""Where a round's candidates come from when the strategy does not name it: everything in a small release, less in a large one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a candidate pool asks of a release: neighbours of vectors by its index, or an exact scan of everything."""
+"""What a candidate pool needs of a release: neighbours of vectors by its index, or an exact scan of everything."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Engine(Protocol):
 
 
 class Nearby:
-    """The neighbours of labelled objects, kept between rounds: they do not change, so a round asks for new ones only.
+    """The neighbours of labelled objects, kept between rounds: they do not change, so a round searches for new ones only.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ class Nearby:
     def search(self, vectors: np.ndarray, k: int, allowed: np.ndarray | None) -> list[np.ndarray]:
         """Return the k allowed rows nearest to each of some vectors, best first; nothing of it is kept.
 
-        They are asked for one by one: beside others a vector's products may differ in the last digit, and a replay, which
-        has other vectors to ask for at once, with them.
+        They are searched one by one: beside others a vector's products may differ in the last digit, and a replay, which
+        has other vectors to search at once, with them.
         """
         with one_blas_thread():
             found = [self._embeddings.nearest_many(vector[None], k, allowed)[0][0] for vector in vectors]
@@ -74,5 +74,5 @@ class Nearby:
 
 
 def searchable(embeddings: Any) -> bool:
-    """Whether embeddings have an index to ask."""
+    """Whether embeddings have an index to search."""
     return callable(getattr(embeddings, "nearest_many", None))

@@ -32,16 +32,16 @@ MOST = 1_000_000
 BY_MODEL, BY_RANDOM = 0.5, 0.1
 """Shares of a pool that come by the model's direction and at random; the rest are neighbours."""
 MOSTLY = 0.5
-"""With this share of objects that may be shown a direction is asked for without a filter."""
+"""With this share of objects that may be shown a direction is searched without a filter."""
 SEEDS, LATEST = 8, 2
 """Positives and objects of the latest page whose neighbours go in."""
 WIDE = 800
-"""A direction is asked for at least so many neighbours, of which the first are taken: an index visits cells in proportion
+"""A direction is searched for at least so many neighbours, of which the first are taken: an index visits cells in proportion
 to them beyond 100. A direction is no object's own place, and at the cells that find 95 % of an object's neighbours an inverted
 file gave 0.69 to 0.83 of the page that scoring everything shows, at four times as many 0.91 to 1.00, at eight times 0.98 to
 1.00 (four sets of docs/hunts.toml)."""
-BASIS = ("index", "faiss", "engine")
-"""Parts of a source's record: the index that was asked and the version of FAISS, or the engine. Another one may find other rows."""
+SEARCHED_BY = ("index", "faiss", "engine")
+"""Parts of a source's record: the index that was searched and the version of FAISS, or the engine. Another one may find other rows."""
 GUIDE = BlendModel()
 SECOND_STAGE = 4e9
 """Multiplications that the second of two stages may take."""
@@ -58,7 +58,7 @@ class Gathered:
     rows : numpy.ndarray
         (m,) int64, ascending; labelled ones may be among them.
     record : dict
-        The source with its settings, how many came from where, and of what asked for them (`BASIS`), for the record.
+        The source with its settings, how many came from where, and by what they were searched (`SEARCHED_BY`), for the record.
     """
 
     rows: np.ndarray
@@ -105,7 +105,7 @@ class PoolSource:
         check_count(self.name, self.count)
 
     def gather(self, turn: Turn, learned: FittedRanker, signs: tuple[int, ...]) -> Gathered:
-        """Ask for candidates; ``signs`` say which ends of the ranking are wanted.
+        """Return candidates; ``signs`` are the ends of the ranking that are wanted.
 
         Raises
         ------
@@ -127,11 +127,11 @@ class PoolSource:
             "random": drawn(turn.candidates, round(BY_RANDOM * count), turn.seed),
         }
         known = np.unique(np.concatenate(list(found.values())))
-        asked = getattr(turn.embeddings, "index_facts", {})
+        searched_by = getattr(turn.embeddings, "index_facts", {})
         short = turn.page_size - int(turn.candidates[known].sum())
         if short > 0:
             found["random"] = drawn(turn.candidates, len(found["random"]) + len(known) + short, turn.seed)
-        return self._gathered(found, turn, asked)
+        return self._gathered(found, turn, searched_by)
 
     def _along(
         self, turn: Turn, nearby: Nearby, learned: FittedRanker, signs: tuple[int, ...], count: int
@@ -143,11 +143,11 @@ class PoolSource:
         most = max(count // len(ways), min(count, turn.page_size))
         return np.concatenate([furthest(turn, nearby, way.astype(np.float32), most) for way in ways])
 
-    def _gathered(self, found: dict[str, np.ndarray], turn: Turn, asked: dict[str, Any]) -> Gathered:
+    def _gathered(self, found: dict[str, np.ndarray], turn: Turn, searched_by: dict[str, Any]) -> Gathered:
         numbers = {name: int(turn.candidates[rows].sum()) for name, rows in found.items()}
         rows = np.unique(np.concatenate(list(found.values())))
         objects = int(turn.candidates[rows].sum())
-        record = {"name": self.name, "count": self.count, "objects": objects, "from": numbers, **asked}
+        record = {"name": self.name, "count": self.count, "objects": objects, "from": numbers, **searched_by}
         return Gathered(rows=rows, record=record)
 
 
@@ -241,7 +241,7 @@ def drawn(candidates: np.ndarray, count: int, seed: int) -> np.ndarray:
 def furthest(turn: Turn, nearby: Nearby, way: np.ndarray, most: int) -> np.ndarray:
     """Return ``most`` candidates along a direction (D,), best first, as far as the index finds so many, (n,) int64.
 
-    Where most objects are candidates, so many more are asked for as are none, and no filter: those already labelled crowd at the top of the
+    Where most objects are candidates, so many more are searched as are none, and no filter: those already labelled crowd at the top of the
     direction, which an index would take for a filter that points away from the question, and look far and wide.
     """
     share = np.count_nonzero(turn.candidates) / len(turn.candidates)
@@ -266,7 +266,7 @@ def best_by_guide(
         (n, D) float32: the pool.
     candidates : numpy.ndarray
         (n,) bool: which of it may be shown. Of the others, which are labelled, the best `COMPARED` stay: a chooser may compare with
-        the best label, and nothing else asks for them.
+        the best label, and nothing else searches them.
     """
     if len(vectors) <= most:
         return np.arange(len(vectors))

@@ -62,7 +62,7 @@ def audit(hunt: Path, /, *, options: AuditOptions = AuditOptions()) -> None:
         Hunt file.
     """
     from discovery.hunts.audits.audit import draw_audit, plot_report, report
-    from discovery.hunts.audits.report import curve_lines, text_lines
+    from discovery.hunts.audits.report_text import curve_lines, text_lines
 
     opened = opened_hunt(hunt, options.release)
     document: dict[str, Any] = {}

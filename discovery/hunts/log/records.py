@@ -1,15 +1,14 @@
-"""The values that a hunt hands out: rounds, labels, counts, and what is known of a hunt file."""
+"""The values that stand in a hunt's log and its state: labels, notes, examples, rounds and audits."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 Verdict = Literal["positive", "negative", "unsure", "skipped", "cleared"]
-"""What a person says of an object; ``cleared`` takes an earlier verdict back."""
+"""A person's verdict on an object; ``cleared`` takes an earlier verdict back."""
 
 VERDICTS: tuple[str, ...] = get_args(Verdict)
 
@@ -116,7 +115,7 @@ class Note:
 
 @dataclass(frozen=True, kw_only=True)
 class Disagreement:
-    """An object of which people say different things: who says what, and what the hunt's consensus makes of it."""
+    """An object that people judge differently: each person's verdict, and what the hunt's consensus makes of them."""
 
     object_id: str
     row: int | None
@@ -285,83 +284,3 @@ class Round:
         )
 
     __hash__ = None  # type: ignore[assignment]
-
-
-@dataclass(frozen=True, kw_only=True)
-class HuntInfo:
-    """What a hunt file says of itself, readable without its release."""
-
-    path: Path
-    name: str
-    created: str
-    who: str
-    release_name: str
-    release_path: str
-    relative_path: str
-    encoder_checksum: str
-    dimension: int
-    count: int
-    """Objects in the release."""
-    alpha: float
-    page_size: int
-    seed: int
-    where: str | None
-    flagged: bool
-    cone: str | None
-    """Part of the sky that candidates lie in: RA,DEC,RADIUS in degrees, degrees and arcsec."""
-    query: dict[str, Any] | None
-    """What the hunt was started from, when it was a query."""
-    strategy: str
-    consensus: str
-    stopper: str
-    examples_positive: int
-    examples_negative: int
-    counts: Counts
-    negative_classes: dict[str, int]
-    """Negatives by the class that people gave, the most frequent first; those without one are not among them."""
-    notes: int
-    rounds: int
-    last_label: str | None
-    """Time of the latest label event (UTC, ISO 8601)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MovedObject:
-    """Where one object of a hunt went when the hunt was moved."""
-
-    object_id: str
-    row: int | None
-    new_object_id: str | None
-    by: Literal["object_id", "position", "not found"]
-    separation_arcsec: float | None
-    note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MoveReport:
-    """What `discovery.hunts.move_hunt` carried over.
-
-    Labels of objects that were not found stay in the new file's log, without a row: nothing is lost, and
-    a later move to a release that holds them finds them again.
-    """
-
-    source: Path
-    path: Path
-    release_name: str
-    objects: tuple[MovedObject, ...]
-    examples_left: tuple[str, ...] = field(default=())
-    """Examples that cannot be used with the new release (a stamp file seen by another encoder)."""
-    audits_left: int = 0
-    """Audits of the old release: kept in the file, but they say nothing of the new one."""
-    labels_left: int = 0
-    """Lines of the label log whose object the new release does not hold."""
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many objects were found by ``object_id`` and by ``position``, and how many were ``not found``."""
-        return {how: sum(item.by == how for item in self.objects) for how in ("object_id", "position", "not found")}
-
-    @property
-    def not_found(self) -> tuple[MovedObject, ...]:
-        """The objects that the new release does not hold."""
-        return tuple(item for item in self.objects if item.row is None)

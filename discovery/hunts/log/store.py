@@ -216,7 +216,7 @@ class HuntStore(HuntFile):
     # -- rounds
 
     def add_round(self, played: Round, objects: Iterable[dict[str, Any]]) -> bool:
-        """Record a round and say so, unless another process recorded one of this number or drew an audit meanwhile."""
+        """Return whether a round was recorded: not where another process recorded one of this number or drew an audit meanwhile."""
         with self.writing() as connection:
             if newest(connection, "rounds", "number") >= played.number:
                 return False

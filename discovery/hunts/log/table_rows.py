@@ -21,7 +21,7 @@ ACTIVE = """SELECT * FROM labels WHERE undoes IS NULL
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """How far a hunt's file has come: its last event, setting and audit, and its rounds; notes say nothing to a round."""
+    """How far a hunt's file has come: its last event, setting and audit, and its rounds; no round follows from notes."""
 
     last_event: int
     setting: int

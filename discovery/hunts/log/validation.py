@@ -136,17 +136,17 @@ def checked_person(who: str) -> str:
     return who
 
 
-def checked_label(line: dict[str, Any]) -> dict[str, Any]:
+def checked_label(label: dict[str, Any]) -> dict[str, Any]:
     """Return a label's fields; HuntError when the verdict is unknown or a text is too long or out of place."""
-    if line["verdict"] not in VERDICTS:
-        raise HuntError(f"unknown verdict {line['verdict']!r}; choose from {', '.join(VERDICTS)}")
-    if line["negative_class"] is not None and line["verdict"] != "negative":
+    if label["verdict"] not in VERDICTS:
+        raise HuntError(f"unknown verdict {label['verdict']!r}; choose from {', '.join(VERDICTS)}")
+    if label["negative_class"] is not None and label["verdict"] != "negative":
         raise HuntError("only a negative label can carry a negative class")
     for key, limit in (("negative_class", MAX_NAME), ("reason", MAX_REASON)):
-        if line[key] is not None and (not line[key].strip() or len(line[key]) > limit):
+        if label[key] is not None and (not label[key].strip() or len(label[key]) > limit):
             raise HuntError(f"{key.replace('_', ' ')} must have 1 to {limit} characters")
-    named = line["negative_class"]
-    return line if named is None else {**line, "negative_class": " ".join(named.split())}
+    named = label["negative_class"]
+    return label if named is None else {**label, "negative_class": " ".join(named.split())}
 
 
 def checked_note(text: str) -> str:

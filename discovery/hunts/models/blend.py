@@ -24,7 +24,7 @@ LEAST_LABELS = 5
 class BlendModel(ScoringModel):
     """Weighted mean of models' scores, each over the spread that it has on ordinary objects of the release.
 
-    The logistic regression tells targets from what is labelled and from the bulk; the adapted metric asks how far an object
+    The logistic regression separates targets from what is labelled and from the bulk; the adapted metric measures how far an object
     lies along what the positives have in common, which a few odd labels move less.
 
     Attributes
@@ -69,9 +69,9 @@ class BlendModel(ScoringModel):
 
 @dataclass(frozen=True, kw_only=True)
 class GuardedModel(ScoringModel):
-    """Another model, unless the similarity to the labels alone would have told the labels apart better.
+    """Another model, unless the similarity to the labels alone would have separated the labels better.
 
-    Both are judged by what they say of each label without it (area under the ROC curve). Feedback is known to hurt at
+    Both are judged by what they predict of each label without it (area under the ROC curve). Feedback is known to hurt at
     times: a few odd or wrong labels can lead a trained model astray where the plain similarity stays right.
 
     Attributes

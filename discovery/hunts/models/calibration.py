@@ -23,7 +23,7 @@ def platt(left_out: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
     -----
     Platt 1999, with his targets (N+ + 1) / (N+ + 2) and 1 / (N- + 2), so that few labels do not make certainties. Labels come
     from pages of mostly high scores: the chance holds for stamps such as those, not for the bulk of a release, of which
-    only an audit can tell. The slope stays above 0, so that the order of the scores stays.
+    only an audit can show. The slope stays above 0, so that the order of the scores stays.
     """
     positives = targets > 0
     counts = positives.sum(), (~positives).sum()

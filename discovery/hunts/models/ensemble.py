@@ -20,7 +20,7 @@ WIDENINGS = np.array([0.5, 1.0, 2.0, 4.0, 8.0])
 class EnsembleModel(ScoringModel):
     """The mean of logistic regressions on bootstrap draws of the labels (Breiman 1996), with a calibrated spread.
 
-    A member's spread understates what is not known. The labels that a member did not draw tell by how much: the spread is
+    A member's spread understates what is not known. The labels that a member did not draw show by how much: the spread is
     widened by the factor under which they are likeliest, with the chance of a logit of mean m and spread s as
     logistic(m / sqrt(1 + pi s^2 / 8)) (MacKay 1992).
 
@@ -106,7 +106,7 @@ def _moments(logits: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _widening(mean: np.ndarray, spread: np.ndarray, truth: np.ndarray) -> float:
-    """Return the factor on the spread under which the truth is likeliest; 1 where there are no labels to tell."""
+    """Return the factor on the spread under which the truth is likeliest; 1 where there are no labels to show it."""
     if not len(mean):
         return 1.0
     losses = []

@@ -1,4 +1,4 @@
-"""What fitted ranking models share: inputs on one scale, and fits that can say what they would without each label."""
+"""What fitted ranking models share: inputs on one scale, and fits that can predict each label without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Gaussian process on the labels: the mean says how likely, the spread how sure."""
+"""A Gaussian process on the labels: the mean is how likely, the spread how sure."""
 
 from __future__ import annotations
 

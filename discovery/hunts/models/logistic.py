@@ -1,4 +1,4 @@
-"""Ridge logistic regression with weights, by Newton steps, and what it would say of each label without that label.
+"""Ridge logistic regression with weights, by Newton steps, and what it would predict of each label without that label.
 
 So few inputs (some hundred labels, some hundred weak negatives) take a few milliseconds this way, always the same ones.
 """

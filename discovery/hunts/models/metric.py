@@ -1,4 +1,4 @@
-"""A metric adapted to the hunt: directions that tell the labels apart count more in the similarity."""
+"""A metric adapted to the hunt: directions that separate the labels count more in the similarity."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ LEAST_OF_A_CLASS = 3
 class PositiveUnlabelledModel(ScoringModel):
     """Ridge logistic regression; what looks positive among the unlabelled objects loses its weight as a negative.
 
-    The labels are few and were picked by a ranking, so they say little of the bulk of a release. Objects picked blindly
+    The labels are few and were picked by a ranking, so they show little of the bulk of a release. Objects picked blindly
     stand for it: most are negatives when the target is rare (as in Fu et al. 2024's rescorer here). Where the target is
     common that is wrong, so after each pass an unlabelled object's weight becomes its chance to be negative by the fit
     (expectation-maximisation for positive and unlabelled data: Elkan & Noto 2008, section 3; self-consistent weights).
@@ -42,12 +42,12 @@ class PositiveUnlabelledModel(ScoringModel):
     unlabelled : int
         Weak negatives, drawn with the round's seed.
     unlabelled_share : float
-        Share of the negatives' weight that they carry together; all of it while nobody said no.
+        Share of the negatives' weight that they carry together; all of it while there is no negative.
     passes : int
         Fits after the first, each with new weights of the unlabelled. Where the target is common (`Task.common`) there is
         one more, the weight is the chance squared, and the penalty is twice as large.
     classes : bool
-        Learn each negative class that a person named as a class of its own: the positives are told from each by a fit of
+        Learn each negative class that a person named as a class of its own: the positives are separated from each by a fit of
         its own, and an object must beat them all (the multinomial logit of the pairwise fits).
     """
 

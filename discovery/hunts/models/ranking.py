@@ -62,7 +62,7 @@ class TrainingSet:
     Attributes
     ----------
     negative_classes : tuple of str
-        What each negative is, ``""`` where nobody said so; empty when no negative has a class.
+        What each negative is, ``""`` where nobody named it; empty when no negative has a class.
     """
 
     positives: np.ndarray
@@ -166,7 +166,7 @@ class ScoringModel(ABC):
 
     @abstractmethod
     def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
-        """Fit the labels; ``embeddings`` tell what is ordinary."""
+        """Fit the labels; ``embeddings`` show what is ordinary."""
 
     def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
         """Fit the labels and score every object."""

@@ -53,7 +53,7 @@ class RescorerConfig:
     unlabelled_share: float = 0.8
 
     def __post_init__(self) -> None:
-        """Refuse what a damaged or foreign hunt file might ask for."""
+        """Refuse what a damaged or foreign hunt file might hold."""
         sizes = {"hidden": 2**14, "steps": 10_000, "batch": 2**14, "background": 2**16, "unlabelled": 2**14}
         for name, most in sizes.items():
             if not isinstance(getattr(self, name), int) or not 1 <= getattr(self, name) <= most:

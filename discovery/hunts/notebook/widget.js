@@ -1,5 +1,5 @@
-// A hunt in a notebook cell. What is shown comes from the traits `page` and `standing`; what a person does goes to the
-// kernel as a message {call, do, ...}, and its answer {call, said} or {call, error} comes back once it is on the disk.
+// A hunt in a notebook cell. What is shown comes from the traits `page` and `labels`; what a person does goes to the
+// kernel as a message {call, do, ...}, and its answer {call, done} or {call, error} comes back once it is on the disk.
 const VERDICT_KEYS = { p: "positive", n: "negative", u: "unsure", s: "skipped", c: "cleared" };
 const MOVES = { ArrowLeft: "left", h: "left", ArrowRight: "right", l: "right",
                 ArrowUp: "up", k: "up", ArrowDown: "down", j: "down" };
@@ -40,11 +40,11 @@ function render({ model, el }) {
 
   function answered(answer) {
     const waiting = calls.get(answer.call);
-    if (!waiting) return; // another view of this widget asked
+    if (!waiting) return; // another view of this widget sent it
     calls.delete(answer.call);
     clearTimeout(waiting.timer);
     if (answer.error) notify(answer.error, true);
-    else if (answer.said) notify(answer.said, false);
+    else if (answer.done) notify(answer.done, false);
     waiting.resolve(!answer.error);
   }
 
@@ -64,33 +64,33 @@ function render({ model, el }) {
 
   // --- the grid --------------------------------------------------------------------------------------
 
-  function card(line, place) {
+  function card(entry, place) {
     const buttons = Object.entries(VERDICT_KEYS).map(([key, verdict]) => node("button", {
-      type: "button", tabindex: "-1", title: `${verdict} (${key})`, "aria-label": `${verdict}: ${line.object_id}`,
+      type: "button", tabindex: "-1", title: `${verdict} (${key})`, "aria-label": `${verdict}: ${entry.object_id}`,
       onclick: () => label(made, verdict) }, key.toUpperCase()));
-    const made = node("li", { class: "gh-card", tabindex: "-1", "data-row": line.row, onfocus: () => point(place, false) },
+    const made = node("li", { class: "gh-card", tabindex: "-1", "data-row": entry.row, onfocus: () => point(place, false) },
       node("span", { class: "gh-stamp", onclick: () => { point(place); label(made, CYCLE[made.dataset.verdict || ""]); } },
-        line.picture ? node("img", { src: line.picture, alt: `Stamp of ${line.object_id}`, width: 144, height: 144, draggable: "false" })
-          : node("span", { class: "gh-missing" }, line.problem),
-        line.score ? node("b", { class: "gh-score", title: "score" }, line.score) : null,
-        line.reason ? node("b", { class: "gh-reason", "data-reason": line.reason, title: "why it is shown" }, line.reason) : null),
-      node("span", { class: "gh-name", title: line.object_id }, line.object_id),
-      line.known ? node("span", { class: "gh-known", title: line.known }, line.known) : null,
+        entry.picture ? node("img", { src: entry.picture, alt: `Stamp of ${entry.object_id}`, width: 144, height: 144, draggable: "false" })
+          : node("span", { class: "gh-missing" }, entry.problem),
+        entry.score ? node("b", { class: "gh-score", title: "score" }, entry.score) : null,
+        entry.reason ? node("b", { class: "gh-reason", "data-reason": entry.reason, title: "why it is shown" }, entry.reason) : null),
+      node("span", { class: "gh-name", title: entry.object_id }, entry.object_id),
+      entry.known ? node("span", { class: "gh-known", title: entry.known }, entry.known) : null,
       node("span", { class: "gh-note" }),
       node("span", { class: "gh-verdict", "aria-hidden": "true" }),
       node("span", { class: "gh-verdicts" }, buttons));
-    made.line = line;
+    made.entry = entry;
     return made;
   }
 
   async function label(made, verdict, negative = classField.value.trim()) {
     made.classList.remove("gh-failed");
     made.classList.add("gh-saving"); // it takes its colour when the kernel says that the label is on the disk
-    made.asked = (made.asked || 0) + 1;
+    made.saving = (made.saving || 0) + 1;
     const negative_class = verdict === "negative" ? negative : "";
-    const done = await ask({ do: "label", row: made.line.row, verdict, negative_class });
-    made.asked -= 1;
-    made.classList.toggle("gh-saving", made.asked > 0);
+    const done = await ask({ do: "label", row: made.entry.row, verdict, negative_class });
+    made.saving -= 1;
+    made.classList.toggle("gh-saving", made.saving > 0);
     made.classList.toggle("gh-failed", !done);
   }
 
@@ -124,7 +124,7 @@ function render({ model, el }) {
     const made = cards[cursor];
     const text = noteField.value.trim();
     if (!made || !text) return;
-    if (await ask({ do: "note", row: made.line.row, text })) {
+    if (await ask({ do: "note", row: made.entry.row, text })) {
       if (noteField.value.trim() === text) noteField.value = "";
       point(cards.indexOf(made));
     }
@@ -148,34 +148,34 @@ function render({ model, el }) {
     nextButton.firstChild.textContent = page.round ? "Next round " : "First round ";
     cards = page.cards.map(card);
     grid.replaceChildren(...cards);
-    drawStanding();
+    drawLabels();
     point(Math.max(0, cards.findIndex((made) => !made.dataset.verdict)), false);
   }
 
   // --- beside the grid ----------------------------------------------------------------------------------
 
-  function drawStanding() {
-    const standing = model.get("standing");
+  function drawLabels() {
+    const state = model.get("labels");
     for (const made of cards) {
-      const said = standing.verdicts[made.line.row] || { verdict: "", negative_class: null };
-      made.dataset.verdict = said.verdict;
-      made.querySelector(".gh-verdict").textContent = said.negative_class || said.verdict;
-      made.querySelector(".gh-note").textContent = made.querySelector(".gh-note").title = standing.notes[made.line.row] || "";
-      made.setAttribute("aria-label", [made.line.object_id, said.verdict || "no label", said.negative_class, made.line.known].filter(Boolean).join(", "));
+      const label = state.verdicts[made.entry.row] || { verdict: "", negative_class: null };
+      made.dataset.verdict = label.verdict;
+      made.querySelector(".gh-verdict").textContent = label.negative_class || label.verdict;
+      made.querySelector(".gh-note").textContent = made.querySelector(".gh-note").title = state.notes[made.entry.row] || "";
+      made.setAttribute("aria-label", [made.entry.object_id, label.verdict || "no label", label.negative_class, made.entry.known].filter(Boolean).join(", "));
     }
-    tally.replaceChildren(...Object.entries(standing.counts).map(([verdict, count]) =>
+    tally.replaceChildren(...Object.entries(state.counts).map(([verdict, count]) =>
       node("div", { "data-verdict": verdict }, node("b", { "data-count": verdict }, String(count)), node("span", {}, verdict))));
-    curve.replaceChildren(...curveLines(standing.curve));
-    curve.setAttribute("aria-label", `${standing.curve.found.at(-1)} positives after ${standing.curve.given.at(-1)} labels`);
-    chips.replaceChildren(...standing.negative_classes.map((name, at) => node("button", {
+    curve.replaceChildren(...curveLines(state.curve));
+    curve.setAttribute("aria-label", `${state.curve.found.at(-1)} positives after ${state.curve.given.at(-1)} labels`);
+    chips.replaceChildren(...state.negative_classes.map((name, at) => node("button", {
       type: "button", class: "gh-chip", "aria-pressed": String(classField.value === name),
-      onclick: () => { classField.value = classField.value === name ? "" : name; drawStanding(); } },
+      onclick: () => { classField.value = classField.value === name ? "" : name; drawLabels(); } },
       at < 9 ? node("kbd", {}, String(at + 1)) : null, ` ${name}`)));
-    auditLines.replaceChildren(...standing.audit.map((line) => node("p", {}, line)));
-    history.replaceChildren(...standing.history.map((line) => node("li", { class: line.undone ? "gh-undone" : null },
-      node("span", {}, `${line.what} ${line.object_id}`), node("small", {}, `${line.who}, ${line.when}`),
-      line.undoable ? node("button", { type: "button", "aria-label": `undo ${line.what} ${line.object_id}`,
-        onclick: (event) => busy(event.currentTarget, { do: "undo", event: line.event }) }, "undo") : null)));
+    auditLines.replaceChildren(...state.audit.map((line) => node("p", {}, line)));
+    history.replaceChildren(...state.history.map((event) => node("li", { class: event.undone ? "gh-undone" : null },
+      node("span", {}, `${event.what} ${event.object_id}`), node("small", {}, `${event.who}, ${event.when}`),
+      event.undoable ? node("button", { type: "button", "aria-label": `undo ${event.what} ${event.object_id}`,
+        onclick: (click) => busy(click.currentTarget, { do: "undo", event: event.event }) }, "undo") : null)));
   }
 
   function curveLines({ given, found }) {
@@ -201,7 +201,7 @@ function render({ model, el }) {
   const grid = node("ol", { class: "gh-grid", "aria-label": "Candidates of this round" });
   const tally = node("div", { class: "gh-tally" });
   const curve = node("svg", { class: "gh-curve", viewBox: "0 0 240 120", role: "img" });
-  const classField = node("input", { type: "text", maxlength: 100, placeholder: "anything else", "aria-label": "Negatives are", oninput: () => drawStanding() });
+  const classField = node("input", { type: "text", maxlength: 100, placeholder: "anything else", "aria-label": "Negatives are", oninput: () => drawLabels() });
   const chips = node("div", { class: "gh-chips" });
   const noteField = node("input", { type: "text", maxlength: 4000, placeholder: "Enter keeps it", "aria-label": "Note on the stamp",
     onkeydown: (event) => { if (event.key === "Enter") keepNote(); else if (event.key === "Escape") point(cursor); } });
@@ -237,7 +237,7 @@ function render({ model, el }) {
     const target = event.target;
     if (target.tagName === "INPUT" && target.type !== "checkbox") return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const name = model.get("standing").negative_classes[Number(key) - 1];
+    const name = model.get("labels").negative_classes[Number(key) - 1];
     if (key === "Enter") {
       if (["BUTTON", "SUMMARY"].includes(target.tagName)) return;
       nextRound();
@@ -263,12 +263,12 @@ function render({ model, el }) {
   el.append(root);
   model.on("msg:custom", answered);
   model.on("change:page", drawPage);
-  model.on("change:standing", drawStanding);
+  model.on("change:labels", drawLabels);
   drawPage();
   return () => {
     model.off("msg:custom", answered);
     model.off("change:page", drawPage);
-    model.off("change:standing", drawStanding);
+    model.off("change:labels", drawLabels);
     calls.forEach(({ timer }) => clearTimeout(timer));
   };
 }

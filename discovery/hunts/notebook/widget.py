@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from discovery.errors import DiscoveryError, HuntError
-from discovery.hunts.audits.report import text_lines
+from discovery.hunts.audits.report_text import text_lines
 from discovery.hunts.log.validation import checked_person
 from discovery.hunts.notebook.widget_state import labels_state, page_state
 
@@ -27,7 +27,7 @@ FOLDER = Path(__file__).parent
 class HuntWidget(AnyWidget):
     """The grid of a hunt's latest round, with keys; what `Hunt.widget` returns.
 
-    A label is on the disk before its stamp takes a colour. What goes wrong is said in the widget.
+    A label is on the disk before its stamp takes a colour. What goes wrong is shown in the widget.
 
     Parameters
     ----------
@@ -42,14 +42,14 @@ class HuntWidget(AnyWidget):
 
     Attributes
     ----------
-    page, standing : dict
+    page, labels : dict
         What is shown (traits that travel to the browser): the round with its pictures; verdicts, counts, history.
     """
 
     _esm = FOLDER / "widget.js"
     _css = FOLDER / "widget.css"
     page = traitlets.Dict().tag(sync=True)
-    standing = traitlets.Dict().tag(sync=True)
+    labels = traitlets.Dict().tag(sync=True)
 
     def __init__(
         self, hunt: HuntActions, who: str, *, known: KnownRows | None = None, new_only: bool = False
@@ -68,7 +68,7 @@ class HuntWidget(AnyWidget):
             "export": self._export,
         }
         super().__init__(
-            page=page_state(hunt, hunt.round(), known), standing=self._standing()
+            page=page_state(hunt, hunt.round(), known), labels=self._labels()
         )
         self.on_msg(lambda _widget, message, _buffers: self._act(message))
 
@@ -78,14 +78,14 @@ class HuntWidget(AnyWidget):
         self._reported = []  # an earlier report no longer holds
         try:
             outcome = self._actions[message.pop("do")](**message)
-            self.standing = self._standing()
+            self.labels = self._labels()
         except DiscoveryError as problem:
             self.send({"call": call, "error": str(problem)})
         except Exception as problem:
             self.send({"call": call, "error": f"this is a fault of the program: {problem!r}"})
             raise
         else:
-            self.send({"call": call, "said": outcome})
+            self.send({"call": call, "done": outcome})
 
     def _label(self, row: int, verdict: Any, negative_class: str) -> str:
         self._hunt.label(row, verdict, who=self._who, negative_class=negative_class)
@@ -110,11 +110,11 @@ class HuntWidget(AnyWidget):
         return f"{len(drawn.rows)} stamps drawn: they come with the next rounds, marked audit"
 
     def _report(self) -> str:
-        """Say how much has been found, as far as the audits tell; it takes a ranking of the whole release."""
+        """Show how much has been found by the audits; it takes a ranking of the whole release."""
         self._reported = text_lines(self._hunt.report())
         return ""
 
-    def _standing(self) -> dict[str, Any]:
+    def _labels(self) -> dict[str, Any]:
         return labels_state(self._hunt.state(), self._reported)
 
     def _export(self, file: str, top: str, min_score: str, stamps: bool) -> str:

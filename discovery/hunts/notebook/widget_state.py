@@ -23,7 +23,7 @@ HISTORY_SHOWN = 100
 def page_state(hunt: BoundHunt, played: Round | None, known: KnownRows | None) -> dict[str, Any]:
     """Return the page of a round: what was played, and one card a stamp with its picture as a data URL.
 
-    An object that a move did not find has no card; a stamp that cannot be read says so in its place.
+    An object that a move did not find has no card; a stamp that cannot be read has the reason in its place.
     """
     return {
         "hunt": hunt.path.stem,

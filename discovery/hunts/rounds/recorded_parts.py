@@ -101,7 +101,7 @@ class RecordedParts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def source(self) -> str:
-        """Where the candidates came from, whatever the rule would say today."""
+        """Where the candidates came from, whatever the rule would choose today."""
         source = self.candidates.source
         return AllSource.name if source is None else f"{source.name}:{source.count}"
 

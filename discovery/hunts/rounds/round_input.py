@@ -98,7 +98,7 @@ class RoundInput:
     stopper : str
         Its name; see `discovery.hunts.stoppers`.
     source : str
-        Where candidates come from when the strategy does not say, as `parse_strategy` reads it.
+        Where candidates come from when the strategy does not name it, as `parse_strategy` reads it.
     """
 
     number: int

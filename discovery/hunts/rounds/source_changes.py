@@ -1,6 +1,6 @@
 """What candidates of a round were found by, the index of the release or an engine, then and in a replay.
 
-A round records it beside its candidates (`discovery.hunts.candidates.pool.BASIS`). A replay has what there is today, and must say when that is
+A round records it beside its candidates (`discovery.hunts.candidates.pool.SEARCHED_BY`). A replay has what there is today, and must state when that is
 another: after ``discovery index build`` a pool may hold other rows although nothing is wrong with the log.
 """
 
@@ -9,26 +9,26 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from discovery.hunts.candidates.pool import BASIS
+from discovery.hunts.candidates.pool import SEARCHED_BY
 from discovery.hunts.log.records import Round
 
 CHANGED = "changed"
 REBUILT = "the index was rebuilt since this round"
-_SAID = {"index": REBUILT, "faiss": "FAISS is another version than in this round", "engine": "this round was scored by another engine"}
+_CHANGES = {"index": REBUILT, "faiss": "FAISS is another version than in this round", "engine": "this round was scored by another engine"}
 
 
 def with_changes(recorded: Round, played: Round) -> Round:
-    """Return a replayed round with the recorded basis, and statements under ``changed`` of its source where today's is another.
+    """Return a replayed round with what the recorded one was searched by, and statements under ``changed`` of its source where today's is another.
 
-    A round that was recorded without its basis, by an older version, is taken as it is: nothing can be said of it.
+    A round that was recorded without it, by an older version, is taken as it is.
     """
     then, now = _source(recorded), _source(played)
     if now is None:
         return played
-    kept = {key: value for key, value in now.items() if key not in BASIS}
-    kept |= {key: value for key, value in (then or {}).items() if key in BASIS}
-    said = _statements(then or {}, now)
-    return _with_source(played, kept | ({CHANGED: said} if said else {}))
+    kept = {key: value for key, value in now.items() if key not in SEARCHED_BY}
+    kept |= {key: value for key, value in (then or {}).items() if key in SEARCHED_BY}
+    statements = _statements(then or {}, now)
+    return _with_source(played, kept | ({CHANGED: statements} if statements else {}))
 
 
 def without_changes(played: Round) -> tuple[Round, tuple[str, ...]]:
@@ -40,11 +40,11 @@ def without_changes(played: Round) -> tuple[Round, tuple[str, ...]]:
 
 
 def _statements(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    said = []
-    for name in BASIS:
+    changes = []
+    for name in SEARCHED_BY:
         if name in then and then[name] != now.get(name):
-            said.append(f"{_SAID[name]}: {_text(then[name])}, now {_text(now.get(name))}")
-    return said
+            changes.append(f"{_CHANGES[name]}: {_text(then[name])}, now {_text(now.get(name))}")
+    return changes
 
 
 def _text(value: Any) -> str:

@@ -201,5 +201,5 @@ def _check_source(path: Path, one: BenchSet) -> None:
     if one.npz is not None and any((one.truth, one.where, one.kind, one.lookalikes)):
         raise HuntError(f"{where}: truth, where, kind and lookalikes belong to a release; an npz file has its own")
     if one.objects is not None and one.prevalence is None:
-        raise HuntError(f"{where}: objects says how many are drawn at a prevalence; give both")
+        raise HuntError(f"{where}: objects is how many are drawn at a prevalence; give both")
 

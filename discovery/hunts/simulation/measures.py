@@ -1,4 +1,4 @@
-"""How well a hunt does: curves and rankings against known labels. Pure functions; nan where nothing can be said.
+"""How well a hunt does: curves and rankings against known labels. Pure functions; nan where a measure has no value.
 
 ``found`` (n,) bool is the order of labelling: which of the n labels given brought a target. ``scores`` and ``truth`` (m,)
 are those of one ranking.

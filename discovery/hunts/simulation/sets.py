@@ -62,7 +62,7 @@ class HuntSet:
         if not self.truth.any():
             raise HuntError(f"{self.name}: {self.source} holds for none of {count} objects; there is nothing to find")
         if self.truth.all():
-            raise HuntError(f"{self.name}: {self.source} holds for all {count} objects; there is nothing to tell apart")
+            raise HuntError(f"{self.name}: {self.source} holds for all {count} objects; there is nothing to separate")
 
     @property
     def targets(self) -> int:
@@ -214,7 +214,7 @@ def resampled(hunt_set: HuntSet, prevalence: float, *, objects: int | None = Non
     Raises
     ------
     HuntError
-        The share is out of range, gives no target, or asks for more of a class than there is.
+        The share is out of range, gives no target, or needs more of a class than there is.
     """
     if not 0 < prevalence < 1:
         raise HuntError(f"{hunt_set.name}: prevalence is {prevalence}; it must lie between 0 and 1")

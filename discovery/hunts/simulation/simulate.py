@@ -62,8 +62,8 @@ class PlayedHunt:
     shown : numpy.ndarray
         (n,) int64 rows in the order in which they were labelled.
     found : numpy.ndarray
-        (n,) bool: was it a target, and did the person say so?
-    said : numpy.ndarray
+        (n,) bool: was it a target, and did the person answer so?
+    answers : numpy.ndarray
         (n,) bool: the clicks, right or wrong.
     strategies : tuple of str
         What each round did.
@@ -79,7 +79,7 @@ class PlayedHunt:
 
     shown: np.ndarray
     found: np.ndarray
-    said: np.ndarray
+    answers: np.ndarray
     strategies: tuple[str, ...]
     ranking: np.ndarray
     examples: np.ndarray
@@ -179,7 +179,7 @@ def play_hunt(
     return PlayedHunt(
         shown=shown,
         found=truth[shown] & clicks[shown],
-        said=clicks[shown],
+        answers=clicks[shown],
         strategies=tuple(did),
         ranking=last.order_scores,
         examples=given,

@@ -47,11 +47,11 @@ class SimulationConfig:
     seeds : int
         Hunts with the seeds 0 .. seeds - 1.
     named_negatives : bool
-        The person says of each negative what it is, by the set's kinds.
+        The person names what each negative is, by the set's kinds.
     stopper : str
         As `discovery.hunts.stoppers.parse_stopper` reads it; measured, not obeyed.
     index : str
-        What a candidate pool asks: ``exact``, or ``ivf`` with what an inverted file misses (`IndexedEmbeddings`).
+        What a candidate pool searches: ``exact``, or ``ivf`` with what an inverted file misses (`IndexedEmbeddings`).
     """
 
     strategies: tuple[str, ...] = ("alpha", "top")
@@ -187,7 +187,7 @@ def simulate(hunt_set: HuntSet, config: SimulationConfig, *, jobs: int | None = 
 
 
 def check_size(hunt_set: HuntSet, config: SimulationConfig) -> None:
-    """Raise HuntError unless the set has the examples, something to find beside them, and the kinds that are asked for."""
+    """Raise HuntError unless the set has the examples, something to find beside them, and the kinds that are needed."""
     if config.named_negatives and hunt_set.kinds is None:
         raise HuntError(f"{hunt_set.name}: negatives can only be named where the set has kinds; name their column")
     others = len(hunt_set.truth) - hunt_set.targets
@@ -207,7 +207,7 @@ def measure(hunt_set: HuntSet, played: PlayedHunt) -> dict[str, float]:
     left = offered.copy()
     left[played.shown] = False
     scores, true = played.ranking[left], truth[left]
-    values = {"positives_found": float(found.sum()), "wrong_clicks": float((played.said != truth[played.shown]).sum())}
+    values = {"positives_found": float(found.sum()), "wrong_clicks": float((played.answers != truth[played.shown]).sum())}
     values |= {f"share_of_ideal_{n}": measures.share_of_ideal(found, targets, n) for n in CHECKPOINTS}
     values |= {"loss": measures.area_loss(found, targets, objects)}
     values |= {f"labels_for_{share}": measures.labels_needed(found, targets, share / 100) for share in SHARES}

@@ -12,11 +12,12 @@ import numpy as np
 from discovery.errors import EncoderMismatch, HuntError, QueryError
 from discovery.hunts.hunt import Hunt
 from discovery.hunts.log.file import insert
-from discovery.hunts.log.records import REMEMBERED, LabelState, MoveReport
+from discovery.hunts.log.records import REMEMBERED, LabelState
 from discovery.hunts.log.store import HuntStore
 from discovery.hunts.log.validation import checked_person
 from discovery.hunts.start import open_hunt
 from discovery.hunts.transfer.move import move_hunt
+from discovery.hunts.transfer.move_report import MoveReport
 
 if TYPE_CHECKING:
     from discovery.release.release import Release

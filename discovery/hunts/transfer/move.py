@@ -14,10 +14,10 @@ import pyarrow as pa
 from discovery.errors import HuntError
 from discovery.hunts.hunt import Hunt
 from discovery.hunts.log.binding import check_release, example_rows, object_rows, release_row
-from discovery.hunts.log.records import MovedObject, MoveReport
 from discovery.hunts.log.store import HuntStore, now
 from discovery.hunts.log.validation import checked_person
 from discovery.hunts.start import open_hunt
+from discovery.hunts.transfer.move_report import MovedObject, MoveReport
 from discovery.sky.crossmatch import RADIUS_ARCSEC, nearest_on_sky, positions, rows_named, separations_arcsec
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def move_hunt(
     """Return a copy of a hunt in a new file that belongs to another release; the old file stays as it is.
 
     The whole log goes along: labels with who, when and why, notes, rounds, settings, examples. Audits go along as a
-    record: they were drawn from the old release and say nothing of the new one, so that their labels teach there. An object is the same
+    record: they were drawn from the old release and mean nothing in the new one, so that their labels teach there. An object is the same
     when its object_id is, unless both positions are known and lie more than 1 arcsec apart; else when it is the
     nearest within 1 arcsec. What is not found stays in the log without a row, and the report names it.
 
@@ -57,19 +57,19 @@ def move_hunt(
     tables = source.tables()
     moved = _matched(tables["objects"], tables["releases"][-1]["name"], release)
     stamped = {"who": checked_person(who), "when": now()}
-    lines = {
-        line["row"]: line
-        for line in object_rows(release, sorted({m.row for m in moved.values() if m.row is not None}))
+    records = {
+        record["row"]: record
+        for record in object_rows(release, sorted({m.row for m in moved.values() if m.row is not None}))
     }
-    tables["objects"] = _objects(tables["objects"], moved, lines)
+    tables["objects"] = _objects(tables["objects"], moved, records)
     for table in ("labels", "shown", "notes"):
-        tables[table] = [_renamed(line, moved) for line in tables[table]]
-    tables["audit_objects"] = [{**line, "row": None} for line in tables["audit_objects"]]
-    tables["examples"] = [_example(line, moved, release) for line in tables["examples"]]
+        tables[table] = [_renamed(record, moved) for record in tables[table]]
+    tables["audit_objects"] = [{**record, "row": None} for record in tables["audit_objects"]]
+    tables["examples"] = [_example(record, moved, release) for record in tables["examples"]]
     added, objects = example_rows(release, [("positive", prompt) for prompt in positives])
-    known = {line["object_id"] for line in tables["objects"]}
-    tables["objects"] += [line for line in objects if line["object_id"] not in known]
-    tables["examples"] += [{**line, **stamped} for line in added]
+    known = {record["object_id"] for record in tables["objects"]}
+    tables["objects"] += [record for record in objects if record["object_id"] not in known]
+    tables["examples"] += [{**record, **stamped} for record in added]
     tables["releases"].append({**release_row(release, out), **stamped})
     tables["settings"] += HuntStore.setting_rows({"name": out.stem}, stamped)
     HuntStore.create(out, tables, lambda store: check_release(store, release))
@@ -79,12 +79,12 @@ def move_hunt(
         release_name=release.name,
         objects=tuple(moved.values()),
         examples_left=tuple(
-            line["label"]
-            for line in tables["examples"]
-            if line["encoder_checksum"] != release.encoder_checksum
+            record["label"]
+            for record in tables["examples"]
+            if record["encoder_checksum"] != release.encoder_checksum
         ),
         audits_left=len(tables["audits"]),
-        labels_left=sum(line["row"] is None for line in tables["labels"]),
+        labels_left=sum(record["row"] is None for record in tables["labels"]),
     )
     return open_hunt(out, release), report
 
@@ -106,16 +106,16 @@ def _matched(objects: list[dict[str, Any]], old_name: str, release: Release) -> 
             row = int(release.catalogue.primary_rows[row])
             found[place] = replace(found[place], row=row, by="position", separation_arcsec=separation)
     rows = sorted({one.row for one in found if one.row is not None})
-    names = {line["row"]: line["object_id"] for line in object_rows(release, rows)}
+    names = {record["row"]: record["object_id"] for record in object_rows(release, rows)}
     return {one.object_id: _with_name(one, names, old_name) for one in found}
 
 
 def _named(objects: list[dict[str, Any]], release: Release) -> list[MovedObject]:
-    """Find objects by name; a note tells of a name that is another object's there."""
+    """Return objects found by name; a note names what is another object there."""
     ra, dec = _places(objects)
     notes, rows, apart = [""] * len(objects), np.full(len(objects), -1, np.int64), np.full(len(objects), np.nan)
     for field in ("object_id", "former_id"):
-        at = rows_named(release.catalogue, pa.array([line[field] for line in objects], pa.string()))
+        at = rows_named(release.catalogue, pa.array([record[field] for record in objects], pa.string()))
         at = np.where((at >= 0) & (rows < 0), release.catalogue.primary_rows[at], -1)
         there = np.flatnonzero(at >= 0)
         places = release.catalogue.rows(at[there], ["ra", "dec"])
@@ -128,14 +128,14 @@ def _named(objects: list[dict[str, Any]], release: Release) -> list[MovedObject]
                 rows[place], apart[place] = at[place], separation
     return [
         MovedObject(
-            object_id=line["object_id"],
+            object_id=record["object_id"],
             row=None if row < 0 else row,
             new_object_id=None,
             by="not found" if row < 0 else "object_id",
             separation_arcsec=None if math.isnan(separation) else separation,
             note=note,
         )
-        for line, row, separation, note in zip(objects, rows.tolist(), apart.tolist(), notes, strict=True)
+        for record, row, separation, note in zip(objects, rows.tolist(), apart.tolist(), notes, strict=True)
     ]
 
 
@@ -148,21 +148,21 @@ def _with_name(one: MovedObject, names: dict[int, str], old_name: str) -> MovedO
 
 def _places(objects: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
     """Positions in degrees, (n,) float64 each, NaN where there is none."""
-    ra, dec = (np.array([line[name] for line in objects], np.float64) for name in ("ra_deg", "dec_deg"))
+    ra, dec = (np.array([record[name] for record in objects], np.float64) for name in ("ra_deg", "dec_deg"))
     return ra, dec
 
 
 def _objects(
-    old: list[dict[str, Any]], moved: dict[str, MovedObject], lines: dict[int, dict[str, Any]]
+    old: list[dict[str, Any]], moved: dict[str, MovedObject], records: dict[int, dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Lines of the new objects table; two old names of one new object become one line."""
+    """Lines of the new objects table; two old names of one new object become one record."""
     result: dict[str, dict[str, Any]] = {}
-    for line in old:
-        new = moved[line["object_id"]]
-        former = line["object_id"] if new.new_object_id != line["object_id"] else line["former_id"]
-        place = line if new.row is None else lines[new.row]
+    for record in old:
+        new = moved[record["object_id"]]
+        former = record["object_id"] if new.new_object_id != record["object_id"] else record["former_id"]
+        place = record if new.row is None else records[new.row]
         result.setdefault(
-            new.new_object_id or line["object_id"],
+            new.new_object_id or record["object_id"],
             {
                 "object_id": new.new_object_id,
                 "row": new.row,
@@ -174,24 +174,24 @@ def _objects(
     return list(result.values())
 
 
-def _renamed(line: dict[str, Any], moved: dict[str, MovedObject]) -> dict[str, Any]:
-    new = moved.get(line["object_id"])
+def _renamed(record: dict[str, Any], moved: dict[str, MovedObject]) -> dict[str, Any]:
+    new = moved.get(record["object_id"])
     if new is None:
-        raise HuntError(f"the hunt's log names {line['object_id']}, which its table of objects lacks")
-    return {**line, "object_id": new.new_object_id, "row": new.row}
+        raise HuntError(f"the hunt's log names {record['object_id']}, which its table of objects lacks")
+    return {**record, "object_id": new.new_object_id, "row": new.row}
 
 
-def _example(line: dict[str, Any], moved: dict[str, MovedObject], release: Release) -> dict[str, Any]:
+def _example(record: dict[str, Any], moved: dict[str, MovedObject], release: Release) -> dict[str, Any]:
     """An example seen by the new encoder where the object is there, else as it was."""
-    if line["object_id"] is None:
-        return line
-    new = moved[line["object_id"]]
-    line = {**line, "object_id": new.new_object_id}
+    if record["object_id"] is None:
+        return record
+    new = moved[record["object_id"]]
+    record = {**record, "object_id": new.new_object_id}
     if new.row is None:
-        return line
+        return record
     vector = release.take(np.array([new.row]))[0]
     return {
-        **line,
+        **record,
         "vector": np.asarray(vector, dtype="<f4").tobytes(),
         "encoder_checksum": release.encoder_checksum,
     }
