@@ -17,6 +17,7 @@ MOVED = {
     "discovery.hunts.audit": "discovery.hunts.audits.audit",
     "discovery.hunts.audit_log": "discovery.hunts.audits.audit",
     "discovery.hunts.audit_report": "discovery.hunts.audits.report_text",
+    "discovery.hunts.stopping": "discovery.hunts.stoppers",
 }
 """Old name: new name, for the modules that a published README, guide or notebook has named."""
 

@@ -144,7 +144,7 @@ def test_a_hunt_started_from_a_cone_stays_in_it(client, release, server):
     here = row_of(release, int(np.flatnonzero(release.clean & release.primary)[0]))
     cone = f"{here['ra']},{here['dec']},1.2deg"
     search_form = SearchForm(like=(here["object_id"],), where="mag_r < 23", cone=cone)
-    form = {"csrf": csrf(client), "release": "demo", "name": "in-a-cone", "search": search_form.query_string()}
+    form = {"csrf": csrf(client), "release": "demo", "name": "in-a-cone", "query": search_form.query_string()}
     started = client.post("/hunts", data={**form, "with_query": "1", "with_filter": "1", "page_size": "5"})
     assert started.status_code == 303
     hunt = open_hunt(server.config.hunts / "in-a-cone.hunt", release)

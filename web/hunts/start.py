@@ -31,10 +31,8 @@ class NewHuntForm:
 
     release: str
     name: str
-    search: str = ""
-    """Query string of the search."""
     query: str = ""
-    """Saved query (JSON) in place of it."""
+    """The search: its query string, or a saved query (JSON)."""
     tick: list[str] | str = ""
     with_query: str = ""
     with_filter: str = ""
@@ -54,7 +52,7 @@ def start_hunt(
 ) -> Redirect:
     """Start a hunt from ticked hits and show its first round."""
     release = workspace.release(data.release)
-    form = SearchForm.of(Query.from_json(data.query)) if data.query else form_from_address(data.search)
+    form = _search_form(data.query)
     prompts, query = prompts_of(release, form, uploads, data.release), whole_query(form, uploads, data.release)
     if not data.with_query:
         query = replace(query, like=(), unlike=())
@@ -78,6 +76,10 @@ def start_hunt(
     )
     quick_result(next_pages.request(workspace.hunt(path.stem), visitor_name(request), after=0))
     return Redirect(hunt_address(path.stem), status_code=303)
+
+
+def _search_form(text: str) -> SearchForm:
+    return SearchForm.of(Query.from_json(text)) if text.lstrip().startswith("{") else form_from_address(text)
 
 
 def _rows(release: Release, ticked: list[str] | str) -> list[int]:
