@@ -38,8 +38,9 @@ def catalogue(
         Print one JSON document.
     """
     from discovery.release.release import open_release
+    from discovery.search.provenance import write_hits
     from discovery.search.similarity import list_objects
-    from discovery.tables.writer import check_table_path, plain_rows, write_table
+    from discovery.tables.writer import check_table_path, plain_rows
 
     if output is not None:
         check_table_path(output)
@@ -53,7 +54,7 @@ def catalogue(
     )
     listing = list_objects(opened, listed)
     if output is not None:
-        write_table(listing.table, output)
+        write_hits(listing.table, output, opened, query)
     if json:
         counts = {"matching": listing.passed, "flagged_left_out": listing.flagged_left_out}
         print_json({"release": str(release), **counts, "query": query.to_values(), "rows": plain_rows(listing.table)})

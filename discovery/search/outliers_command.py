@@ -41,7 +41,8 @@ def outliers(
     from discovery.release.release import open_release
     from discovery.release.stamp_folder import write_stamp_folder
     from discovery.search.outliers import DEFAULT_K, find_outliers
-    from discovery.tables.writer import check_table_path, plain_rows, write_table
+    from discovery.search.provenance import write_hits
+    from discovery.tables.writer import check_table_path, plain_rows
 
     if out is not None:
         check_table_path(out)
@@ -49,7 +50,7 @@ def outliers(
     opened = open_release(release)
     found = find_outliers(opened, query, seed=seed)
     if out is not None:
-        write_table(found.table, out)
+        write_hits(found.table, out, opened, query)
     if stamps is not None:
         titles = [f"{score:.3f}  {name}" for score, name in zip(found.score, found.table["object_id"].to_pylist(), strict=True)]
         write_stamp_folder(opened, found.rows, titles, stamps)

@@ -44,9 +44,10 @@ def search(
     """
     from discovery.release.release import open_release
     from discovery.release.stamp_folder import write_stamp_folder
+    from discovery.search.provenance import write_hits
     from discovery.search.similarity import DEFAULT_K
     from discovery.search.similarity import search as find
-    from discovery.tables.writer import check_table_path, plain_rows, write_table
+    from discovery.tables.writer import check_table_path, plain_rows
 
     if output is not None:
         check_table_path(output)
@@ -54,7 +55,7 @@ def search(
     opened = open_release(release)
     hits = find(opened, query, address=address)
     if output is not None:
-        write_table(hits.table, output)
+        write_hits(hits.table, output, opened, query)
     if stamps is not None:
         titles = [f"{similarity:.3f}  {name}" for similarity, name in zip(hits.similarity, hits.table["object_id"].to_pylist(), strict=True)]
         write_stamp_folder(opened, hits.rows, titles, stamps)

@@ -123,3 +123,12 @@ def test_a_search_over_ray_finds_what_the_index_finds(cluster, release):
         search(release, like=prompts, address="auto")
     with pytest.raises(QueryError, match="engine"):
         search(release, like=prompts, engine="magic")
+
+
+def test_a_cluster_that_is_not_there_is_one_clear_error(release_folder, release, capsys):
+    from discovery.cli import main
+
+    like = release.catalogue.rows([5], ["object_id"])["object_id"][0].as_py()
+    assert main(["search", str(release_folder), "--like", like, "--engine", "ray", "--address", "127.0.0.1:1"]) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and "127.0.0.1:1 cannot be reached" in said.err

@@ -49,6 +49,7 @@ def test_every_option_together(run, names, release, tmp_path):
     )
     table = Table.read(tmp_path / "hits.fits")
     assert len(table) == 5
+    assert json.loads(table.meta["QUERY"])["where"] == "mag_r < 21"
     assert out.splitlines()[0].split() == ["row", "object_id", "ra", "dec", "similarity"]
     assert len(out.splitlines()) == 6
     pictures = sorted(path.name for path in (tmp_path / "stamps").iterdir())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pyarrow as pa
 from litestar import Response
 
-from discovery.tables.writer import write_table
+from discovery.tables.writer import Fact, write_table
 
 TableFormat = Literal["csv", "fits", "vot", "parquet"]
 MEDIA_TYPES: Mapping[str, str] = {
@@ -23,11 +23,11 @@ MEDIA_TYPES: Mapping[str, str] = {
 OTHER_TYPES: Mapping[str, str] = {"zip": "application/zip", "json": "application/json"}
 
 
-def table_file(table: pa.Table, stem: str, suffix: TableFormat) -> Response[bytes]:
-    """Return a table as a file to save."""
+def table_file(table: pa.Table, stem: str, suffix: TableFormat, about: Sequence[Fact] = ()) -> Response[bytes]:
+    """Return a table as a file to save, which states ``about`` itself where its format has a place for it (a csv has none)."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{stem}.{suffix}"
-        write_table(table, path)
+        write_table(table, path, () if suffix == "csv" else about)
         return file_to_save(path)
 
 

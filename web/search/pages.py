@@ -13,6 +13,7 @@ from litestar.response import Redirect, Template
 
 from discovery.errors import EncoderError, QueryError, SurveyError
 from discovery.release.release import Release
+from discovery.search.provenance import search_provenance
 from web.hunt_rules import consensus_rules, strategy_rules
 from web.layout.files import MEDIA_TYPES, TableFormat, table_file
 from web.layout.frame import frame_of
@@ -86,8 +87,10 @@ def save_hits(
     format: FromQuery[TableFormat] = "csv",
 ) -> Response[bytes]:
     """Return the hits of a search as a file: csv, FITS table, VOTable or Parquet."""
-    table = find(workspace.release(name), search_form, uploads, name).table
-    return table_file(table, f"{name}-hits", format)
+    release = workspace.release(name)
+    table = find(release, search_form, uploads, name).table
+    about = search_provenance(release, whole_query(search_form, uploads, name))
+    return table_file(table, f"{name}-hits", format, about)
 
 
 @get("/releases/{name:str}/query", sync_to_thread=True, tags=["search"])
