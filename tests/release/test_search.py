@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from discovery.errors import EncoderMismatch, QueryError
 from discovery.search.prompts import prompt_from_row, prompt_from_stamp
-from discovery.search.similarity import query_vector, search
+from discovery.search.query import Query
+from discovery.search.similarity import list_objects, query_vector, search
 
 ROWS = st.lists(st.integers(0, 239), min_size=1, max_size=4, unique=True)
 fixture_is_read_only = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -122,3 +123,13 @@ def test_examples_that_cancel_are_an_error(release):
 def test_one_prompt_is_its_own_query(release):
     (prompt,) = prompts(release, [3])
     assert np.allclose(query_vector([prompt]), prompt.vector, atol=1e-6)
+
+
+@pytest.mark.parametrize("most", [10**4, 3])
+def test_filters_alone_list_objects_in_order(release, monkeypatch, most):
+    monkeypatch.setattr("discovery.search.similarity.MOST_BY_ROW", most)
+    query = Query.parse(where="mag_r < 19", cone=(150.5, 2.0, 4000), columns="object_id,mag_r")
+    passed = release.catalogue.where("mag_r < 19") & release.catalogue.cone(150.5, 2.0, 4000) & release.primary
+    listing = list_objects(release, query)
+    assert listing.table.equals(release.catalogue.rows(np.flatnonzero(passed & release.clean), ["object_id", "mag_r"]))
+    assert (listing.passed, listing.flagged_left_out) == ((passed & release.clean).sum(), (passed & ~release.clean).sum())

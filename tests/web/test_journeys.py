@@ -1,5 +1,6 @@
 """What a person does, in a real browser."""
 
+import json
 import re
 
 import pytest
@@ -207,3 +208,19 @@ def test_one_object_and_its_neighbours(page, server):
     expect(page.get_by_role("link", name="Crop")).to_have_attribute("aria-current", "true")
     page.locator(".grid .card .stamp").first.click()
     expect(page.locator(".portrait img")).to_be_visible()
+
+
+def test_an_upload_goes_with_what_the_search_form_holds(page, server, release, tmp_path):
+    example, other = (release.catalogue.rows([row])["object_id"][0].as_py() for row in (2, 5))
+    (tmp_path / "known.csv").write_text(f"object_id\n{other}\n")
+    page.goto(f"{server.address}/releases/demo/search")
+    page.locator("#like").fill(example)
+    page.locator("#where").fill("mag_r < 21")
+    page.locator("#file").set_input_files(tmp_path / "known.csv")
+    page.get_by_role("button", name="Upload and search").click()
+    expect(page.locator(".thumbs .thumb")).to_have_count(2)
+    expect(page.locator("#like")).to_have_value(example)
+    expect(page.locator("#where")).to_have_value("mag_r < 21")
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Save this search").click()
+    assert json.loads(saved.value.path().read_text())["like"] == [example, other]
