@@ -2,10 +2,10 @@
 
 It is hand-written where Litestar (2.25) has middleware of its own, because that runs inside the routes:
 
-* ``AllowedHostsConfig`` lets an unknown address (404) through under any host name, refuses a known name with a port or in
-  capitals, and cannot be given ``[::1]`` with a port.
-* ``CSRFConfig`` has a form field of a fixed name, and its token belongs to a cookie of its own, not to the session: the
-  token of one visitor would hold for another who can set a cookie. `check_csrf` runs before each handler instead.
+* ``AllowedHostsConfig`` answers an unknown address (404) under any host name, and compares the whole header: it refuses a
+  known name in capitals or with a port, which a tunnel may choose.
+* ``CSRFConfig`` compares a form field of a fixed name with a cookie of its own, which a page on another port of the host
+  can set; this token follows from the signed session. `check_csrf` runs before each handler instead.
 * A session that is made inside the routes is missing on the pages of unknown addresses, which show who is signed in and
   must ask for the token first.
 * ``response_headers`` are missing on answers that no handler makes.
