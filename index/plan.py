@@ -100,7 +100,7 @@ def make_plan(
     recall: float = RECALL,
     shard_positions: int | None = None,
 ) -> Plan:
-    """Fix what a run will do.
+    """Return what a run will do.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def make_plan(
 
 
 def explain_difference(old: Plan | None, new: Plan) -> str:
-    """Say in words which inputs differ between two plans."""
+    """Return in words which inputs differ between two plans."""
     if old is None:
         return "the version of discovery"
     words = {
@@ -156,7 +156,7 @@ def explain_difference(old: Plan | None, new: Plan) -> str:
 
 
 def read_plan(path: Path) -> Plan | None:
-    """Read a plan from disk; None if it is damaged or of another version of this program."""
+    """Return a plan from disk; None if it is damaged or of another version of this program."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Plan)
     except msgspec.MsgspecError:

@@ -17,7 +17,7 @@ class _Version(msgspec.Struct):
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read and check the manifest of a release folder; one of an older version comes out as version 3.
+    """Return the manifest of a release folder, checked; one of an older version comes out as version 3.
 
     Raises
     ------

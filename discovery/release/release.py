@@ -173,7 +173,7 @@ class Release:
         return self._encoder
 
     def stamp(self, row: int) -> Stamp:
-        """Read the stamp of a row again from the files of the survey that it came from.
+        """Return the stamp of a row, read again from the files of the survey that it came from.
 
         Raises
         ------
@@ -241,5 +241,5 @@ class Release:
 
 
 def remedy(path: Path) -> str:
-    """Say by which command damaged shards are made again."""
+    """Return the sentence that names the command by which damaged shards are made again."""
     return f"Make them again with: {shlex.join(['discovery', 'index', 'repair', str(path)])}"

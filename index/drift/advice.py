@@ -64,7 +64,7 @@ def advice_on(
 
 
 def _shifted(shift: Shift, small: float) -> bool:
-    """Tell whether mean or covariance differ by more than chance, and by more than ``small``."""
+    """Return whether mean or covariance differ by more than chance, and by more than ``small``."""
     found = ((shift.mean, shift.mean_chance), (shift.covariance, shift.covariance_chance))
     return any(size > small and chance <= LIKELY for size, chance in found)
 

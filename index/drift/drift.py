@@ -51,7 +51,7 @@ class Side:
 
 
 def compare_releases(old: Release, new: Release, *, sample: int = SAMPLE, seed: int = SEED) -> tuple[DriftReport, dict[str, SampledEmbeddings]]:
-    """Compare two releases of one encoder; see `compare`.
+    """Return the comparison of two releases of one encoder; see `compare`.
 
     Objects that are in both are found by object_id or within 1 arcsec. Where the new release grew from the old one, its old
     rows are the old one's: then the added rows are compared, and the sample of new stamps that it keeps.
@@ -78,7 +78,7 @@ def compare_releases(old: Release, new: Release, *, sample: int = SAMPLE, seed: 
 def compare(
     old: Side, new: Side, twice: NewStamps | None, *, sample: int = SAMPLE, seed: int = SEED
 ) -> tuple[DriftReport, dict[str, SampledEmbeddings]]:
-    """Compare old and new embeddings, all measures on seeded samples.
+    """Return the comparison of old and new embeddings, all measures on seeded samples.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def whole(release: Release) -> Side:
 
 
 def grew_from(new: Release, old: Release) -> bool:
-    """Tell whether a release's first rows are those of another."""
+    """Return whether a release's first rows are those of another."""
     grown = new.manifest.grown_from
     return grown is not None and (grown.plan, grown.rows) == (old.manifest.plan, old.count)
 
@@ -153,7 +153,7 @@ def _conditions(catalogue: Catalogue, rows: np.ndarray) -> dict[str, np.ndarray]
 
 
 def _same_objects(old: Side, new: Side, sample: int, rng: np.random.Generator) -> NewStamps:
-    """Find objects of the new side in the old release, each once, and take a sample of them."""
+    """Return a sample of the objects of the new side that are in the old release, each once."""
     ra, dec = positions(new.catalogue)
     found = match_objects(old.catalogue, object_ids(new.catalogue), ra, dec)
     primary = new.catalogue.primary_rows == np.arange(new.catalogue.count)
@@ -169,7 +169,7 @@ def _fewer(twice: NewStamps, sample: int, rng: np.random.Generator) -> NewStamps
 
 
 def _pairs(old: Side, twice: NewStamps, own: np.ndarray, rng: np.random.Generator) -> PairMeasures:
-    """Look for the new embeddings among all old ones, or 200,000 of them."""
+    """Return the measures of the same objects, looked for among all old embeddings, or 200,000 of them."""
     gallery = np.arange(old.count) if old.count <= GALLERY else np.sort(rng.choice(old.count, GALLERY, replace=False))
     objects = old.catalogue.primary_rows
     ranks = found_ranks(twice.vectors, own, objects[twice.rows], gallery, objects[gallery], old.take)

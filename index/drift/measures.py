@@ -104,7 +104,7 @@ class PairMeasures:
 
 
 def halves_shift(old: np.ndarray, new: np.ndarray, rng: np.random.Generator) -> Shift:
-    """Compare a random half of the old embeddings with as many new ones; the null divides the old ones in two.
+    """Return how a random half of the old embeddings compares with as many new ones; the null divides the old ones in two.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def halves_shift(old: np.ndarray, new: np.ndarray, rng: np.random.Generator) -> 
 
 
 def pairs_shift(old: np.ndarray, new: np.ndarray, rng: np.random.Generator) -> Shift:
-    """Compare the old and the new embeddings (m, D) of the same objects; the null exchanges them for random objects."""
+    """Return how old and new embeddings (m, D) of the same objects compare; the null exchanges them for random objects."""
     basis = _basis(np.concatenate([old, new]))
 
     def exchanged() -> Iterable[tuple[np.ndarray, np.ndarray]]:
@@ -139,7 +139,7 @@ def pairs_shift(old: np.ndarray, new: np.ndarray, rng: np.random.Generator) -> S
 def measure_pairs(
     old: np.ndarray, new: np.ndarray, ranks: np.ndarray, gallery: int, rng: np.random.Generator
 ) -> PairMeasures:
-    """Measure (m, D) unit vectors of the same objects; ``ranks`` as from `found_ranks`."""
+    """Return the measures of (m, D) unit vectors of the same objects; ``ranks`` as from `found_ranks`."""
     cosine = np.einsum("ij,ij->i", old, new)
     others = np.einsum("ij,ij->i", old, new[rng.permutation(len(new))])
     change = (new - old).astype(np.float64)
@@ -164,7 +164,7 @@ def found_ranks(
     gallery_objects: np.ndarray,
     take: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """Count for each new embedding the old ones of other objects that are more similar than that of its own: (m,) int64.
+    """Return for each new embedding how many old ones of other objects are more similar than that of its own: (m,) int64.
 
     Exact, in chunks; 0 means that its own is the nearest.
 

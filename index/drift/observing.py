@@ -76,7 +76,7 @@ def conditions_of(table: pa.Table) -> dict[str, np.ndarray]:
 
 
 def dependence(vectors: np.ndarray, values: np.ndarray, rng: np.random.Generator) -> Dependence | None:
-    """Measure how (n, D) embeddings depend on (n,) values of a condition; None where fewer than 30 differ or are known."""
+    """Return how (n, D) embeddings depend on (n,) values of a condition; None where fewer than 30 differ or are known."""
     known = np.isfinite(values)
     if np.count_nonzero(known) < FEWEST or np.ptp(values[known]) <= 1e-9 * np.abs(values[known]).max():
         return None
@@ -87,7 +87,7 @@ def dependence(vectors: np.ndarray, values: np.ndarray, rng: np.random.Generator
 
 
 def change_dependence(old: np.ndarray, new: np.ndarray, before: np.ndarray, after: np.ndarray) -> ChangeDependence | None:
-    """Measure how changes of (m, D) embeddings depend on changes of a condition; None where too few are known or it stayed."""
+    """Return how changes of (m, D) embeddings depend on changes of a condition; None where too few are known or it stayed."""
     from scipy.stats import spearmanr
 
     known = np.isfinite(before) & np.isfinite(after)
@@ -118,14 +118,14 @@ def _floats(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _explained(vectors: np.ndarray, values: np.ndarray) -> float:
-    """Part of the total variance of the columns of (n, D) vectors that is linear in the values."""
+    """Return the part of the total variance of the columns of (n, D) vectors that is linear in the values."""
     centred, line = vectors - vectors.mean(axis=0), values - values.mean()
     total = float(np.sum(centred**2))
     return float(np.sum((line @ centred) ** 2) / np.sum(line**2) / total) if total > 0 else 0.0
 
 
 def _readable(vectors: np.ndarray, values: np.ndarray, rng: np.random.Generator) -> float:
-    """Cross-validated correlation of a ridge regression on the principal coordinates, 0 where it reads nothing."""
+    """Return the cross-validated correlation of a ridge regression on the principal coordinates, 0 where it reads nothing."""
     centred = vectors - vectors.mean(axis=0)
     _, directions = np.linalg.eigh(centred.T @ centred)
     coordinates = centred @ directions[:, ::-1][:, : min(DIRECTIONS, len(values) // 4)]

@@ -38,7 +38,7 @@ class NewStamps:
 
 
 def embed_sample(survey: Survey, positions: np.ndarray, rows: np.ndarray, encoder: Encoder) -> NewStamps:
-    """Embed the stamps at (m,) ascending positions of a survey; damaged ones are left out."""
+    """Return the embeddings of the stamps at (m,) ascending positions of a survey; damaged ones are left out."""
     vectors, kept = [np.empty((0, encoder.dimension), np.float32)], []
     for start in range(0, len(positions), READ_AT_ONCE):
         places = range(start, min(start + READ_AT_ONCE, len(positions)))
@@ -68,7 +68,7 @@ def write_sample(path: Path, sample: NewStamps) -> None:
 
 
 def read_sample(path: Path) -> NewStamps:
-    """Read a sample again.
+    """Return a sample that was written.
 
     Raises
     ------

@@ -60,7 +60,7 @@ class Staffing:
 
 
 def staffing(cpus: int, gpus: int, workers: int | None = None) -> Staffing:
-    """Decide how to use the CPUs and GPUs of a cluster: a worker a GPU, or else one for every four CPUs."""
+    """Return how to use the CPUs and GPUs of a cluster: a worker a GPU, or else one for every four CPUs."""
     if gpus:
         workers = min(gpus, workers or gpus)
         own = 1 if cpus >= workers else 0
@@ -129,7 +129,7 @@ class ShardWorker:
         self._building, self._plan, self._survey, self._staff, self._ref = building, plan, survey, staff, ref
 
     def ready(self) -> Computed:
-        """Answer once the encoder is loaded."""
+        """Return what is computed on and in, once the encoder is loaded."""
         return computed_by(self._encoder)
 
     def make(self, number: int) -> tuple[int, StageTimes]:
@@ -198,7 +198,7 @@ class _Foreman:
         self._starting[worker.ready.remote()] = worker
 
     def _next(self) -> Any:
-        """Wait until a worker is ready, or a shard is made or lost."""
+        """Return the next call that ended: a worker is ready, or a shard is made or lost."""
         limit = None if self._working else START_SECONDS
         done, _ = self._ray.wait([*self._starting, *self._working], num_returns=1, timeout=limit)
         if not done:
@@ -234,7 +234,7 @@ _surveys: dict[bytes, Survey] = {}
 
 
 def _read_there(ref: list[Any], form: InputForm, start: int, stop: int) -> Batch:
-    """Read a batch in a task; its process opens the survey once."""
+    """Return a batch, read in a task; its process opens the survey once."""
     import ray
 
     limit_threads()

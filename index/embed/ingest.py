@@ -67,7 +67,7 @@ def input_form(encoder: Encoder) -> InputForm:
 
 
 def read_batch(survey: Survey, form: InputForm, start: int, stop: int) -> Batch:
-    """Read survey positions start..stop (exclusive) and prepare them."""
+    """Return survey positions start..stop (exclusive), read and prepared."""
     began = time.perf_counter()
     stamps = survey.read(start, stop)
     read = time.perf_counter()

@@ -30,7 +30,7 @@ class StampMeasures:
 
 
 def measure_stamp(stamp: Stamp, prepared: Prepared) -> StampMeasures:
-    """Measure one stamp."""
+    """Return the measures of one stamp."""
     return StampMeasures(
         box=prepared.box,
         crop_side_arcsec=prepared.crop_side_arcsec,
@@ -40,7 +40,7 @@ def measure_stamp(stamp: Stamp, prepared: Prepared) -> StampMeasures:
 
 
 def looks_like_artefact(stamp: Stamp) -> bool:
-    """Tell whether pixels look like an artefact by one of four rules.
+    """Return whether pixels look like an artefact by one of four rules.
 
     * a streak or patch: a connected area bright in one band and not in the others, that reaches over 0.3 of the side
       (trails of satellites, ghosts, a band that ends);

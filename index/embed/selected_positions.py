@@ -59,7 +59,7 @@ class SelectedSurvey:
 
 
 def _spans(positions: np.ndarray, gap: int, longest: int) -> Iterator[np.ndarray]:
-    """Cut ascending positions where a step is longer than ``gap``, or a span would cover more than ``longest``."""
+    """Yield ascending positions, cut where a step is longer than ``gap``, or a span would cover more than ``longest``."""
     for part in np.split(positions, np.flatnonzero(np.diff(positions) > gap) + 1):
         while len(part):
             end = int(np.searchsorted(part, part[0] + longest))

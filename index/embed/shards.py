@@ -118,7 +118,7 @@ def embed_shard(
     so_far: StageTimes,
     bar: tqdm,
 ) -> Shard:
-    """Embed the next batches, which are those of a shard, and put the shard in place.
+    """Return a shard, embedded from the next batches, which are its own, and put in place.
 
     Parameters
     ----------

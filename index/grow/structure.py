@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 def grow_structure(
     shards: EmbeddingShards, path: Path, old: Release, memory_bytes: int, recall: float
 ) -> tuple[IndexRecord, dict[str, Any]]:
-    """Add the new rows to a copy of the older release's structure, or build one anew where that does not do.
+    """Return how the structure of a grown release is used: the older one's with the new rows added, or one built anew where that does not do.
 
     Anew where comparing with every row is quick or was what the older release did, where the rows became more than four
     times as many, where memory does not hold it, and where the recall is missed by more than 0.01.

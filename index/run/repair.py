@@ -122,7 +122,7 @@ def _selected(
 
 
 def _embedded(shard: Shard, positions: np.ndarray, survey: SelectedSurvey, encoder: Encoder) -> bytes:
-    """Embed the stamps of a shard that are rows, in the batches that it was made in."""
+    """Return the embeddings of the stamps of a shard that are rows, in the batches that it was made in."""
     blocks, rows = [], 0
     for start in range(0, len(survey), BATCH_POSITIONS):
         batch = read_batch(survey, input_form(encoder), start, min(start + BATCH_POSITIONS, len(survey)))

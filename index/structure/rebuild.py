@@ -22,7 +22,7 @@ FILE_NAME = re.compile(r"index(?:-(\d+))?\.faiss")
 
 
 def rebuild(release: Path | str, *, memory_gib: float = 4.0, recall: float = RECALL, kind: str | None = None) -> Manifest:
-    """Build a new structure beside the old one and name it in the manifest, which is replaced at the end.
+    """Return the manifest that names a new structure, built beside the old one; it replaces the manifest at the end.
 
     The file gets a name of its own: a reader with the old manifest finds the old file, until the rebuild after this one removes it.
 

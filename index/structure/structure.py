@@ -37,7 +37,7 @@ ITERATIONS = 10
 def index_shards(
     shards: EmbeddingShards, path: Path, *, memory_bytes: int, recall: float, kind: str | None = None
 ) -> tuple[IndexRecord, dict[str, Any]]:
-    """Plan, build, put in place and tune the search structure of some shards.
+    """Return how the search structure of some shards is used, and what was measured, once it is planned, built, put in place and tuned.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def index_shards(
 
 
 def build_structure(shards: EmbeddingShards, plan: StructurePlan, path: Path | None = None, *, progress: bool = True) -> Any:
-    """Train (on a seeded sample) and fill a FAISS structure, ids = rows, chunk by chunk; on GPUs where FAISS has some.
+    """Return a FAISS structure, trained on a seeded sample and filled, ids = rows, chunk by chunk; on GPUs where FAISS has some.
 
     Parameters
     ----------

@@ -68,7 +68,7 @@ def plan_structure(
     reduced: int | None = None,
     quick_bytes: int = QUICK_BYTES,
 ) -> StructurePlan:
-    """Choose a structure for a number of rows and the memory that building it may take.
+    """Return the structure for a number of rows and the memory that building it may take.
 
     ``Flat`` while that is quick; then an inverted file with the finest codes that fit: 8 bits for each of the ``reduced``
     dimensions, or product quantisation after a rotation (OPQ) to a half, a quarter or an eighth of that.
@@ -175,12 +175,12 @@ def inverted_part(structure: Any) -> Any:
 
 
 def spread_rows(count: int, wanted: int) -> np.ndarray:
-    """Draw at most ``wanted`` of ``count`` rows, sorted, the same ones every time."""
+    """Return at most ``wanted`` of ``count`` rows, drawn, sorted, the same ones every time."""
     return np.sort(np.random.default_rng(SEED).choice(count, min(count, wanted), replace=False))
 
 
 def _kinds(rows: int, dimension: int, kept: int) -> Iterator[str]:
-    """Kinds of inverted file, finest codes first."""
+    """Yield kinds of inverted file, finest codes first."""
     cells = 2 ** max(4, round(np.log2(2 * np.sqrt(rows))))
     coarse = f"IVF{cells}" if cells <= MOST_FLAT_CELLS else f"IVF{cells}_HNSW32"
     yield f"PCA{kept},{coarse},SQ8" if kept < dimension else f"{coarse},SQ8"

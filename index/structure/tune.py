@@ -45,7 +45,7 @@ class Queries:
 
 
 def tune(structure: Any, shards: EmbeddingShards, plan: StructurePlan) -> tuple[IndexRecord, dict[str, Any]]:
-    """Choose cells to visit and candidates to compare, then measure with other queries.
+    """Return how many cells a query visits and how many candidates it compares, and what other queries measured with that.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def _places(cells: Cells, queries: Queries, probes: int) -> np.ndarray:
 
 
 def _measure(structure: Any, shards: EmbeddingShards, record: IndexRecord, queries: Queries) -> dict[str, Any]:
-    """Search one query after another, as people do."""
+    """Return recall and time of queries that come one after another, as people's do."""
     index = NeighbourIndex(structure, shards, record)
     found, seconds = np.full(queries.truth.shape, -1, np.int64), []
     for number, (row, vector) in enumerate(zip(queries.rows, queries.vectors, strict=True)):
@@ -144,7 +144,7 @@ def _recall(found: np.ndarray, truth: np.ndarray, k: int) -> float | None:
 
 
 def _draw_queries(shards: EmbeddingShards) -> tuple[Queries, Queries]:
-    """Draw two sets of rows, one after another where there are too few; one pass over the embeddings finds their neighbours."""
+    """Return two drawn sets of rows, one after another where there are too few; one pass over the embeddings finds their neighbours."""
     drawn = np.random.default_rng(SEED).permutation(shards.count)[: 2 * QUERIES]
     vectors = shards.take(drawn)
     nearest, _ = ExactEngine(shards).nearest(vectors, min(PAGE, shards.count - 1) + 1)
@@ -156,5 +156,5 @@ def _draw_queries(shards: EmbeddingShards) -> tuple[Queries, Queries]:
 
 
 def _others(rows: np.ndarray, own: int) -> np.ndarray:
-    """Leave a row's own number out; identical embeddings may have pushed it out already."""
+    """Return rows without a row's own number; identical embeddings may have pushed it out already."""
     return rows[rows != own][: len(rows) - 1]

@@ -136,7 +136,7 @@ class ClusterEngine:
 
 
 def row_ranges(count: int, parts: int) -> list[range]:
-    """Cut rows 0..count into at most ``parts`` ranges of whole chunks, as equal as they can be."""
+    """Return rows 0..count as at most ``parts`` ranges of whole chunks, as equal as they can be."""
     chunks = -(-count // ROWS_PER_CHUNK)
     bounds = np.unique(np.linspace(0, chunks, min(parts, chunks) + 1).round().astype(int)) * ROWS_PER_CHUNK
     return [range(int(start), min(int(stop), count)) for start, stop in itertools.pairwise(bounds)]

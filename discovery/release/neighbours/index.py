@@ -184,7 +184,7 @@ def read_index(path: Path, shards: EmbeddingShards, record: IndexRecord) -> Neig
 def exact_nearest(
     shards: EmbeddingShards, vector: np.ndarray, k: int, allowed: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compare a vector with every allowed row: the same answer as `NeighbourIndex.nearest`, without an index."""
+    """Return the rows nearest to a vector, compared with every allowed one: the same answer as `NeighbourIndex.nearest`, without an index."""
     vector = unit_query(vector, shards.dimension)
     best = RunningTop(k)
     for start, chunk in shards.chunks():

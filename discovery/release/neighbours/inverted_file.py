@@ -206,7 +206,7 @@ def _allowed(proposal: Proposal, filter_: RowFilter, candidates: int) -> Proposa
 
 
 def load_faiss() -> Any:
-    """Import FAISS when it is first needed; its type stubs do not know half of it."""
+    """Return FAISS, imported when it is first needed; its type stubs do not know half of it."""
     import faiss
 
     return faiss

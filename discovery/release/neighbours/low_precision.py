@@ -76,12 +76,12 @@ class HalfBlocks:
             self._blocks.append(vectors.to(device).half())
 
     def similarities(self, queries: torch.Tensor) -> Proposals:
-        """Cosines with (q, D) float32 unit vectors."""
+        """Return cosines with (q, D) float32 unit vectors."""
         columns = queries.T.half()
         return Proposals(self, lambda number: (self._blocks[number] @ columns).float(), HALF_ERROR)
 
     def scores(self, module: torch.nn.Module) -> Proposals:
-        """Scores by a module, run in float16 on a GPU."""
+        """Return scores by a module, run in float16 on a GPU."""
         low = _low_precision(module, self._blocks[0].device)
         return Proposals(self, lambda number: low(self._blocks[number])[:, None].float(), None)
 
@@ -111,7 +111,7 @@ class Int8Blocks:
             self.error = max(self.error, float(torch.linalg.vector_norm(rest, dim=1).max()))
 
     def similarities(self, queries: torch.Tensor) -> Proposals:
-        """Cosines with (q, D) float32 unit vectors, each taken as two int8 vectors: 16 bits a number."""
+        """Return cosines with (q, D) float32 unit vectors, each taken as two int8 vectors: 16 bits a number."""
         high, scales = quantised(queries)
         low, low_scales = quantised(queries - high * scales[:, None])
         rest = queries - high * scales[:, None] - low * low_scales[:, None]
@@ -125,7 +125,7 @@ class Int8Blocks:
         return Proposals(self, score, self.error + float(torch.linalg.vector_norm(rest, dim=1).max()) + 1e-6)
 
     def scores(self, module: torch.nn.Module) -> Proposals:
-        """Scores by a module, run in float16 on a GPU."""
+        """Return scores by a module, run in float16 on a GPU."""
         device = self._codes[0].device
         low, dtype = _low_precision(module, device), torch.float16 if device.type == "cuda" else torch.float32
 
@@ -136,7 +136,7 @@ class Int8Blocks:
 
 
 def quantised(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Round (n, D) float32 vectors to int8 codes (n, D) with scales (n,): ``codes * scales[:, None]`` is nearly the vectors."""
+    """Return (n, D) float32 vectors as int8 codes (n, D) with scales (n,): ``codes * scales[:, None]`` is nearly the vectors."""
     scales = torch.clamp(vectors.abs().amax(dim=1) / LARGEST_CODE, min=torch.finfo(torch.float32).tiny)
     return torch.round(vectors / scales[:, None]).to(torch.int8), scales
 

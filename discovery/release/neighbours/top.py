@@ -52,7 +52,7 @@ class RunningTop:
 
 
 def table(found: list[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Put the answers of q queries below one another.
+    """Return the answers of q queries, one below another.
 
     Returns
     -------
