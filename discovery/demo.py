@@ -98,7 +98,7 @@ def _index(root: Path) -> Path:
     release = root / "releases" / RELEASE_NAME
     if release.exists():
         card = json.loads((importlib.resources.files("discovery") / "weights" / "encoder.json").read_text())
-        if read_manifest(release).spaces[0].encoder.checksum == card["checksum"]:
+        if read_manifest(release).image.encoder.checksum == card["checksum"]:
             return release
         print("The encoder has changed: making the release anew.", file=sys.stderr)
     from discovery.encoders.encoder import load_encoder

@@ -33,7 +33,7 @@ def main() -> None:
     options = parser.parse_args()
     release = open_release(options.release)
     command = f"python {' '.join(sys.argv)}"
-    print(f"machine: {platform.machine()}, {os.cpu_count()} cores; encoder {release.manifest.spaces[0].encoder.name}; {release.count} objects")
+    print(f"machine: {platform.machine()}, {os.cpu_count()} cores; encoder {release.manifest.image.encoder.name}; {release.count} objects")
     print(f"command: {command}")
     figures = {name: measure(release, options.k, options.seeds, flagged) for name, flagged in (("all", True), ("clean", False))}
     for name, classes in figures.items():

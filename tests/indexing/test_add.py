@@ -165,7 +165,7 @@ def test_the_structure_grows_where_it_can(grow, older, kind, how):
     rebuild(older, kind=kind)
     release = open_release(grow())
     assert release.manifest.measured["structure"] == how
-    assert release.manifest.spaces[0].index.kind == kind
+    assert release.manifest.image.index.kind == kind
     everything = np.concatenate([chunk for _, chunk in release.chunks()])
     hits = [len(np.intersect1d(release.nearest(vector, 10)[0], np.argsort(-everything @ vector)[:10])) for vector in everything]
     assert np.mean(hits) >= 9.4

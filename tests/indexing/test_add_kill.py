@@ -40,7 +40,7 @@ def test_killed_runs_resume_to_the_same_bytes(tmp_path, write_survey, small_enco
         child.join()
     assert child.exitcode == 0 and kills > 2
     one, other = open_release(whole), open_release(tmp_path / "releases" / "killed")
-    assert [shard.sha256 for shard in one.manifest.spaces[0].shards] == [shard.sha256 for shard in other.manifest.spaces[0].shards]
+    assert [shard.sha256 for shard in one.manifest.image.shards] == [shard.sha256 for shard in other.manifest.image.shards]
     assert (whole / "drift-sample.safetensors").read_bytes() == (other.path / "drift-sample.safetensors").read_bytes()
     rows = np.arange(one.count)
     assert one.catalogue.rows(rows).drop(["object_id"]).equals(other.catalogue.rows(rows).drop(["object_id"]))

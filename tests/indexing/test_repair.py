@@ -52,7 +52,7 @@ def test_other_bytes_get_their_checksum(release):
     vectors = np.fromfile(release / "embeddings/image-00002.f16", "<f2")
     assert repair_release(release) == ["embeddings/image-00002.f16"]
     assert np.array_equal(np.fromfile(release / "embeddings/image-00002.f16", "<f2"), vectors)
-    assert read_manifest(release).spaces[0].shards[2].sha256 != "0" * 64
+    assert read_manifest(release).image.shards[2].sha256 != "0" * 64
     open_release(release).verify()
 
 
@@ -78,14 +78,14 @@ def grown(release, tmp_path, write_survey, small_encoder):
 
 def test_shards_of_a_grown_release_are_made_again_with_the_same_bytes(grown, release, caplog):
     manifest = read_manifest(grown)
-    assert [(shard.start, shard.stop, shard.rows) for shard in manifest.spaces[0].shards[4:]] == [(1, 194, 97), (195, 300, 53)]
-    files = [grown / shard.file for shard in manifest.spaces[0].shards]
+    assert [(shard.start, shard.stop, shard.rows) for shard in manifest.image.shards[4:]] == [(1, 194, 97), (195, 300, 53)]
+    files = [grown / shard.file for shard in manifest.image.shards]
     before = [file.read_bytes() for file in files]
     for number in (0, 4, 5):
         with files[number].open("r+b") as file:  # in place: an older shard is the older release's too
             file.write(b"????")
     with caplog.at_level(logging.WARNING):
-        assert repair_release(grown) == [manifest.spaces[0].shards[number].file for number in (0, 4, 5)]
+        assert repair_release(grown) == [manifest.image.shards[number].file for number in (0, 4, 5)]
     assert [file.read_bytes() for file in files] == before
     assert read_manifest(grown) == manifest
     assert [record.getMessage().count("index repair") for record in caplog.records] == [1]
@@ -116,7 +116,7 @@ def test_embeddings_are_made_again_in_the_precision_they_were_made_in(tmp_path, 
     grown = index_survey([newer], add=old, name="grown", out=tmp_path, encoder=low, workers=0)
     manifest = read_manifest(grown)
     assert [segment.precision for segment in manifest.image.segments] == ["float32", "bfloat16"]
-    files = [grown / shard.file for shard in manifest.spaces[0].shards]
+    files = [grown / shard.file for shard in manifest.image.shards]
     before = [file.read_bytes() for file in files]
     for file in files:
         os.remove(file)

@@ -137,7 +137,7 @@ def test_a_release_gets_another_structure_beside_its_readers(own_release):
     was = read_manifest(own_release)
     for number in (2, 3):
         manifest = rebuild(own_release, recall=0.9, kind="PCA16,IVF8,SQ8")
-        assert manifest.spaces[0].index.file == f"index-{number}.faiss"
+        assert manifest.image.index.file == f"index-{number}.faiss"
         if number == 2:
             assert late.nearest(vector, 20)[0].tolist() == before.tolist()  # opens the old file only now
     assert reader.nearest(vector, 20)[0].tolist() == before.tolist()
@@ -145,7 +145,7 @@ def test_a_release_gets_another_structure_beside_its_readers(own_release):
     assert not list(own_release.glob("*.lock"))
     assert manifest == read_manifest(own_release)
     assert manifest.plan == was.plan
-    assert manifest.spaces[0].shards == was.spaces[0].shards
+    assert manifest.image.shards == was.spaces[0].shards
     found = open_release(own_release).nearest(vector, 20)[0]
     assert len(np.intersect1d(found, before)) >= 16
 
@@ -161,4 +161,4 @@ def test_the_verb_prints_one_document_or_text(own_release, capsys):
     assert "factory string" in capsys.readouterr().err
     assert main(["index", "build", str(own_release), "--memory", "-1"]) == 1
     assert main(["index", "build", str(own_release.parent)]) == 1
-    assert read_manifest(own_release).spaces[0].index.kind == "Flat"
+    assert read_manifest(own_release).image.index.kind == "Flat"

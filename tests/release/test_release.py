@@ -219,7 +219,7 @@ def test_threads_that_come_at_once_share_one_index_and_one_engine(release_folder
 
 
 def test_what_the_index_is_for_records(release, release_folder):
-    record, facts = release.manifest.spaces[0].index, release.index_facts
+    record, facts = release.manifest.image.index, release.index_facts
     assert facts["index"] == {
         "kind": record.kind,
         "probes": record.probes,

@@ -114,7 +114,7 @@ def _counts(report: Report) -> tuple[NamedValue, ...]:
 
 
 def _technical(release: Release) -> tuple[NamedValue, ...]:
-    space, measured = release.manifest.spaces[0], release.manifest.measured
+    space, measured = release.manifest.image, release.manifest.measured
     return (
         NamedValue(name="Encoder", value=f"{space.encoder.name}, {space.dimension} numbers, {space.encoder.checksum[:10]}"),
         NamedValue(name="Index", value=f"{space.index.kind}" + (f", {space.index.probes} probes" if space.index.probes else "")),

@@ -72,7 +72,7 @@ def search_release(
 
 
 def _release_summary(name: str, release: Release) -> ReleaseSummary:
-    space = release.manifest.spaces[0]
+    space = release.manifest.image
     return ReleaseSummary(
         name=name,
         objects=int(release.primary.sum()),
