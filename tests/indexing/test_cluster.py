@@ -10,6 +10,7 @@ from pathlib import Path
 
 import h5py
 import pytest
+import torch
 
 from discovery.readers import open_survey
 from index.embed.cluster import ShardWorker, staffing
@@ -80,7 +81,7 @@ def test_a_worker_computes_in_what_suits_its_device_unless_told(tmp_path, survey
     opened = open_survey([survey])
     plan = make_plan(opened, [survey], name="r", encoder=small_encoder, memory_bytes=2**32, shard_positions=SHARD)
     worker = ShardWorker(building, plan, opened, asked, False, staffing(1, 0), [])
-    assert worker.ready() == Computed(device="cpu", precision=wanted)
+    assert worker.ready() == Computed(device="cpu", precision=wanted, runtime=f"torch {torch.__version__}")
     rows, _ = worker.make(0)
     assert rows == SHARD - 1
     assert precisions_of(building, plan, [0]) == {wanted: [0]}
