@@ -32,7 +32,9 @@ class Space(Protocol):
 
     name: str
 
-    def embed(self, stored: np.ndarray) -> np.ndarray: ...
+    def embed(self, stored: np.ndarray) -> np.ndarray:
+        """Return unit vectors (n, D) float32."""
+        ...
 
 
 class EncoderSpace:
@@ -53,6 +55,7 @@ class EncoderSpace:
         self.name, self._encoder = name, encoder
 
     def embed(self, stored: np.ndarray) -> np.ndarray:
+        """Return the encoder's embeddings."""
         pixels = network_input(stored, self._encoder.card.input_size)
         return self._encoder.embed_inputs(pixels[:, None].numpy())
 
@@ -67,6 +70,7 @@ class PixelSpace:
         self._pca = PCA(components, svd_solver="randomized", random_state=0).fit(_shrunk(stored))
 
     def embed(self, stored: np.ndarray) -> np.ndarray:
+        """Return the components, scaled to unit length."""
         reduced = self._pca.transform(_shrunk(stored))
         return (reduced / np.linalg.norm(reduced, axis=1, keepdims=True)).astype(np.float32)
 

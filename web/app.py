@@ -38,7 +38,7 @@ from web.hunts.settings import pages as hunt_settings
 from web.hunts.visitor_actions import provide_actions
 from web.jobs.queue import JobQueue
 from web.layout.problems import answer_discovery_error, answer_http_error, answer_unexpected
-from web.layout.wording import count, plural
+from web.layout.text_format import count, plural
 from web.login import pages as login
 from web.objects import pages as objects
 from web.releases import pages as releases

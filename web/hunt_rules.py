@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from discovery.hunts.log.validation import ARBITER, LATEST, MAJORITY
 from discovery.hunts.stoppers import NEVER, Dry, Hypergeometric, parse_stopper
 from discovery.hunts.strategies import STRATEGIES, parse_strategy
-from web.layout.wording import plural
+from web.layout.text_format import plural
 
 REASON_MEANINGS = {
     "likely": "ranked highest",

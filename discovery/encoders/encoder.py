@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from discovery.encoders import WEIGHTS
-from discovery.encoders.folded import folded
+from discovery.encoders.inference_network import folded
 from discovery.encoders.lvm import LVM, LVMConfig
 from discovery.encoders.timm_network import TimmNetwork, timm_backbone
 from discovery.errors import EncoderError

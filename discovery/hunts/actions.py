@@ -17,8 +17,8 @@ from discovery.hunts.candidates.default_source import default_source
 from discovery.hunts.candidates.nearby import Engine
 from discovery.hunts.consensus import agreed
 from discovery.hunts.export import export_hunt
-from discovery.hunts.log.binding import object_rows
 from discovery.hunts.log.records import LabelRequest, Round, Undone, Verdict
+from discovery.hunts.log.release_check import object_rows
 from discovery.hunts.log.store import HuntStore, now
 from discovery.hunts.log.validation import changed_settings, checked_person
 from discovery.hunts.models.ranking import round_seed

@@ -11,9 +11,9 @@ import numpy as np
 
 from discovery.hunts.candidates.default_source import gpu_engine
 from discovery.hunts.candidates.nearby import Engine, Nearby, searchable
-from discovery.hunts.log.binding import Places, check_release
 from discovery.hunts.log.info import HuntInfo
 from discovery.hunts.log.records import Example, Round
+from discovery.hunts.log.release_check import Places, check_release
 from discovery.hunts.log.store import HuntStore
 from discovery.hunts.log.validation import HuntSettings
 from discovery.hunts.models.ranking import Ranking, TrainingSet, is_large, round_seed

@@ -52,7 +52,9 @@ class Chooser(Protocol):
     name: ClassVar[str]
     subset: ClassVar[bool]
 
-    def choose(self, turn: Turn, ranker: Ranker) -> Page: ...
+    def choose(self, turn: Turn, ranker: Ranker) -> Page:
+        """Return the page of a turn; ``ranker`` is called only where scores are needed."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

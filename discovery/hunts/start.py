@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from discovery.errors import HuntError
 from discovery.hunts.hunt import Hunt
-from discovery.hunts.log.binding import check_release, example_rows, release_row
+from discovery.hunts.log.release_check import check_release, example_rows, release_row
 from discovery.hunts.log.store import HuntStore, now
 from discovery.hunts.log.validation import DEFAULT_PAGE_SIZE, LATEST, checked_person, checked_settings
 from discovery.hunts.settings import ALPHA, checked_choices, chosen_strategy

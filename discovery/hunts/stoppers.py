@@ -44,7 +44,9 @@ class Stopper(Protocol):
 
     name: ClassVar[str]
 
-    def stop(self, history: History) -> str | None: ...
+    def stop(self, history: History) -> str | None:
+        """Return why to stop now; None to go on."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

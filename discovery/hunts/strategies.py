@@ -47,6 +47,7 @@ from discovery.hunts.models.blend import BlendModel, GuardedModel
 from discovery.hunts.models.ensemble import EnsembleModel
 from discovery.hunts.models.fits import settings_of
 from discovery.hunts.models.gaussian_process import GaussianProcessModel
+from discovery.hunts.models.label_spreading import LabelSpreadingModel
 from discovery.hunts.models.metric import AdaptedModel
 from discovery.hunts.models.positive_unlabelled import PositiveUnlabelledModel
 from discovery.hunts.models.ranking import Embeddings, Ranking, ScoringModel, TrainingSet
@@ -60,7 +61,6 @@ from discovery.hunts.models.registry import (
     SimilarityModel,
 )
 from discovery.hunts.models.rescorer import RescorerConfig
-from discovery.hunts.models.spreading import LabelSpreadingModel
 
 Source = MaskSource | PoolSource | ExactSource
 """Where candidates come from: all are ranked and some may be shown, or only some are ranked."""

@@ -38,7 +38,7 @@ __all__ = ["FLAGS", "Catalogue", "write_catalogue"]
 FLAGS = ("flag_star", "flag_masked", "flag_partial", "flag_artefact")
 SECONDS_A_QUERY = 30.0
 MASK_BYTES = 64 * 2**20
-"""Memory for the bitmaps of the conditions and cones that were asked for last: 50 of them at 10^7 rows."""
+"""Memory for the bitmaps of the conditions and cones that were used last: 50 of them at 10^7 rows."""
 ROWS_AT_ONCE = 2**20
 MOST_BY_ROW = 10_000
 """A page of at most so many rows is cut from the condition's bitmap, so that deep pages cost no more than the first."""

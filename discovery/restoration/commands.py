@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from discovery.command_output import print_json
 from discovery.errors import QueryError
-from discovery.printing import print_json
 from discovery.sky.places import parse_cone
 
 if TYPE_CHECKING:

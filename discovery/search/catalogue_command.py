@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from discovery.printing import print_json, print_table
+from discovery.command_output import print_json, print_table
 from discovery.search.query_options import NO_FILTERS, FilterOptions
 from discovery.search.search_command import Json, Output, print_left_out
 

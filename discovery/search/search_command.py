@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from discovery.printing import print_json, print_table
+from discovery.command_output import print_json, print_table
 from discovery.search.query import left_out_note
 from discovery.search.query_options import NO_OPTIONS, SearchOptions
 

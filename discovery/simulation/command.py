@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from discovery.printing import print_json
+from discovery.command_output import print_json
 
 
 @Parameter(name="*")

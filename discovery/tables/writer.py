@@ -176,8 +176,8 @@ def _write_parquet(table: pa.Table, path: Path, about: Sequence[Fact]) -> None:
     for field in table.schema:
         known = {key: value for key, value in vars(meaning(field.name)).items() if value is not None}
         fields.append(field.with_metadata(known) if known else field)
-    told = {fact.name: _about_text(fact.value) for fact in about}
-    pyarrow.parquet.write_table(table.cast(pa.schema(fields, metadata=told or None)), path)
+    about_texts = {fact.name: _about_text(fact.value) for fact in about}
+    pyarrow.parquet.write_table(table.cast(pa.schema(fields, metadata=about_texts or None)), path)
 
 
 def _write_fits(table: pa.Table, path: Path, about: Sequence[Fact]) -> None:

@@ -12,7 +12,7 @@ SMALL_SHIFT = 0.1
 """Of mean and covariance, in units of the spread; of the same objects half of that."""
 LIKELY = 0.05
 FOLLOWS = 0.3
-"""Rank correlation from which a change is said to follow a condition."""
+"""Rank correlation from which a change counts as following a condition."""
 
 
 def advice_on(
@@ -58,7 +58,7 @@ def advice_on(
     if not _shifted(shift, SMALL_SHIFT):
         return "check", "The shift is real but small: move hunts, then play a round on new objects before trusting their scores."
     return "unknown", (
-        "The embeddings shifted, and without objects that both releases have it cannot be told whether the sky or the instrument "
+        "The embeddings shifted, and without objects that both releases have it is not known whether the sky or the instrument "
         "changed: index some stamps of known objects with the new data and compare again before trusting moved hunts."
     )
 

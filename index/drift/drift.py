@@ -14,7 +14,7 @@ from discovery.release.release import Release
 from discovery.sky.crossmatch import match_objects, object_ids, positions
 from index.drift.advice import advice_on
 from index.drift.measures import PairMeasures, found_ranks, halves_shift, measure_pairs, pairs_shift
-from index.drift.observing import (
+from index.drift.observing_conditions import (
     RECOGNISED,
     ChangeDependence,
     Dependence,
@@ -28,7 +28,7 @@ from index.drift.sample import NewStamps, read_sample
 
 SAMPLE = 2000
 FEWEST = 50
-"""With fewer embeddings or pairs nothing is said of them."""
+"""With fewer embeddings or pairs nothing is reported of them."""
 GALLERY = 200_000
 SEED = 20260
 SIGHTS = ("old", "new")

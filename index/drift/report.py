@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from index.drift.measures import PairMeasures, Shift
-from index.drift.observing import ChangeDependence, Dependence
+from index.drift.observing_conditions import ChangeDependence, Dependence
 
 Verdict = Literal["move", "check", "retrain", "unknown"]
 

@@ -12,7 +12,7 @@ from discovery.errors import ReleaseError
 from discovery.release.shards import STORED_DTYPE, unit
 from discovery.stamps.stamp import Damaged, Stamp, Survey
 from discovery.storage.atomic import put
-from index.drift.observing import conditions_of
+from index.drift.observing_conditions import conditions_of
 
 READ_AT_ONCE = 64
 CONDITION = "condition:"

@@ -159,7 +159,7 @@ class _Foreman:
     """Gives shards to workers until all are made."""
 
     def __init__(self, ray: Any, plan: Plan, staff: Staffing, given: tuple[Any, ...], precisions: dict[Precision, list[int]]) -> None:
-        self._ray, self._plan, self._staff, self._told, self._precisions = ray, plan, staff, given, precisions
+        self._ray, self._plan, self._staff, self._reported, self._precisions = ray, plan, staff, given, precisions
         self._hiring = ray.remote(num_cpus=staff.cpus, num_gpus=staff.gpus, max_restarts=0)(ShardWorker)
         self._idle: list[Any] = []
         self._starting: dict[Any, Any] = {}
@@ -194,7 +194,7 @@ class _Foreman:
         return rows
 
     def _hire(self) -> None:
-        worker = self._hiring.remote(*self._told)
+        worker = self._hiring.remote(*self._reported)
         self._starting[worker.ready.remote()] = worker
 
     def _next(self) -> Any:

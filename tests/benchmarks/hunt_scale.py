@@ -26,7 +26,7 @@ from discovery.hunts.audits import audit as audits
 from discovery.hunts.candidates.pool import ExactSource, PoolSource
 from discovery.hunts.choosers import HighestChooser
 from discovery.hunts.hunt import Hunt
-from discovery.hunts.log.binding import Places
+from discovery.hunts.log.release_check import Places
 from discovery.hunts.log.store import HuntStore
 from discovery.hunts.models.blend import BlendModel
 from discovery.hunts.models.ranking import FittedRanker

@@ -32,7 +32,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from discovery.encoders.lvm import LVM, PATCH, LVMConfig
-from training.data.packing import pack
+from training.data.shard_packer import pack
 from training.data.stamps import Stamps, load_stamps
 from training.data.stream import batches
 from training.loop.config import LoopConfig

@@ -13,7 +13,7 @@ import pytest
 from discovery.errors import HuntError
 from discovery.hunts import Hunt, LabelRequest, move_hunt, new_hunt, open_hunt
 from discovery.hunts.log.audits import add_audit
-from discovery.hunts.log.binding import object_rows
+from discovery.hunts.log.release_check import object_rows
 from discovery.hunts.log.store import now
 from discovery.search.prompts import prompt_from_row
 

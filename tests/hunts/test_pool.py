@@ -22,7 +22,7 @@ from discovery.hunts.models.logistic import fit_by_products, fit_logistic, left_
 from discovery.hunts.models.ranking import FittedScorer, TrainingSet
 from discovery.hunts.provenance import provenance
 from discovery.hunts.rounds.recorded_parts import packed_rows, unpacked_rows
-from discovery.hunts.simulation.indexed import IndexedEmbeddings
+from discovery.hunts.simulation.indexed_embeddings import IndexedEmbeddings
 from discovery.hunts.simulation.simulate import ArrayEmbeddings, play_hunt
 from discovery.hunts.strategies import parse_strategy
 from discovery.search.prompts import prompt_from_row

@@ -23,12 +23,12 @@ from discovery.hunts.models.calibration import platt
 from discovery.hunts.models.ensemble import EnsembleModel
 from discovery.hunts.models.fits import make_task
 from discovery.hunts.models.gaussian_process import GaussianProcessModel
+from discovery.hunts.models.label_spreading import LabelSpreadingModel
 from discovery.hunts.models.logistic import fit_logistic
 from discovery.hunts.models.metric import AdaptedModel
 from discovery.hunts.models.positive_unlabelled import PositiveUnlabelledModel, beats_all
 from discovery.hunts.models.ranking import TrainingSet, one_blas_thread
 from discovery.hunts.models.registry import MeanModel, NearestModel
-from discovery.hunts.models.spreading import LabelSpreadingModel
 from discovery.hunts.simulation.simulate import ArrayEmbeddings
 
 DIMENSION = 12

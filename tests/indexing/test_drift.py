@@ -20,7 +20,7 @@ from index.cli import app, index_survey
 from index.drift.advice import advice_on
 from index.drift.drift import compare_releases
 from index.drift.measures import PairMeasures, Shift, found_ranks, halves_shift, measure_pairs, pairs_shift
-from index.drift.observing import change_dependence, condition_columns, conditions_of, dependence
+from index.drift.observing_conditions import change_dependence, condition_columns, conditions_of, dependence
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,7 @@ from discovery.readers import open_survey
 from discovery.stamps.preprocess import CropConfig, prepare
 from discovery.stamps.stamp import Damaged
 from discovery.storage.atomic import file_sha256
-from training.data.packing import pack
+from training.data.shard_packer import pack
 from training.data.shards import SHARDS_FILE, open_shards, read_manifest
 from training.data.stamps import is_training, is_validation, load_stamps
 from training.data.stream import batches

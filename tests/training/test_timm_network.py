@@ -9,7 +9,7 @@ import torch
 
 from discovery.cli import main
 from discovery.encoders.encoder import load_encoder, mean_over_views, read_card
-from discovery.encoders.folded import folded
+from discovery.encoders.inference_network import folded
 from discovery.encoders.timm_network import TimmNetwork, fitted_by_order, timm_backbone
 from discovery.errors import ConfigError, EncoderError
 from discovery.stamps.stamp import Stamp

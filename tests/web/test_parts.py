@@ -21,7 +21,7 @@ from web.hunt_rules import REASON_MEANINGS, STRATEGY_MEANINGS, consensus_rules, 
 from web.hunts.audits.plot import draw_cuts
 from web.hunts.curve import Total, draw_curve
 from web.layout.problems import without_paths
-from web.layout.wording import figure
+from web.layout.text_format import figure
 from web.login.pages import local_address
 from web.objects.overlay import make_overlay
 from web.search.form import SearchForm, form_from_address

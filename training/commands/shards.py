@@ -58,7 +58,7 @@ def shards(*paths: str, options: ShardsOptions = ShardsOptions()) -> None:
     if len(paths) < 2:
         raise ConfigError("Name at least one survey and, last, the folder for the shards.")
     check_paths_exist([source.partition("@")[0] for source in paths[:-1]])
-    from training.data.packing import pack
+    from training.data.shard_packer import pack
     from training.data.shards import DAMAGED_FILE
 
     folder = Path(paths[-1])

@@ -9,7 +9,7 @@ A folder of shards holds::
     parts/00000.arrow    what packing goes on from
 
 Nothing is held in memory that grows with the pixels, and of a stamp only its masks and its label: object_ids stay
-in the mapped file. `training.data.packing` writes such a folder.
+in the mapped file. `training.data.shard_packer` writes such a folder.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import numpy as np
 from discovery.errors import ConfigError
 from discovery.files.paths import check_paths_exist
 from discovery.readers import open_survey
-from training.data.packing import pack
+from training.data.shard_packer import pack
 from training.data.shards import is_shards, open_shards
 from training.data.split import is_training, is_validation
 
@@ -27,9 +27,15 @@ class PixelArray(Protocol):
     """What is read like an array of stamps: a memory map, or `training.data.shards.ShardedPixels`."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """(n, 3, S, S)."""
+        ...
+
     @property
-    def dtype(self) -> np.dtype: ...
+    def dtype(self) -> np.dtype:
+        """Of one number: uint8 or float16."""
+        ...
+
     def __len__(self) -> int: ...
     def __getitem__(self, key: Any, /) -> Any: ...
 

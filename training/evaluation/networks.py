@@ -28,6 +28,7 @@ class PictureNetwork(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Return logits (B, classes) of display colours (B, 3, H, W), bluest band first."""
         return self.network((pixels.flip(1) - self.mean) / self.std)
 
 

@@ -6,7 +6,7 @@ from discovery.hunts.audits.audit import Audit
 from discovery.hunts.audits.report import DEFAULT_COMPLETENESS
 from web.hunts.rounds.next_pages import NextPages
 from web.jobs.queue import Job, JobQueue
-from web.layout.wording import plural
+from web.layout.text_format import plural
 from web.workspace.open_hunt import OpenHunt
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from web.layout.wording import plural
+from web.layout.text_format import plural
 
 WIDTH, HEIGHT = 268, 132
 LEFT, RIGHT, TOP, BOTTOM = 28, 12, 18, 100

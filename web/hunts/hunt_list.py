@@ -13,7 +13,7 @@ from discovery.errors import DiscoveryError
 from web.hunts.tabs import hunt_address
 from web.layout.frame import PageFrame, frame_of
 from web.layout.problems import without_paths
-from web.layout.wording import day_and_time
+from web.layout.text_format import day_and_time
 from web.workspace.workspace import Workspace
 
 

@@ -21,7 +21,7 @@ from discovery.stamps.imaging_surveys import SURVEYS
 from web.layout.frame import PageFrame, frame_of
 from web.layout.parts import Choice, NamedValue
 from web.layout.problems import without_paths
-from web.layout.wording import figure, in_degrees, unit_of
+from web.layout.text_format import figure, in_degrees, unit_of
 from web.objects.overlay import Overlay, make_overlay
 from web.search.form import is_truth
 from web.stamps.cards import Card, object_address, stamp_cards

@@ -13,7 +13,7 @@ from discovery.release.manifest import REPORT_FILE
 from discovery.release.release import Release
 from web.layout.parts import NamedValue
 from web.layout.problems import without_paths
-from web.layout.wording import count, figure
+from web.layout.text_format import count, figure
 from web.stamps.pictures import SMALL_SIZE
 from web.stamps.stamps import grid_picture
 from web.workspace.workspace import survey_problem

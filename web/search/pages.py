@@ -19,7 +19,7 @@ from web.layout.files import MEDIA_TYPES, TableFormat, table_file
 from web.layout.frame import frame_of
 from web.layout.parts import NamedValue
 from web.layout.problems import without_paths
-from web.layout.wording import count
+from web.layout.text_format import count
 from web.search.form import (
     DEFAULT_K,
     MAX_K,

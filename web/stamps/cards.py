@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from discovery.release.release import Release
 from web.layout.parts import NamedValue
-from web.layout.wording import figure, unit_of
+from web.layout.text_format import figure, unit_of
 from web.stamps.pictures import GRID_SIZE
 from web.stamps.stamps import grid_picture
 from web.workspace.known_tables import KnownTables

@@ -34,7 +34,7 @@ from discovery.hunts.audits.report import (
     make_report,
 )
 from discovery.hunts.log.audits import add_audit, read_audit_design
-from discovery.hunts.log.binding import object_rows
+from discovery.hunts.log.release_check import object_rows
 from discovery.hunts.log.store import now
 from discovery.hunts.log.validation import checked_person
 from discovery.hunts.models.ranking import Ranking

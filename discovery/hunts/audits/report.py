@@ -91,7 +91,7 @@ class AuditReport:
     advice : str
         stop, continue, or cannot be said yet.
     labels_needed : int or None
-        Audit labels, about, after which it could be said; None when it can be, or when all objects would be too few.
+        Audit labels, about, after which there could be advice; None when there is, or when all objects would be too few.
     why : str
         The advice in a sentence.
     """

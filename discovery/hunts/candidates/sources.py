@@ -24,7 +24,9 @@ class CandidateSource(Protocol):
 class MaskSource(CandidateSource, Protocol):
     """Narrows the candidates of a turn, all of which are ranked."""
 
-    def candidates(self, turn: Turn) -> np.ndarray: ...
+    def candidates(self, turn: Turn) -> np.ndarray:
+        """Return (N,) bool: which of the turn's candidates may be shown."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import msgspec
 from cyclopts import Parameter
 
 from discovery import __version__
-from discovery.printing import print_json
+from discovery.command_output import print_json
 
 if TYPE_CHECKING:
     from discovery.hunts.simulation.simulator import Simulation

@@ -136,9 +136,13 @@ class FittedModel(Protocol):
     name: ClassVar[str]
     subset: ClassVar[bool]
 
-    def fit(self, task: Task) -> Fit: ...
+    def fit(self, task: Task) -> Fit:
+        """Return the model fitted to the labels of a task."""
+        ...
 
-    def multiplications(self, dimension: int) -> int: ...
+    def multiplications(self, dimension: int) -> int:
+        """Return the multiplications that one object of this dimension costs, once the model is fitted."""
+        ...
 
 
 class LinearScorer:

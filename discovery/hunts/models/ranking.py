@@ -34,11 +34,17 @@ class Embeddings(Protocol):
     """Where the unit vectors of all objects come from: a release, or an array in a simulation."""
 
     @property
-    def count(self) -> int: ...
+    def count(self) -> int:
+        """Number of objects N."""
+        ...
 
-    def take(self, rows: np.ndarray) -> np.ndarray: ...
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Return the embeddings of some rows, (n, D) float32."""
+        ...
 
-    def chunks(self, rows_per_chunk: int = 65536) -> Iterator[tuple[int, np.ndarray]]: ...
+    def chunks(self, rows_per_chunk: int = 65536) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the first row of each chunk and its embeddings, (n, D), in order."""
+        ...
 
 
 class FittedScorer(Protocol):
@@ -52,7 +58,9 @@ class FittedScorer(Protocol):
 
     parameters: list[np.ndarray]
 
-    def scores(self, vectors: np.ndarray) -> np.ndarray: ...
+    def scores(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the score of each vector, (n,) float32."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

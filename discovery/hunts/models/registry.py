@@ -33,7 +33,9 @@ class RankingModel(Protocol):
     name: ClassVar[str]
     subset: ClassVar[bool]
 
-    def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking: ...
+    def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
+        """Return a score for every object."""
+        ...
 
     def multiplications(self, dimension: int) -> int:
         """Multiplications that one object of this dimension costs, once the model is fitted."""

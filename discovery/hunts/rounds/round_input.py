@@ -16,7 +16,7 @@ from discovery.hunts.stoppers import NEVER
 
 if TYPE_CHECKING:
     from discovery.hunts.candidates.nearby import Engine, Nearby
-    from discovery.hunts.log.binding import Places
+    from discovery.hunts.log.release_check import Places
     from discovery.release.release import Release
     from discovery.search.known_objects import KnownRows
 

@@ -15,7 +15,7 @@ from discovery.hunts.alpha_rule import check_alpha
 from discovery.hunts.log.validation import MAX_PAGE_SIZE
 from discovery.hunts.settings import checked_stopper
 from discovery.hunts.simulation import measures
-from discovery.hunts.simulation.indexed import IndexedEmbeddings
+from discovery.hunts.simulation.indexed_embeddings import IndexedEmbeddings
 from discovery.hunts.simulation.processes import spread_out
 from discovery.hunts.simulation.sets import HuntSet
 from discovery.hunts.simulation.simulate import ArrayEmbeddings, PlayedHunt, check_noise, play_hunt

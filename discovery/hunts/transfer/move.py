@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from discovery.errors import HuntError
 from discovery.hunts.hunt import Hunt
-from discovery.hunts.log.binding import check_release, example_rows, object_rows, release_row
+from discovery.hunts.log.release_check import check_release, example_rows, object_rows, release_row
 from discovery.hunts.log.store import HuntStore, now
 from discovery.hunts.log.validation import checked_person
 from discovery.hunts.start import open_hunt

@@ -2,7 +2,7 @@
 
 On a CPU the float16 shards are read as they lie on disk and computed with in float32: the answer is exact as it comes. A GPU, or
 ``dtype="int8"``, holds the embeddings in low precision and proposes rows, whose scores are then computed in float32 from the shards.
-More rows are proposed than asked for, and whether they were enough is checked:
+More rows are proposed than requested, and whether they were enough is checked:
 
 * Cosines are proven exact. One by low precision differs from the true one by at most ``e``, the longest rounding error of any
   embedding (Cauchy and Schwarz: ``|(x - y) . q| <= |x - y|`` for unit q; measured when int8 codes are made, for float16 see
@@ -33,7 +33,7 @@ from discovery.release.shards import EmbeddingShards
 ROWS_PER_CHUNK, ROWS_IN_CACHE = 65_536, 8_192
 """Rows at a time on a GPU, and on a CPU, whose caches hold the smaller number."""
 SPARE_CANDIDATES, MOST_CANDIDATES = 1000, 200_000
-"""Low precision proposes four times what is asked for and so many more at first, and at most so many."""
+"""Low precision proposes four times what is requested and so many more at first, and at most so many."""
 SPARSE_SHARE = 0.1
 """Below this share of allowed rows in a chunk only those are read."""
 log = logging.getLogger(__name__)
@@ -48,7 +48,9 @@ class Scorer(Protocol):
     One that also has ``to_torch()``, returning a module that does the same, runs on the engine's device.
     """
 
-    def scores(self, vectors: np.ndarray) -> np.ndarray: ...
+    def scores(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the score of each vector, (n,) float32."""
+        ...
 
 
 class ExactEngine:

@@ -31,7 +31,7 @@ class NeighbourIndex:
     """A FAISS index beside the embeddings it was made of.
 
     The index proposes rows; similarities are always recomputed from the embeddings, so that they do not
-    depend on the kind of index. What a filter does is said at `discovery.release.neighbours.inverted_file.Cells`.
+    depend on the kind of index. What a filter does: see `discovery.release.neighbours.inverted_file.Cells`.
 
     Parameters
     ----------

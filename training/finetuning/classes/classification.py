@@ -51,6 +51,7 @@ class Head(nn.Module):
             self.body = nn.Sequential(nn.Linear(dimension, hidden), nn.GELU(), nn.Linear(hidden, classes))
 
     def forward(self, vectors: Tensor) -> Tensor:
+        """Return logits (B, classes) of unit vectors (B, D)."""
         return self.body((vectors - self.mean) / self.scale)
 
     @torch.inference_mode()
@@ -109,6 +110,7 @@ class Loss(nn.Module):
         self.classifier, self.takes = classifier, takes
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the mean cross entropy of a batch, and its accuracy."""
         logits = self.classifier(batch[self.takes])
         loss = F.cross_entropy(logits.float(), batch["label"])
         return loss, {"accuracy": (logits.argmax(1) == batch["label"]).float().mean()}
@@ -137,6 +139,7 @@ class WholeClassifier(nn.Module):
         self.register_buffer("unit", torch.tensor(encoder.card.std)[:, None, None], persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Return logits (B, classes) of display colours (B, 3, S, S)."""
         pixels = pixels.flip(1) if self.card.channel_order == "zrg" else pixels
         pixels = (pixels - self.shift) / self.unit
         features = self.network.features(pixels) if isinstance(self.network, LVM) else self.network(pixels)

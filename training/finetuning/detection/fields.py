@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from discovery.errors import ConfigError
-from training.finetuning.detection.cutting import Paste, fit_to_field
+from training.finetuning.detection.cutouts import Paste, fit_to_field
 from training.finetuning.detection.sources import Sources
 
 SKY = (0.06, 0.14)

@@ -49,6 +49,7 @@ class LVMBackbone(nn.Module):
         self.out_channels = plan.width
 
     def forward(self, image: Tensor) -> OrderedDict[str, Tensor]:
+        """Return the feature maps of (B, 3, H, W) by level, ``width`` channels each."""
         maps = zip(LEVELS, self.trunk.pyramid(image), self.norms, strict=True)
         return self.fpn(OrderedDict((name, norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)) for name, x, norm in maps))
 
@@ -66,6 +67,7 @@ class ResNetBackbone(nn.Module):
         self.out_channels = plan.width
 
     def forward(self, image: Tensor) -> OrderedDict[str, Tensor]:
+        """Return the feature maps of (B, 3, H, W) by level, ``width`` channels each."""
         trunk, maps = self.trunk, OrderedDict()
         x = trunk.maxpool(trunk.relu(trunk.bn1(trunk.conv1(image.flip(1)))))
         for name, stage in zip(LEVELS, (trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4), strict=True):

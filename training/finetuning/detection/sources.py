@@ -16,7 +16,7 @@ from discovery.errors import ConfigError
 from discovery.readers import open_survey
 from discovery.stamps.stamp import Damaged, Survey
 from training.data.stamps import is_training
-from training.finetuning.detection.cutting import ObjectCut, cut_object
+from training.finetuning.detection.cutouts import ObjectCut, cut_object
 
 USUAL_PSF_FWHM_PIXELS = 3.5
 """Where a survey has no column ``psfsize``: SDSS at 0.396 arcsec and CFHTLS at 0.186 arcsec a pixel are both near it."""

@@ -70,6 +70,7 @@ class ParameterModel(nn.Module):
         return batch["embedding"] if self.network is None else embed(self.network, self.card, batch["inputs"].float())
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the mean loss of a batch."""
         each = self.head.loss(self.embed(batch), batch["side"], batch["targets"])
         return each.mean(), {}
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from discovery.hunts.audits.estimates import Interval
 from discovery.hunts.audits.report import AuditReport
-from web.layout.wording import count
+from web.layout.text_format import count
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from discovery.hunts.audits.estimates import Interval
 from discovery.hunts.audits.report import AuditReport
 from web.hunts.curve import joined
-from web.layout.wording import count
+from web.layout.text_format import count
 
 WIDTH, HEIGHT = 640, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 624, 14, 256

@@ -13,7 +13,7 @@ from web.hunts.audits.plot import CutsPlot, draw_cuts
 from web.hunts.tabs import HuntTabs, hunt_tabs
 from web.jobs.progress import JobProgress
 from web.layout.frame import PageFrame, frame_of
-from web.layout.wording import count
+from web.layout.text_format import count
 from web.workspace.open_hunt import OpenHunt
 
 

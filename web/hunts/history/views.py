@@ -13,7 +13,7 @@ from web.hunts.cards import hunt_cards
 from web.hunts.labelling.notes import NoteView
 from web.hunts.tabs import HuntTabs, hunt_address, hunt_tabs
 from web.layout.frame import PageFrame, frame_of
-from web.layout.wording import day_and_time
+from web.layout.text_format import day_and_time
 from web.stamps.cards import Card, object_address
 from web.stamps.pictures import SMALL_SIZE
 from web.stamps.stamps import grid_picture

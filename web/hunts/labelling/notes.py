@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from discovery.hunts import Hunt
-from web.layout.wording import day_and_time
+from web.layout.text_format import day_and_time
 
 
 @dataclass(frozen=True, kw_only=True)
