@@ -284,7 +284,7 @@ def test_catalogue_baseline_knows_what_it_is_told(objects):
 def test_the_verb_trains_reports_and_applies(stamps, encoder, tmp_path, capsys):
     encoder.save(tmp_path / "encoder")
     options = {"encoder": str(tmp_path / "encoder"), "pixel_scale": SCALE, "device": "cpu"}
-    common = {"target": ("mag_r", "z_spec"), "out": tmp_path / "run", "steps": 200, "batch": 32, "hidden": 32, "learning_rate": 3e-3}
+    common = {"target": ("mag_r", "z_spec"), "out": tmp_path / "run", "steps": 400, "batch": 32, "hidden": 32, "learning_rate": 3e-3}
     parameters(stamps, config=ParametersConfig(**common, **options, leave_out=("inds=7",)), json_output=True)
     report = json.loads(capsys.readouterr().out)
     assert report["objects"] == COUNT - 1 and report["excluded"] == 1
