@@ -55,7 +55,7 @@ def find_outliers(release: Release, query: Query | None = None, *, seed: int = 0
     Parameters
     ----------
     query : Query, optional
-        Its filters, k (100 by default) and columns; it has no examples.
+        Its filters, k (100 by default) and columns; its examples say nothing here.
     seed : int
         Of the sample and the forest: the same seed gives the same ranking.
     **options
@@ -69,8 +69,6 @@ def find_outliers(release: Release, query: Query | None = None, *, seed: int = 0
     query = query_of(query, options)
     if seed < 0:
         raise QueryError(f"The seed is {seed}; give 0 or more.")
-    if query.like or query.unlike or query.min_similarity is not None:
-        raise QueryError("Outliers are like nothing: a query for them has filters, and no examples or smallest similarity.")
     names = release.catalogue.check_columns([*ALWAYS, *(query.columns or ())])
     passed = filtered_rows(release, query)
     if passed.count < FEWEST:

@@ -11,6 +11,7 @@ import discovery.search.outliers
 from discovery.cli import main
 from discovery.release.release import open_release
 from discovery.search.outliers import MOST_FITTED, find_outliers, outlier_scores
+from discovery.search.query import Query
 from discovery.storage.atomic import file_sha256
 
 pytestmark = pytest.mark.slow
@@ -81,7 +82,7 @@ def test_chunks_and_sample_change_nothing_essential(release, monkeypatch):
 
 
 def test_filters_hold_and_duplicates_stay_out(release):
-    found = find_outliers(release, k=1000, where="mag_r < 21", flagged=False)
+    found = find_outliers(release, Query(like=("nosuch",), k=1000, where="mag_r < 21"))
     expected = np.flatnonzero(release.catalogue.where("mag_r < 21") & release.clean & release.primary)
     assert sorted(found.rows) == expected.tolist()
     assert {31, 200}.isdisjoint(find_outliers(release, k=1000).rows)
