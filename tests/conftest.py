@@ -19,6 +19,7 @@ ALONE = ("ray", "browser", "kill")
 """Markers of which one worker runs all tests: one cluster, one browser, no kills that wait for one another."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the browser's tests, give every file to one worker, and put the long files first."""
     groups: dict[str, list[pytest.Item]] = {}
