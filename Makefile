@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV = $(shell command -v uv || echo $(VENV)-uv/bin/uv)
 ARGS ?=
 WORKERS ?= 2
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Where it is set, every Python that is started compiles torch anew.
 unexport PYTHONDONTWRITEBYTECODE

@@ -13,34 +13,44 @@ settings.register_profile("ci", deadline=None, derandomize=True)  # a clean clon
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-FIRST = ("ray", "browser", "kill", "slow")
-"""Markers of what `make quick` leaves out; a worker takes these tests first, so that both workers end together."""
-ALONE = ("ray", "browser", "kill")
-"""Markers of which one worker runs all tests: one cluster, one browser, no kills that wait for one another."""
+NOT_QUICK = ("ray", "browser", "kill", "slow")
+"""Markers of what `make quick` leaves out; a worker takes files with such tests first, so that both workers end together."""
+TOGETHER = {
+    "ray": ("tests/indexing/test_cluster", "tests/release/test_cluster_scan"),
+    "web": ("tests/web/",),
+    "kill": ("tests/indexing/test_kill", "tests/indexing/test_add_kill", "tests/indexing/test_shards"),
+}
+"""Files that one worker runs, one after another: they share a cluster, a server with a browser, or a fork server."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def group_of(nodeid: str) -> str:
+    """Return the name of the tests that stay with one worker: those of a file, or of the files of `TOGETHER`."""
+    path = nodeid.partition("::")[0]
+    return next((group for group, starts in TOGETHER.items() if path.startswith(starts)), path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Return what hands the tests out, group by group; the groups of xdist itself do nothing with this pytest."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class GroupScheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return GroupScheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the browser's tests, give every file to one worker, and put the long files first."""
+    """Mark the browser's tests, and put the files that take long first."""
     groups: dict[str, list[pytest.Item]] = {}
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
-        marks = {mark.name for mark in item.iter_markers()}
-        group = next((name for name in ALONE if name in marks), item.nodeid.partition("::")[0])
-        item.add_marker(pytest.mark.xdist_group(group))
-        groups.setdefault(group, []).append(item)
-    first = [group for group, members in groups.items() if any(item.get_closest_marker(name) for item in members for name in FIRST)]
-    order = sorted(groups, key=lambda group: (group not in ALONE, group not in first))
+        groups.setdefault(group_of(item.nodeid), []).append(item)
+    long = {group for group, members in groups.items() if any(item.get_closest_marker(name) for item in members for name in NOT_QUICK)}
+    order = sorted(groups, key=lambda group: (group not in TOGETHER, group not in long))
     items[:] = [item for group in order for item in groups[group]]
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Take the group off a test's name again, so that a name that is printed can be given to pytest."""
-    name, at, group = report.nodeid.rpartition("@")
-    if at and "]" not in group:
-        report.nodeid = name
 
 
 @pytest.fixture(scope="session")
