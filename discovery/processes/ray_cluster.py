@@ -36,16 +36,16 @@ def ray_cluster(address: str | None, *, store_bytes: int = STORE_BYTES) -> Itera
         If Ray is not installed or the cluster cannot be reached.
     """
     ray = _imported()
+    _knock(address)
     if ray.is_initialized():
         yield ray
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     own: dict[str, Any] = {} if address else {"include_dashboard": False, "object_store_memory": store_bytes}
     try:
-        _knock(address)
         ray.init(address=address or "local", **quiet, **own)
     except (Exception, SystemExit) as problem:  # Ray raises many kinds, plain ones among them, and even wants to exit
-        raise ConfigError(f"The Ray cluster {address or 'of this machine'} cannot be reached: {problem}") from problem
+        raise _unreachable(address, problem) from problem
     try:
         yield ray
     finally:
@@ -90,7 +90,14 @@ def _imported() -> Any:
 
 
 def _knock(address: str | None) -> None:
-    """Raise OSError where nobody listens at HOST:PORT; Ray would try for a minute."""
+    """Raise ConfigError where nobody listens at HOST:PORT; Ray would try for a minute."""
     host, _, port = (address or "").rpartition(":")
     if port.isdecimal() and "/" not in host:
-        socket.create_connection((host, int(port)), timeout=10).close()
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as problem:
+            raise _unreachable(address, problem) from problem
+
+
+def _unreachable(address: str | None, problem: BaseException) -> ConfigError:
+    return ConfigError(f"The Ray cluster {address or 'of this machine'} cannot be reached: {problem}")
