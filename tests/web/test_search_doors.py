@@ -140,6 +140,15 @@ def test_a_saved_query_can_be_uploaded(client, release):
     assert shown(found.text) == search(release, query).rows.tolist()
 
 
+def test_more_like_the_ticked_keeps_the_filter(client, release):
+    typed = SearchForm(like=(row_of(release, 8)["object_id"],), where="mag_r < 20", cone="150,2,180deg", k="7")
+    given = {"ticked": "1", "tick": ["3", "21"], "search": typed.query_string()}
+    answer = client.get(SEARCH, params=given, follow_redirects=False)
+    form = form_from_address(answer.headers["location"].partition("?")[2])
+    assert form.like == (row_of(release, 3)["object_id"], row_of(release, 21)["object_id"])
+    assert (form.where, form.cone, form.k) == ("mag_r < 20", "150,2,180deg", "7")
+
+
 def test_a_hunt_started_from_a_cone_stays_in_it(client, release, server):
     here = row_of(release, int(np.flatnonzero(release.clean & release.primary)[0]))
     cone = f"{here['ra']},{here['dec']},1.2deg"

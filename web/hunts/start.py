@@ -31,8 +31,9 @@ class NewHuntForm:
 
     release: str
     name: str
+    search: str = ""
     query: str = ""
-    """The search: its query string, or a saved query (JSON)."""
+    """Either name: the query string of the search, or a saved query (JSON). The page says ``search``, since its form also goes to the search."""
     tick: list[str] | str = ""
     with_query: str = ""
     with_filter: str = ""
@@ -52,7 +53,7 @@ def start_hunt(
 ) -> Redirect:
     """Start a hunt from ticked hits and show its first round."""
     release = workspace.release(data.release)
-    form = _search_form(data.query)
+    form = _search_form(data.query or data.search)
     prompts, query = prompts_of(release, form, uploads, data.release), whole_query(form, uploads, data.release)
     if not data.with_query:
         query = replace(query, like=(), unlike=())

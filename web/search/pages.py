@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -28,6 +29,7 @@ from web.search.form import (
     SearchResult,
     column_types,
     find,
+    form_from_address,
     shown_columns,
     whole_query,
 )
@@ -51,11 +53,13 @@ def search_page(
     name: FromPath[str],
     ticked: FromQuery[str] = "",
     tick: FromQuery[list[int] | None] = None,
+    search: FromQuery[str] = "",
 ) -> Template | Redirect:
-    """Show the search form and, when something is searched for, the hits."""
+    """Show the search form and, when something is searched for, the hits; ticked hits become the examples of the same search."""
     form, release = search_form, workspace.release(name)
     if ticked and tick:
-        return Redirect(search_address(name, SearchForm(like=_ids(release, tick)).query_string()), status_code=303)
+        ticked_form = replace(form_from_address(search), like=_ids(release, tick), unlike=(), uploads=())
+        return Redirect(search_address(name, ticked_form.query_string()), status_code=303)
     hits, trouble = None, ""
     if not form.empty:
         try:
