@@ -104,9 +104,9 @@ def test_several_workers_make_the_same_shards(survey, packed, tmp_path):
 def test_a_killed_packing_goes_on(survey, packed, tmp_path):
     out = tmp_path / "shards"
     program = (
-        "import sys, time\nfrom pathlib import Path\nfrom training.data import packing\nmade = packing._make_shard\n"
+        f"import sys, time\nfrom pathlib import Path\nimport {pack.__module__} as packer\nmade = packer._make_shard\n"
         "def slow(out, plan, surveys, number):\n    made(out, plan, surveys, number)\n    time.sleep(60 if number == 1 else 0)\n"
-        "packing._make_shard = slow\npacking.pack([sys.argv[1]], Path(sys.argv[2]), shard_stamps=50)\n"
+        "packer._make_shard = slow\npacker.pack([sys.argv[1]], Path(sys.argv[2]), shard_stamps=50)\n"
     )
     running = subprocess.Popen([sys.executable, "-c", program, f"{survey}@kind", str(out)], stderr=subprocess.DEVNULL)
     until = time.monotonic() + 60
