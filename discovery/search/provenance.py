@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def search_provenance(release: Release, query: Query) -> list[Fact]:
-    """Return what is to be said of the answer to a query."""
+    """Return the provenance of the hits of a query: what wrote them, of which release and encoder, by which query."""
     return [
         Fact(name="creator", keyword="CREATOR", value=f"discovery {__version__}", description="program that wrote this"),
         Fact(name="release", keyword="RELEASE", value=release.name, description="release that was searched"),
