@@ -74,7 +74,7 @@ class Survey(Protocol):
     """
 
     format: str
-    """Layout: ssl-legacysurvey, stamps-hdf5, galaxy10, fits-cutouts, images, bricks or joined."""
+    """Layout: ssl-legacysurvey, stamps-hdf5, galaxy10, galaxy10-sdss, pictures-hdf5, fits-cutouts, images, bricks or joined."""
     recognised: str
     """One or two sentences for people: what the reader saw (format, objects, bands, columns, scale)."""
     paths: tuple[Path, ...]

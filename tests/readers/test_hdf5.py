@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from discovery.errors import SurveyError
 from discovery.readers import open_survey
-from discovery.readers.hdf5.galaxy10 import CLASSES
+from discovery.readers.hdf5.galaxy10 import CLASSES, SDSS_CLASSES
 from discovery.stamps.stamp import Damaged
 
 
@@ -126,6 +126,44 @@ def test_galaxy10_planes_scale_and_class_names(tmp_path, layouts):
     assert table["ans_class"].to_pylist() == list(CLASSES)
     assert table["ans"].to_pylist() == list(range(10))
     assert table.slice(2, 3).equals(survey.table(2, 5))
+
+
+def write_colours(path, side, **columns):
+    images = np.random.default_rng(side).integers(0, 256, (10, side, side, 3), dtype=np.uint8)
+    with h5py.File(path, "w") as file:
+        file["images"] = images
+        for name, values in columns.items():
+            file[name] = values
+
+
+def test_galaxy10_sdss_has_its_own_classes_and_no_scale(tmp_path, layouts):
+    write_colours(tmp_path / "Galaxy10.h5", 69, ans=np.arange(10, dtype=np.uint8))
+    survey = open_survey(tmp_path / "Galaxy10.h5")
+    assert survey.table()["ans_class"].to_pylist() == list(SDSS_CLASSES)
+    assert (SDSS_CLASSES[0], SDSS_CLASSES[1], SDSS_CLASSES[6]) == (
+        "disk face-on without spiral", "round smooth", "edge-on without bulge",
+    )  # fmt: skip
+    assert survey.format == "galaxy10-sdss" and survey.read(0, 1)[0].pixel_scale_arcsec is None
+    assert open_survey(tmp_path, pixel_scale_arcsec=0.396).read(0, 1)[0].pixel_scale_arcsec == 0.396
+    layouts.galaxy10(tmp_path / "Galaxy10_DECals.h5")
+    together = open_survey(tmp_path).table()["ans_class"].to_pylist()
+    assert sorted(together) == sorted((*CLASSES, *SDSS_CLASSES))
+
+
+@pytest.mark.parametrize(
+    ("side", "columns"),
+    [
+        (256, {"ans": np.arange(10)}),
+        (128, {"ans": np.arange(10), "pxscale": np.full(10, 0.262)}),
+        (69, {"label": np.arange(10)}),
+    ],
+)
+def test_numbers_of_other_colour_pictures_are_not_spelled_out(tmp_path, side, columns):
+    write_colours(tmp_path / "mine.h5", side, **columns)
+    survey = open_survey(tmp_path)
+    assert survey.format == "pictures-hdf5" and "ans_class" not in survey.table().column_names
+    assert survey.read(0, 1)[0].pixel_scale_arcsec == (0.262 if "pxscale" in columns else None)
+    assert "ans" not in columns or "no known list of classes" in survey.recognised
 
 
 def test_bad_stamps_are_damaged_with_name_and_reason(tmp_path, layouts):

@@ -14,13 +14,14 @@ from discovery.readers.hdf5.files import (
     open_file,
     plain_dataset,
 )
-from discovery.readers.hdf5.galaxy10 import Galaxy10
+from discovery.readers.hdf5.galaxy10 import ColourPictures, Galaxy10, Galaxy10Sdss
 from discovery.readers.hdf5.ssl_legacysurvey import SslLegacySurvey
 from discovery.readers.hdf5.stamps import StampsHdf5
 from discovery.readers.hdf5.survey import Hdf5Survey
 from discovery.stamps.stamp import Survey
 
-LAYOUTS: tuple[type[Hdf5Survey], ...] = (SslLegacySurvey, Galaxy10, StampsHdf5)
+LAYOUTS: tuple[type[Hdf5Survey], ...] = (SslLegacySurvey, Galaxy10, Galaxy10Sdss, ColourPictures, StampsHdf5)
+"""In the order in which they are tried."""
 
 
 def open_hdf5_files(
