@@ -10,7 +10,7 @@ from astropy.io.fits import Header
 from discovery.errors import StampError
 
 BLOCK_BYTES = 2880
-MAX_HEADER_BLOCKS = 200
+MAX_HEADER_BLOCKS = 5000
 MAX_HDUS = 64
 
 
@@ -58,7 +58,7 @@ def headers(file: IO[bytes], n_bytes: int) -> Iterator[tuple[Header, int, int]]:
 
 
 def _header_text(file: IO[bytes], number: int) -> bytes:
-    text = b""
+    text = bytearray()
     for _ in range(MAX_HEADER_BLOCKS):
         block = file.read(BLOCK_BYTES)
         if not text and not block.startswith((b"SIMPLE  =", b"XTENSION=")):
@@ -68,7 +68,7 @@ def _header_text(file: IO[bytes], number: int) -> bytes:
         text += block
         for card in range(0, len(block), 80):
             if block[card : card + 80].rstrip() == b"END":
-                return text[: len(text) - len(block) + card + 80]
+                return bytes(text[: len(text) - len(block) + card + 80])
         if len(block) < BLOCK_BYTES:
             break
     raise StampError("truncated: a FITS header has no END")

@@ -111,6 +111,11 @@ def primary_header(data: bytes) -> Header:
     return Header.fromstring(data[: end + 80])
 
 
+def has_end(data: bytes) -> bool:
+    """Tell whether the beginning of a FITS file holds its whole primary header."""
+    return END_CARD in data
+
+
 def read_cutout_header(header: Header) -> CutoutHeader:
     """Return what a header tells, checking shape, size and bands before any pixel is read.
 

@@ -20,6 +20,7 @@ from discovery.readers.fits_cutouts import (
     MAGIC,
     CutoutHeader,
     decode_cutout,
+    has_end,
     position_in_name,
     primary_header,
     read_cutout_header,
@@ -165,6 +166,8 @@ class LooseSurvey:
         """Return the header of a cutout, from the beginning of the file where that will do."""
         container, name = self._locate(position)
         head = container.read(name, HEAD_BYTES)
+        if head.startswith(MAGIC) and len(head) == HEAD_BYTES and not has_end(head):
+            head = container.read(name)  # a header longer than that
         if head.startswith(MAGIC) and (header := primary_header(head))["NAXIS"] != 0:
             return read_cutout_header(header)
         return decode_cutout(container.read(name))[0]

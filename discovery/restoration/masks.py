@@ -12,6 +12,7 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 
 from discovery.errors import ConfigError, StampError
 from discovery.restoration.mosaic import Mosaic, first_line, open_fits
+from discovery.sky.image_headers import celestial_wcs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +136,9 @@ def _touching(chosen: np.ndarray, what: str, mosaic: Mosaic) -> np.ndarray:
 
 def _celestial(mosaic: Mosaic) -> WCS:
     try:
-        wcs = WCS(mosaic.header, naxis=2, fix=False).celestial
+        wcs = celestial_wcs(mosaic.header)
     except Exception as problem:  # wcslib raises many types
         raise StampError(f"{mosaic.name}: its WCS cannot be used: {first_line(problem)}") from problem
-    if not wcs.has_celestial:
+    if wcs is None:
         raise StampError(f"{mosaic.name}: has no WCS, which a region on the sky needs; give --circle or --box in pixels")
     return wcs

@@ -16,6 +16,7 @@ import numpy as np
 
 from discovery.errors import StampError
 from discovery.files.fits_blocks import check_complete
+from discovery.sky.image_headers import celestial_wcs, pixels_at
 
 MAX_BRICK_SIDE = 8192
 MAX_BRICK_BYTES = 1 << 30
@@ -39,7 +40,6 @@ class BrickImages:
     """
 
     def __init__(self, images: Mapping[str, Path], invvars: Mapping[str, Path]) -> None:
-        from astropy.wcs import WCS
         from astropy.wcs.utils import proj_plane_pixel_area
 
         self._images = dict(images)
@@ -48,14 +48,15 @@ class BrickImages:
         band, path = next(iter(self._images.items()))
         with _opened(path, f"image-{band}") as hdu:
             self.shape: tuple[int, int] = hdu.shape
-            self.wcs = WCS(hdu.header, naxis=2, fix=False)
-        if not self.wcs.has_celestial:
+            wcs = celestial_wcs(hdu.header)
+        if wcs is None:
             raise StampError(f"image-{band} has no WCS")
+        self.wcs = wcs
         self.pixel_scale_arcsec = float(np.sqrt(proj_plane_pixel_area(self.wcs)) * 3600)
 
     def locate(self, ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
         """Return the pixels nearest to positions: (N, 2) int64 row and column, -1 where the WCS has none."""
-        x, y = self.wcs.wcs_world2pix(ra_deg, dec_deg, 0)
+        x, y = pixels_at(self.wcs, ra_deg, dec_deg)
         places = np.stack([y, x], axis=1)  # (N, 2)
         places[~np.isfinite(places).all(axis=1) | (np.abs(places) > 1e6).any(axis=1)] = -MAX_BRICK_SIDE
         return np.rint(places).astype(np.int64)
