@@ -128,9 +128,20 @@ def _summary(folder: Path, manifest: Manifest, report: dict[str, Any]) -> list[s
         f"{report['rows']} of {report['positions']} stamps embedded, {report['damaged_count']} damaged; "
         f"{report['duplicates']} duplicates, {report['flag_star']} stars, {report['flag_masked']} masked, "
         f"{report['flag_partial']} partial, {report['flag_artefact']} artefact-like",
+        *_warning_lines(report),
         *_stage_lines(measured),
         f"index {manifest.image.index.kind}: {', '.join([*recall, str(measured['milliseconds_a_query'])])} ms a query",
         *_grown_lines(folder, report),
+    ]
+
+
+def _warning_lines(report: dict[str, Any]) -> list[str]:
+    shared = report.get("shared_positions", 0)
+    if not shared:
+        return []
+    return [
+        f"warning: {shared} objects with different stamps have exactly the position of others, which cannot be theirs: "
+        "they are not merged, and a search by position finds the wrong ones there"
     ]
 
 

@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 from discovery.errors import SurveyError
 from discovery.release.catalogue import FLAGS, Catalogue, write_catalogue
 from discovery.release.catalogue_tables import stored_schema
-from discovery.stamps.stamp import Survey
+from discovery.stamps.stamp import Stamp, Survey
 from discovery.storage.atomic import put_made
 from index.catalogue.columns import catalogue_part
 from index.catalogue.duplicates import primary_rows
+from index.catalogue.shared_positions import shared_rows
 from index.embed.finished_shards import FinishedShards
 from index.embed.selected_positions import SelectedSurvey
 
@@ -56,6 +57,16 @@ class NewRows:
                 yield self._named(catalogue_part(came, finished.measures, first_row), positions)
             first_row += finished.shard.rows
 
+    def read_row(self, row: int) -> Stamp | None:
+        """Return the stamp of a row; None for a row that this run did not add, and for one that can be read no longer."""
+        begins = np.cumsum([self.first_row, *(shard.rows for shard in self.shards.shards)])
+        number = int(np.searchsorted(begins, row, side="right")) - 1
+        if number < 0 or number == len(self.shards.shards):
+            return None
+        position = self.shards[number].measures["survey_position"][row - int(begins[number])].as_py()
+        found = self.survey.read(position, position + 1)[0]
+        return found if isinstance(found, Stamp) else None
+
     def _named(self, table: pa.Table, positions: np.ndarray) -> pa.Table:
         """Return rows with the positions of the whole survey, and with ids that no other object of the release has."""
         if isinstance(self.survey, SelectedSurvey):
@@ -67,7 +78,7 @@ class NewRows:
 
 
 def build_catalogue(path: Path, new: NewRows, older: Catalogue | None = None) -> dict[str, int]:
-    """Write a catalogue; return how many rows carry each flag and how many are duplicates.
+    """Write a catalogue; return how many rows carry each flag, are duplicates, and have a position that cannot be theirs.
 
     In memory are 28 bytes a row (position, flags, primary row) and the rows of one shard.
 
@@ -78,13 +89,18 @@ def build_catalogue(path: Path, new: NewRows, older: Catalogue | None = None) ->
     """
     count = new.first_row + new.shards.rows
     places, flags, counts = np.full((2, count), np.nan), np.zeros(count, np.uint8), dict.fromkeys(FLAGS, 0)
-    before = iter(()) if older is None else older.parts(["row", "ra", "dec", *FLAGS])
+    apart = np.zeros(new.first_row, bool)
+    before = iter(()) if older is None else older.parts(["row", "ra", "dec", "primary_row", *FLAGS])
     for table in itertools.chain(before, new.tables()):
         _gather(table, places, flags, counts)
+        if "primary_row" in table.column_names:
+            apart[table["row"].to_numpy()] = table["primary_row"].to_numpy() == table["row"].to_numpy()
+    shared = shared_rows(places[0], places[1], apart, new.read_row)
+    places[:, shared] = np.nan
     primary = primary_rows(places[0], places[1], flags)
     tables = new.tables() if older is None else _together(older, new)
     put_made(path, lambda beside: write_catalogue(beside, (_with_primary(table, primary) for table in tables)))
-    return {**counts, "duplicates": int(np.count_nonzero(primary != np.arange(count)))}
+    return {**counts, "duplicates": int(np.count_nonzero(primary != np.arange(count))), "shared_positions": len(shared)}
 
 
 def _gather(table: pa.Table, places: np.ndarray, flags: np.ndarray, counts: dict[str, int]) -> None:

@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 from discovery.errors import ConfigError, SurveyError
 from discovery.release.release import Release
 from discovery.sky.crossmatch import BY_ID, Matches, match_objects, rows_named
-from discovery.stamps.stamp import Survey
+from discovery.stamps.stamp import Stamp, Survey
 from index.catalogue.columns import sky_positions
+from index.catalogue.shared_positions import shared_rows
 from index.drift.drift import SEED
 from index.embed.selected_positions import SelectedSurvey
 
@@ -111,8 +112,15 @@ def find_newcomers(survey: Survey, older: Release) -> Newcomers:
         names += came["object_id"].cast(pa.large_string()).chunks
         places.append(np.stack(sky_positions(came)))
     ra, dec = np.concatenate(places, axis=1)
+    shared = shared_rows(ra, dec, np.empty(0, bool), lambda position: _stamp_at(survey, position))
+    ra[shared] = dec[shared] = np.nan
     matches = match_objects(older.catalogue, pa.chunked_array(names, pa.large_string()), ra, dec)
     return Newcomers(older=older, survey=survey, matches=matches)
+
+
+def _stamp_at(survey: Survey, position: int) -> Stamp | None:
+    found = survey.read(position, position + 1)[0]
+    return found if isinstance(found, Stamp) else None
 
 
 def suffix_of(name: str) -> str:

@@ -53,6 +53,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     recognised: str
     duplicates: int
+    shared_positions: int = 0
+    """Objects that have exactly the position of others, and other pixels."""
     flag_star: int
     flag_masked: int
     flag_partial: int
@@ -108,6 +110,7 @@ def _counts(report: Report) -> tuple[NamedValue, ...]:
         "partly observed": report.flag_partial,
         "artefact-like": report.flag_artefact,
         "duplicates": report.duplicates,
+        "with a position that cannot be theirs": report.shared_positions,
     }
     flagged = ", ".join(f"{count(number)} {name}" for name, number in named.items() if number)
     return (NamedValue(name="Flagged", value=flagged or "none"),)
