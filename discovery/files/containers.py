@@ -93,18 +93,25 @@ class Folder:
 
 
 class ZipArchive:
-    """The members of a zip archive, read in memory."""
+    """The members of a zip archive, read in memory.
+
+    Attributes
+    ----------
+    path : Path
+        The archive, resolved.
+    names : list of str
+        Members with forward slashes (Windows PowerShell writes backslashes), sorted and each once; hidden ones and folders left out.
+    repeated : list of str
+        Members that are in the archive more than once: the last one counts, as it does for every program that unpacks.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
         self._files = OpenFiles()
         with self._files.lock:
-            archive = self._open()
-        self.names = sorted(
-            info.filename
-            for info in archive.infolist()
-            if not info.is_dir() and not _hidden_member(info.filename)
-        )
+            _, members = self._open()
+        self.names = sorted(name for name in members if not name.endswith("/") and not _hidden_member(name))
+        self.repeated = [name for name in self.names if members[name][1] > 1]
 
     def label(self, name: str) -> str:
         """Return how reports call a member: archive and member."""
@@ -119,13 +126,16 @@ class ZipArchive:
             Its path leads out of the archive, or it is too large, encrypted or damaged.
         """
         member = PurePosixPath(name)
-        if member.is_absolute() or ".." in member.parts or "\\" in name:
+        if member.is_absolute() or ".." in member.parts:
             raise StampError("a member whose path leads out of the archive")
         try:
             with self._files.lock:
-                archive = self._open()
-                check_bytes(archive.getinfo(name).file_size)
-                with archive.open(name) as file:
+                archive, members = self._open()
+                if name not in members:
+                    raise StampError("no longer in the archive")
+                info = members[name][0]
+                check_bytes(info.file_size)
+                with archive.open(info) as file:
                     data = file.read(MAX_FILE_BYTES + 1 if limit is None else limit)
         except (
             OSError,
@@ -139,8 +149,9 @@ class ZipArchive:
         check_bytes(len(data))
         return data
 
-    def _open(self) -> zipfile.ZipFile:
-        return self._files.get(self.path, _open_zip)
+    def _open(self) -> tuple[zipfile.ZipFile, dict[str, tuple[zipfile.ZipInfo, int]]]:
+        opened = self._files.get(self.path, _OpenZip)
+        return opened.archive, opened.members
 
 
 class OpenFiles:
@@ -238,8 +249,19 @@ def _hidden_member(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) and part != ".." for part in PurePosixPath(name).parts)
 
 
-def _open_zip(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
-        raise SurveyError(f"{path} cannot be opened as a zip archive: {error}") from error
+class _OpenZip:
+    """An open archive, and its members by their names with forward slashes: the last of each name, and how many there are."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.archive = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile, ValueError) as error:
+            raise SurveyError(f"{path} cannot be opened as a zip archive: {error}") from error
+        self.members: dict[str, tuple[zipfile.ZipInfo, int]] = {}
+        for info in self.archive.infolist():
+            name = info.filename.replace("\\", "/")
+            self.members[name] = (info, 1 + self.members.get(name, (info, 0))[1])
+
+    def close(self) -> None:
+        """Close the archive."""
+        self.archive.close()

@@ -165,6 +165,13 @@ def _keep(loose: LooseFiles, found: FoundFiles) -> None:
 def _add_archive(path: Path, loose: LooseFiles) -> None:
     archive = ZipArchive(path)
     stamps = [name for name in archive.names if is_stamp_file(name)]
+    if archive.repeated:
+        n_repeated, first = len(archive.repeated), archive.repeated[0]
+        loose.notes.append(f"{path.name} holds {n_repeated} members more than once, of which the last counts (such as {first}).")
+    if tables := [name for name in archive.names if name.lower().endswith(TABLE_SUFFIXES) and not is_stamp_file(name)]:
+        loose.notes.append(
+            f"{path.name} holds the table {tables[0]}, which is not used: unpack it beside the archive, or name it with --table."
+        )
     if stamps:
         loose.add(archive, stamps)
     else:

@@ -271,6 +271,46 @@ def test_zip_members_are_read_in_memory_and_odd_ones_refused(tmp_path, layouts, 
     assert pickle.loads(pickle.dumps(survey)).read(3, 4)[0].object_id == "a"
 
 
+def zip_of(path, *members):
+    """Write an archive whose members are named exactly so."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members:
+            info = zipfile.ZipInfo("x")
+            info.filename = name
+            archive.writestr(info, data)
+
+
+def test_backslashes_of_windows_are_folders(tmp_path, layouts):
+    pictures = layouts.pictures(tmp_path / "made", [f"g{number}.png" for number in range(12)])
+    members = [(f"lenses\\{name}", layouts.picture(picture)) for name, picture in pictures.items()]
+    odd = [("lenses\\", b""), ("..\\out.png", members[0][1]), ("__MACOSX\\._g0.png", b"no picture")]
+    zip_of(tmp_path / "stamps.zip", *members, *odd)
+    survey = open_survey(tmp_path / "stamps.zip")
+    found = {stamp.object_id: stamp for stamp in survey.read(0, len(survey))}
+    assert set(found) == {*(f"g{number}" for number in range(12)), "out"}
+    assert "leads out of the archive" in found["out"].reason
+    assert np.array_equal(np.rint(found["g7"].pixels * 255)[::-1].transpose(1, 2, 0), pictures["g7.png"])
+    assert "stamps.zip/lenses/g7.png" in survey.table()["source"].to_pylist()
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("names", [("a.png", "a.png"), ("in\\a.png", "in/a.png")])
+def test_a_member_that_is_there_twice_is_one_stamp_and_told(tmp_path, layouts, names):
+    older, newer = (layouts.picture(layouts.pictures(tmp_path / "made", ["a.png"], side=side)["a.png"]) for side in (30, 40))
+    zip_of(tmp_path / "stamps.zip", (names[0], older), (names[1], newer))
+    survey = open_survey(tmp_path / "stamps.zip")
+    assert [stamp.pixels.shape[1] for stamp in survey.read(0, 5)] == [40]
+    assert "stamps.zip holds 1 members more than once, of which the last counts" in survey.recognised
+
+
+def test_a_table_inside_a_zip_is_told(tmp_path, layouts):
+    picture = layouts.picture(layouts.pictures(tmp_path / "made", ["a.png"])["a.png"])
+    zip_of(tmp_path / "stamps.zip", ("s/a.png", picture), ("s/labels.csv", b"file,label\na.png,ring\n"))
+    survey = open_survey(tmp_path / "stamps.zip")
+    assert "stamps.zip holds the table s/labels.csv, which is not used" in survey.recognised
+    assert "label" not in survey.table().column_names
+
+
 def test_a_damaged_zip_is_one_clear_error(tmp_path):
     (tmp_path / "a.zip").write_bytes(b"PK\3\4 and no more")
     with pytest.raises(SurveyError, match="cannot be opened as a zip archive"):
