@@ -48,6 +48,8 @@ class FoundFiles:
     hdf5: list[Path] = field(default_factory=list)
     loose: list[LooseFiles] = field(default_factory=list)
     brick_folders: list[tuple[Folder, list[str]]] = field(default_factory=list)
+    unusable: dict[Path, str] = field(default_factory=dict)
+    """Archives that cannot be opened, and why."""
     notes: list[str] = field(default_factory=list)
 
     def add_loose(self, loose: LooseFiles) -> None:
@@ -94,7 +96,7 @@ def _look_at_file(path: Path, found: FoundFiles) -> None:
     if name.endswith(HDF5_SUFFIXES):
         found.hdf5.append(path)
     elif name.endswith(".zip"):
-        _add_archive(path, loose)
+        _add_archive(path, loose, found)
     elif is_stamp_file(name):
         loose.add(Folder(path.parent, [path.name]), [path.name])
     else:
@@ -126,7 +128,7 @@ def _look_in_folder(folder: Folder, own_table: Path | None, found: FoundFiles) -
         elif lower.endswith(HDF5_SUFFIXES):
             found.hdf5.append(folder.path(name))
         elif lower.endswith(".zip"):
-            _add_archive(folder.path(name), loose)
+            _add_archive(folder.path(name), loose, found)
         elif is_stamp_file(lower):
             stamps.append(name)
     tables = _fits_tables(folder, stamps)
@@ -162,8 +164,12 @@ def _keep(loose: LooseFiles, found: FoundFiles) -> None:
         found.notes += loose.notes
 
 
-def _add_archive(path: Path, loose: LooseFiles) -> None:
-    archive = ZipArchive(path)
+def _add_archive(path: Path, loose: LooseFiles, found: FoundFiles) -> None:
+    try:
+        archive = ZipArchive(path)
+    except SurveyError as error:
+        found.unusable[path] = str(error)
+        return
     stamps = [name for name in archive.names if is_stamp_file(name)]
     if archive.repeated:
         n_repeated, first = len(archive.repeated), archive.repeated[0]

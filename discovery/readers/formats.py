@@ -12,6 +12,7 @@ from discovery.files.containers import Folder
 from discovery.readers.find_files import FoundFiles, LooseFiles, look
 from discovery.readers.image_folder import SAMPLE, LooseSurvey, StampTable
 from discovery.readers.joined_survey import JoinedSurvey
+from discovery.readers.unusable_files import UnusableFiles
 from discovery.stamps.imaging_surveys import SURVEYS
 from discovery.stamps.stamp import MAX_SIDE_PIXELS, MIN_SIDE_PIXELS, Damaged, Survey
 from discovery.tables.columns import DEC_NAMES, RA_NAMES, degrees, find_name
@@ -145,16 +146,24 @@ def _open_parts(
     """Return one survey for each kind of files, and the tables that are used."""
     parts: list[Survey] = []
     tables_used: list[Path | None] = []
+    unusable = dict(found.unusable)
     if found.hdf5:
-        parts += _open_hdf5(found.hdf5, given, options)
+        surveys, unusable_hdf5 = _open_hdf5(found.hdf5, given, options)
+        parts, unusable = [*parts, *surveys], {**unusable_hdf5, **unusable}
+    problems = []
     for loose in found.loose:
         survey, table_used = _open_loose(loose, options)
         parts.append(survey)
         tables_used.append(table_used)
+        problems += [problem] if (problem := _problem(survey)) else []
     if not found.loose and options.table not in (None, NO_TABLE):
         raise SurveyError(f"a table goes with FITS cutouts or pictures; {_path_list(given)} holds none")
     for number, (folder, names) in enumerate(found.brick_folders):
         parts.append(_open_bricks(folder, names, f"bricks {number}", options))
+    if len(problems) == len(parts) and (problems or unusable):
+        raise SurveyError([*problems, *unusable.values()][0])
+    if unusable:
+        parts.append(UnusableFiles(unusable, next((path.resolve() for path in given if path.is_dir()), None)))
     if not parts:
         raise SurveyError(
             f"{_path_list(given)} is no survey: it holds no HDF5 stamp file, zip archive, FITS cutout, JPEG, PNG "
@@ -179,7 +188,7 @@ def _open_bricks(folder: Folder, names: list[str], ids_of: str, options: _Option
     return survey
 
 
-def _open_hdf5(files: Sequence[Path], given: Sequence[Path], options: _Options) -> list[Survey]:
+def _open_hdf5(files: Sequence[Path], given: Sequence[Path], options: _Options) -> tuple[list[Survey], dict[Path, str]]:
     from discovery.readers.hdf5.layouts import open_hdf5_files
 
     return open_hdf5_files(
@@ -203,11 +212,16 @@ def _open_loose(loose: LooseFiles, options: _Options) -> tuple[LooseSurvey, Path
         survey=options.survey,
         notes=[text for text in (note, *loose.notes) if text],
     )
-    looked_at = survey.read(0, SAMPLE) if len(survey) <= SAMPLE else []
-    if looked_at and all(isinstance(stamp, Damaged) for stamp in looked_at):
-        first = next(stamp for stamp in looked_at if isinstance(stamp, Damaged))
-        raise SurveyError(f"no stamp can be read; the first, {first.source}: {first.reason}")
     return survey, stamp_table.path if stamp_table else None
+
+
+def _problem(survey: LooseSurvey) -> str:
+    """Return why none of a few stamps can be used; "" where one can, or where there are many."""
+    looked_at = survey.read(0, SAMPLE) if len(survey) <= SAMPLE else []
+    damaged = [stamp for stamp in looked_at if isinstance(stamp, Damaged)]
+    if not damaged or len(damaged) < len(looked_at):
+        return ""
+    return f"no stamp can be read; the first, {damaged[0].source}: {damaged[0].reason}"
 
 
 def _choose_table(names: list[str], beside: list[Path], options: _Options) -> tuple[StampTable | None, str]:

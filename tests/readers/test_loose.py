@@ -271,6 +271,35 @@ def test_zip_members_are_read_in_memory_and_odd_ones_refused(tmp_path, layouts, 
     assert pickle.loads(pickle.dumps(survey)).read(3, 4)[0].object_id == "a"
 
 
+def test_one_unusable_picture_among_hdf5_files_stops_nothing(tmp_path, layouts):
+    layouts.ssl(tmp_path / "images_npix64_0.h5", 4, side=64)
+    (tmp_path / "overview.png").write_bytes(layouts.picture(np.full((60, 90, 3), 200, np.uint8)))
+    (tmp_path / "broken.zip").write_bytes(b"PK\3\4 and no more")
+    survey = open_survey(tmp_path)
+    found = {stamp.object_id: stamp for stamp in survey.read(0, len(survey))}
+    assert len(found) == 6 and sum(isinstance(stamp, Stamp) for stamp in found.values()) == 4
+    assert found["overview"].source == "overview.png" and isinstance(found["overview"], Damaged)
+    assert "cannot be opened as a zip archive" in found["broken"].reason and "Not used: broken.zip" in survey.recognised
+    again = open_survey(tmp_path, **survey.options)
+    assert again.table().equals(survey.table())
+
+
+def test_one_unusable_hdf5_file_among_pictures_stops_nothing(tmp_path, layouts):
+    layouts.pictures(tmp_path, ["a.png", "b.png"])
+    (tmp_path / "notes.h5").write_bytes(b"no HDF5")
+    survey = open_survey(tmp_path)
+    *good, bad = survey.read(0, 3)
+    assert [stamp.object_id for stamp in good] == ["a", "b"] and all(isinstance(stamp, Stamp) for stamp in good)
+    assert (bad.object_id, bad.source) == ("notes", "notes.h5") and "cannot be opened as HDF5" in bad.reason
+
+
+def test_where_nothing_can_be_used_the_first_reason_is_the_error(tmp_path, layouts):
+    (tmp_path / "notes.h5").write_bytes(b"no HDF5")
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(SurveyError, match=r"no stamp can be read; the first, a.png: .*cannot be decoded"):
+        open_survey(tmp_path)
+
+
 def zip_of(path, *members):
     """Write an archive whose members are named exactly so."""
     with zipfile.ZipFile(path, "w") as archive:

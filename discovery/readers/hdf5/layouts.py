@@ -32,10 +32,11 @@ def open_hdf5_files(
     survey: str,
     key: str | None,
     ids: Mapping[str, str],
-) -> list[Survey]:
-    """Open HDF5 files of one or more layouts.
+) -> tuple[list[Survey], dict[Path, str]]:
+    """Return one survey for each layout among HDF5 files, and the files that can be used by none.
 
-    A file that cannot be used takes one position of the first layout, as a `Damaged` with its reason.
+    A file that cannot be used takes one position of the first layout, as a `Damaged` with its reason. Where none can be used there is
+    no survey, and they are returned beside with their reasons.
 
     Parameters
     ----------
@@ -45,11 +46,6 @@ def open_hdf5_files(
         The given paths: the files, or folders that hold them.
     pixel_scale_arcsec, survey, key, ids
         As in `discovery.readers.open_survey`.
-
-    Raises
-    ------
-    SurveyError
-        No file can be used; the reason is that of the first.
     """
     by_layout: dict[type[Hdf5Survey], list[StampFile]] = {}
     unusable: list[StampFile] = []
@@ -65,12 +61,12 @@ def open_hdf5_files(
     for layout in [layout for layout, files in by_layout.items() if all(file.problem for file in files)]:
         unusable += by_layout.pop(layout)
     if not by_layout:
-        raise SurveyError(_with_path(unusable[0]))
+        return [], {file.path: _with_path(file) for file in unusable}
     next(iter(by_layout.values())).extend(unusable)
     root = next((path.resolve() for path in given if path.is_dir()), None)
     labelled = label_files([file for files in by_layout.values() for file in files], root)
     named = {file.path: file for file in labelled}
-    return [
+    surveys: list[Survey] = [
         layout(
             [named[file.path] for file in sorted(files, key=lambda file: paths.index(file.path))],
             given,
@@ -81,6 +77,7 @@ def open_hdf5_files(
         )
         for layout, files in by_layout.items()
     ]
+    return surveys, {}
 
 
 def _recognise(path: Path) -> tuple[type[Hdf5Survey], StampFile]:
