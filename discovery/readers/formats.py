@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from discovery.errors import SurveyError
 from discovery.files.containers import Folder
 from discovery.readers.find_files import FoundFiles, LooseFiles, look
@@ -15,7 +17,7 @@ from discovery.readers.joined_survey import JoinedSurvey
 from discovery.readers.unusable_files import UnusableFiles
 from discovery.stamps.imaging_surveys import SURVEYS
 from discovery.stamps.stamp import MAX_SIDE_PIXELS, MIN_SIDE_PIXELS, Damaged, Survey
-from discovery.tables.columns import DEC_NAMES, RA_NAMES, degrees, find_name
+from discovery.tables.positions import position_columns
 from discovery.tables.reader import match_key, read_table
 
 NO_TABLE = "none"
@@ -259,11 +261,22 @@ def _with_note(stamp_table: StampTable, n_stamps: int, why: str) -> tuple[StampT
     )
     note += f"; {unused} lines without a stamp" * (unused > 0)
     note += f"; {match.n_repeated} repeated keys, of which the first line counts" * (match.n_repeated > 0)
-    for names in (RA_NAMES, DEC_NAMES):
-        if (name := find_name(columns.column_names, names)) is not None:
-            n_odd = degrees(columns.column(name)).null_count - columns.column(name).null_count
-            note += f"; {n_odd} values of {name} are no numbers in degrees and left out" * (n_odd > 0)
+    note += _positions_note(stamp_table)
     return stamp_table, note + "."
+
+
+def _positions_note(stamp_table: StampTable) -> str:
+    """Return which columns are taken for positions, and how many lines hold some that are none."""
+    found = position_columns(stamp_table.columns)
+    if found is None or stamp_table.places is None:
+        return "; no columns of positions"
+    ra, dec = (stamp_table.columns.column(name) for name in (found.ra, found.dec))
+    came = ra.is_valid().to_numpy() & dec.is_valid().to_numpy()
+    n_odd = int(np.count_nonzero(came & np.isnan(stamp_table.places[:, 0])))
+    note = f"; positions by {found.ra} and {found.dec}"
+    units = [f"{name} in {unit}" for name, unit in ((found.ra, found.ra_unit), (found.dec, found.dec_unit)) if unit not in ("", "deg")]
+    note += f" ({', '.join(units)})" * bool(units)
+    return note + f"; {n_odd} lines whose {found.ra} and {found.dec} are no position" * (n_odd > 0)
 
 
 def _path_list(paths: Sequence[Path]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from discovery.readers.fits_cutouts import (
 )
 from discovery.readers.stamp_files import decode_stamp, is_fits
 from discovery.stamps.stamp import Damaged, Stamp
-from discovery.tables.columns import DEC_NAMES, RA_NAMES, degrees, find_name, kept_names, required_columns
+from discovery.tables.columns import degrees, described, find_name, kept_names, required_columns, unit_of
+from discovery.tables.positions import position_columns, positions_deg
 from discovery.tables.reader import KeyMatch
 
 SCALE_NAMES = ("pixel_scale_arcsec", "pixscale", "pxscale", "pixel_scale")
@@ -53,6 +55,12 @@ class StampTable:
     path: Path
     columns: pa.Table
     match: KeyMatch
+
+    @cached_property
+    def places(self) -> np.ndarray | None:
+        """Positions of its lines in degrees, (n, 2) float64, NaN where a line has none; None without columns for them."""
+        found = position_columns(self.columns)
+        return None if found is None else positions_deg(self.columns, found)
 
 
 class LooseSurvey:
@@ -105,16 +113,18 @@ class LooseSurvey:
         start, stop, _ = slice(start, stop).indices(len(self))
         sources = [self._label(position) for position in range(start, stop)]
         columns: dict[str, pa.Array | pa.ChunkedArray] = {}
+        units: dict[str, str] = {}
         if self._table is None:
             ra_deg, dec_deg = self._own_positions(start, stop)
         else:
             lines = self._table.match.rows[start:stop]
             index = pa.array(lines, mask=lines < 0)
             came = self._table.columns
-            ra_deg, dec_deg = self._table_positions(came, index, start, stop)
+            ra_deg, dec_deg = self._table_positions(lines, start, stop)
             for name, kept in kept_names(came.column_names).items():
                 columns[kept] = came.column(name).take(index)
-        return pa.table({**required_columns(self._ids[start:stop], ra_deg, dec_deg, sources), **columns})
+                units[kept] = unit_of(came, name)
+        return described({**required_columns(self._ids[start:stop], ra_deg, dec_deg, sources), **columns}, units)
 
     def read(self, start: int, stop: int) -> Sequence[Stamp | Damaged]:
         """Return the stamps at positions start..stop (see `Survey.read`)."""
@@ -137,8 +147,8 @@ class LooseSurvey:
         if self._table is None or (line := int(self._table.match.rows[position])) < 0:
             return stamp
         came = self._table.columns.slice(line, 1)
-        ra_deg, dec_deg = (_first_number(came, names) for names in (RA_NAMES, DEC_NAMES))
-        if ra_deg is not None and dec_deg is not None:
+        if self._table.places is not None and np.isfinite(self._table.places[line]).all():
+            ra_deg, dec_deg = self._table.places[line].tolist()
             stamp = replace(stamp, ra_deg=ra_deg, dec_deg=dec_deg)
         scale = _first_number(came, SCALE_NAMES)
         if stamp.kind == "rgb" and scale is not None and scale > 0:
@@ -172,18 +182,16 @@ class LooseSurvey:
             return read_cutout_header(header)
         return decode_cutout(container.read(name))[0]
 
-    def _table_positions(
-        self, came: pa.Table, index: pa.Array, start: int, stop: int
-    ) -> tuple[pa.Array, pa.Array]:
+    def _table_positions(self, lines: np.ndarray, start: int, stop: int) -> tuple[pa.Array, pa.Array]:
+        """Return right ascension and declination (degrees) of the table's lines, else those of the files themselves."""
         import pyarrow.compute as pc
 
         own_ra, own_dec = self._own_positions(start, stop)
-        ra_name, dec_name = find_name(came.column_names, RA_NAMES), find_name(came.column_names, DEC_NAMES)
-        if ra_name is None or dec_name is None:
+        if self._table is None or self._table.places is None:
             return own_ra, own_dec
-        ra_deg, dec_deg = (degrees(came.column(name).take(index)) for name in (ra_name, dec_name))
-        known = pc.and_(pc.is_valid(ra_deg), pc.is_valid(dec_deg))
-        return pc.if_else(known, ra_deg, own_ra), pc.if_else(known, dec_deg, own_dec)
+        places = np.where((lines >= 0)[:, None], self._table.places[lines], np.nan)
+        known = pa.array(np.isfinite(places).all(axis=1))
+        return pc.if_else(known, pa.array(places[:, 0]), own_ra), pc.if_else(known, pa.array(places[:, 1]), own_dec)
 
     def _locate(self, position: int) -> tuple[Folder | ZipArchive, str]:
         index = int(np.searchsorted(self._starts, position, side="right")) - 1

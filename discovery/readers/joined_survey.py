@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from discovery.stamps.stamp import Damaged, Stamp, Survey
-from discovery.tables.columns import conform, merged_types
+from discovery.tables.columns import conform, described, merged_types, unit_of
 
 CHUNK_ROWS = 65536
 
@@ -32,6 +32,7 @@ class JoinedSurvey:
         self._parts = tuple(parts)
         self._starts = np.cumsum([0, *(len(part) for part in parts)])
         self._types = merged_types({f.name: f.type for f in part.table(0, 0).schema} for part in parts)
+        self._units = _common_units(parts)
         self._id_style = ids if ids is not None else self._unique_style()
         self.paths = tuple(path for part in parts for path in part.paths)
         note = " Ids repeat between the parts: each is preceded by its part's number." * (
@@ -57,7 +58,8 @@ class JoinedSurvey:
                 at = table.column_names.index("object_id")
                 table = table.set_column(at, "object_id", pa.array(names, pa.string()))
             tables.append(table)
-        return pa.concat_tables(tables)
+        together = pa.concat_tables(tables)
+        return described({name: together[name] for name in together.column_names}, self._units)
 
     def read(self, start: int, stop: int) -> Sequence[Stamp | Damaged]:
         """Return the stamps at positions start..stop (see `Survey.read`)."""
@@ -88,3 +90,13 @@ class JoinedSurvey:
                     return "part"
                 seen.update(names)
         return "plain"
+
+
+def _common_units(parts: Sequence[Survey]) -> dict[str, str]:
+    """Return the unit of each column; where parts state several, all of them, so that it is none of them."""
+    stated: dict[str, dict[str, None]] = {}
+    for part in parts:
+        empty = part.table(0, 0)
+        for name in empty.column_names:
+            stated.setdefault(name, {})[unit_of(empty, name)] = None
+    return {name: next(iter(units)) if len(units) == 1 else " or ".join(unit or "none" for unit in units) for name, units in stated.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +11,8 @@ import pyarrow.compute as pc
 
 from discovery.errors import QueryError, SurveyError
 from discovery.search.known_objects import KnownObjects
-from discovery.sky.places import parse_position
-from discovery.tables.columns import DEC_NAMES, ID_NAMES, RA_NAMES, find_name
+from discovery.tables.columns import ID_NAMES, find_name
+from discovery.tables.positions import position_columns, positions_deg
 from discovery.tables.reader import read_table
 
 NAME_COLUMNS = ("name", "designation", "iauname", *ID_NAMES)
@@ -23,12 +22,13 @@ NAME_COLUMNS = ("name", "designation", "iauname", *ID_NAMES)
 def read_known(path: Path | str) -> KnownObjects:
     """Return the known objects in a table: csv, tsv, Parquet, FITS or VOTable, with ra and dec (ICRS).
 
-    Positions are degrees, or texts as prompts take them (hours and degrees, ``10:00:24`` and ``+02:12:00``).
+    Positions are in the unit that the table states, else degrees, or texts as prompts take them (hours and degrees,
+    ``10:00:24`` and ``+02:12:00``). Rows without a position are left out and listed.
 
     Raises
     ------
     QueryError
-        The table cannot be read, is empty, has no ra and dec, or a row without a position.
+        The table cannot be read, is empty, or has no ra and dec, or no row with a position.
     """
     path = Path(path)
     try:
@@ -36,55 +36,38 @@ def read_known(path: Path | str) -> KnownObjects:
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     except (SurveyError, OSError) as problem:
         raise QueryError(f"Known objects: {problem}.") from problem
-    ra, dec = find_name(table.column_names, RA_NAMES), find_name(table.column_names, DEC_NAMES)
-    if ra is None or dec is None:
-        raise QueryError(
-            f"{path.name} has no columns ra and dec; its columns are {', '.join(table.column_names)}."
-        )
     if table.num_rows == 0:
         raise QueryError(f"{path.name} has no rows; give a table with at least one known object.")
-    places = _degrees(path.name, table[ra], table[dec])  # (n, 2)
+    places = _places(path.name, table)
+    placed = np.isfinite(places[:, 0])
+    if not placed.any():
+        raise QueryError(
+            f"No row of {path.name} has a position ({_shown(table, 0)}): give degrees, or hours and degrees as 10:00:24 and +02:12:00."
+        )
     return KnownObjects(
         file=path.name,
         sha256=sha256,
-        names=_names(table, places),
-        ra_deg=places[:, 0],
-        dec_deg=places[:, 1],
+        names=_names(table, places).filter(pa.array(placed)),
+        ra_deg=places[placed, 0],
+        dec_deg=places[placed, 1],
+        without_position=tuple(f"line {line + 1} ({_shown(table, line)})" for line in np.flatnonzero(~placed).tolist()),
     )
 
 
-def _degrees(file: str, ra: pa.ChunkedArray, dec: pa.ChunkedArray) -> np.ndarray:
-    """Positions in degrees, (n, 2) float64."""
-    if all(pa.types.is_floating(column.type) or pa.types.is_integer(column.type) for column in (ra, dec)):
-        places = np.stack([column.cast(pa.float64()).to_numpy() for column in (ra, dec)], axis=-1)
-        wrong = ~((np.abs(places) <= (360, 90)).all(axis=1))
-        if wrong.any():
-            line = int(np.argmax(wrong))
-            raise _no_position(file, line, *places[line].tolist())
-        places[:, 0] %= 360
-        return places
-    return np.array(
-        [
-            _parsed(file, line, *pair)
-            for line, pair in enumerate(zip(ra.to_pylist(), dec.to_pylist(), strict=True))
-        ]
-    )
-
-
-def _parsed(file: str, line: int, ra: Any, dec: Any) -> tuple[float, float]:
+def _places(file: str, table: pa.Table) -> np.ndarray:
+    """Positions in degrees, (n, 2) float64, NaN where a row has none."""
     try:
-        position = None if ra is None or dec is None else parse_position(f"{ra},{dec}")
-    except QueryError:
-        position = None
-    if position is None:
-        raise _no_position(file, line, ra, dec)
-    return position
+        found = position_columns(table)
+    except SurveyError as problem:
+        raise QueryError(f"{file}: {problem}.") from problem
+    if found is None:
+        raise QueryError(f"{file} has no columns ra and dec; its columns are {', '.join(table.column_names)}.")
+    return positions_deg(table, found)
 
 
-def _no_position(file: str, line: int, ra: Any, dec: Any) -> QueryError:
-    return QueryError(
-        f"Line {line + 1} of {file} is no position (ra {ra}, dec {dec}): give degrees, or hours and degrees as 10:00:24 and +02:12:00."
-    )
+def _shown(table: pa.Table, line: int) -> str:
+    found = position_columns(table)
+    return "" if found is None else f"ra {table[found.ra][line].as_py()}, dec {table[found.dec][line].as_py()}"
 
 
 def _names(table: pa.Table, places: np.ndarray) -> pa.Array:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 RADIUS_ARCSEC = 2.0
 WIDEST_ARCSEC = 3600.0
 ROWS_AT_ONCE = 2**20
+SHOWN_LEFT_OUT = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +106,8 @@ class KnownObjects:
         (n,) strings.
     ra_deg, dec_deg : numpy.ndarray
         (n,) float64 ICRS.
+    without_position : tuple of str
+        Rows of the file that were left out.
     """
 
     file: str
@@ -112,6 +115,16 @@ class KnownObjects:
     names: pa.Array
     ra_deg: np.ndarray
     dec_deg: np.ndarray
+    without_position: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """What was left out, for people; empty for a table whose rows all have a position."""
+        left = self.without_position
+        if not left:
+            return ""
+        more = f" and {len(left) - SHOWN_LEFT_OUT} more" * (len(left) > SHOWN_LEFT_OUT)
+        return f"{self.file}: {len(left)} of {len(left) + len(self.names)} rows have no position and are left out: {', '.join(left[:SHOWN_LEFT_OUT])}{more}."
 
     def match(self, release: Release, radius_arcsec: float = RADIUS_ARCSEC) -> KnownByRow:
         """Find the known objects in a release, by position.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,4 +42,6 @@ def matched_known(
     from discovery.search.known_objects import RADIUS_ARCSEC, find_known
 
     tables = [read_known(path) for path in known]
+    for note in filter(None, (table.note for table in tables)):
+        sys.stderr.write(note + "\n")
     return find_known(release, tables, RADIUS_ARCSEC if known_radius is None else known_radius)

@@ -11,12 +11,16 @@ import pyarrow as pa
 
 from discovery.errors import EncoderMismatch, ObjectNotFound, QueryError, StampError, SurveyError
 from discovery.release.release import Release
+from discovery.sky.crossmatch import separations_arcsec
 from discovery.sky.places import parse_position
 from discovery.stamps.stamp import Stamp
-from discovery.tables.columns import DEC_NAMES, ID_NAMES, RA_NAMES, find_name
+from discovery.tables.columns import ID_NAMES, find_name
+from discovery.tables.positions import position_columns, positions_deg
 from discovery.tables.reader import FITS_TABLE_SUFFIXES, TABLE_SUFFIXES, read_table
 
 RADIUS_ARCSEC = 3.0
+ELSEWHERE_ARCSEC = 60.0
+"""An id whose object lies farther than this from the position beside it names another object."""
 TRIED_IDS = 20
 """Values of a column that are looked up to see whether it names objects of the release."""
 
@@ -147,12 +151,13 @@ def read_prompt_table(release: Release, path: Path | str) -> list[Prompt]:
     """Return the prompts in a table of ids or positions (csv, tsv, FITS, VOTable or Parquet; fifty known lenses, say).
 
     Ids are taken from the column of a usual name (object_id, objid, id, name ...) whose values are objects of this
-    release, positions from ra and dec (degrees or sexagesimal; the nearest object within 3 arcsec).
+    release, positions from ra and dec (in the unit that the table states, degrees or sexagesimal; the nearest object
+    within 3 arcsec). Where both are there they must agree.
 
     Raises
     ------
     QueryError
-        If the table cannot be read, is empty, or a row of it is no object of the release.
+        If the table cannot be read, is empty, an id names an object elsewhere than its position, or a row of it is no object of the release.
     """
     return prompts_from_table(release, _read_table(Path(path)), Path(path).name)
 
@@ -162,29 +167,69 @@ def prompts_from_table(release: Release, table: pa.Table, name: str) -> list[Pro
     texts = {column: _texts(table[column]) for column in table.column_names}
     if table.num_rows == 0:
         raise QueryError(f"{name} has no rows; give a table of object ids or of ra and dec.")
-    ra, dec = find_name(texts, RA_NAMES), find_name(texts, DEC_NAMES)
-    placed = ra is not None and dec is not None
-    ids = _id_column(release, texts)
-    if ids is None and not placed:
+    places = _places(table, name)
+    ids = _id_column(release, texts, places)
+    if ids is None and places is None:
         raise QueryError(f"{name} has neither a column object_id nor ra and dec; its columns are {', '.join(texts)}.")
     prompts = []
     for line in range(table.num_rows):
+        what = f"Line {line + 1} of {name}"
+        place = None if places is None or np.isnan(places[line, 0]) else (float(places[line, 0]), float(places[line, 1]))
         row = None if ids is None else _row_of_id(release, texts[ids][line])
-        if row is None and ra is not None and dec is not None:
-            row = _row_at(release, f"Line {line + 1} of {name}", f"{texts[ra][line]},{texts[dec][line]}")
+        if row is not None and place is not None and _elsewhere(release, row, place):
+            raise QueryError(
+                f"{what}: {ids} {texts[ids or ''][line]} is an object of release {release.name} elsewhere than ra {place[0]:.5f}, "
+                f"dec {place[1]:.5f}. If the column {ids} does not hold ids of this release, rename it or leave it out."
+            )
+        if row is None and place is not None:
+            row = _row_at(release, what, place)
         if row is None:
-            named = "" if ids is None else f" ('{texts[ids][line]}')"
-            raise ObjectNotFound(f"Line {line + 1} of {name}{named} is no object of release {release.name}.")
+            raise _no_object(release, what, "" if ids is None else texts[ids][line], placed=places is not None)
         prompts.append(prompt_from_row(release, row))
     return prompts
 
 
-def _id_column(release: Release, texts: dict[str, list[str]]) -> str | None:
-    """Return the column that names objects: of the usual names the one whose first values name most objects of the release."""
+def _places(table: pa.Table, name: str) -> np.ndarray | None:
+    try:
+        found = position_columns(table)
+    except SurveyError as problem:
+        raise QueryError(f"{name}: {problem}.") from problem
+    return None if found is None else positions_deg(table, found)
+
+
+def _no_object(release: Release, what: str, object_id: str, *, placed: bool) -> QueryError:
+    named = f" ('{object_id}')" if object_id else ""
+    if placed and not named:
+        return QueryError(f"{what} is no position: give degrees, or hours and degrees as 10:00:24 and +02:12:00.")
+    return ObjectNotFound(f"{what}{named} is no object of release {release.name}{' and has no position' * placed}.")
+
+
+def _elsewhere(release: Release, row: int, place: tuple[float, float]) -> bool:
+    """Tell whether a row lies elsewhere than a position: farther than `ELSEWHERE_ARCSEC`, or where another object is nearer."""
+    line = release.catalogue.rows([row], ["ra", "dec"]).to_pylist()[0]
+    if line["ra"] is None or line["dec"] is None:
+        return False
+    apart = float(separations_arcsec(np.array([line["ra"]]), np.array([line["dec"]]), np.array([place[0]]), np.array([place[1]]))[0])
+    if RADIUS_ARCSEC < apart <= ELSEWHERE_ARCSEC:
+        try:
+            release.catalogue.nearest_position(*place, radius_arcsec=RADIUS_ARCSEC)
+        except ObjectNotFound:
+            return False
+    return apart > RADIUS_ARCSEC
+
+
+def _id_column(release: Release, texts: dict[str, list[str]], places: np.ndarray | None) -> str | None:
+    """Return the column that names objects: of the usual names the one whose first values name most objects of the
+    release, those first that lie where the table says."""
     usual = [column for name in ID_NAMES if (column := find_name(texts, (name,))) is not None]
 
-    def named(column: str) -> int:
-        return sum(_row_of_id(release, text) is not None for text in texts[column][:TRIED_IDS])
+    def named(column: str) -> tuple[int, int]:
+        rows = [_row_of_id(release, text) for text in texts[column][:TRIED_IDS]]
+        agreeing = sum(
+            row is not None and not (places is not None and np.isfinite(places[line, 0]) and _elsewhere(release, row, tuple(places[line].tolist())))
+            for line, row in enumerate(rows)
+        )
+        return agreeing, sum(row is not None for row in rows)
 
     return max(usual, key=named) if len(usual) > 1 else next(iter(usual), None)
 
@@ -204,12 +249,9 @@ def _row_of_id(release: Release, object_id: str) -> int | None:
         return None
 
 
-def _row_at(release: Release, what: str, text: str) -> int:
-    position = parse_position(text)
-    if position is None:
-        raise QueryError(f"{what}: '{text}' is no position.")
+def _row_at(release: Release, what: str, place: tuple[float, float]) -> int:
     try:
-        return release.catalogue.nearest_position(*position, radius_arcsec=RADIUS_ARCSEC)[0]
+        return release.catalogue.nearest_position(*place, radius_arcsec=RADIUS_ARCSEC)[0]
     except ObjectNotFound as problem:
         raise ObjectNotFound(f"{what}: {problem}") from problem
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -14,19 +15,26 @@ REQUIRED_TYPES: dict[str, pa.DataType] = {
     "source": pa.string(),
 }
 RA_NAMES = (
-    "ra", "ra_deg", "raj2000", "_raj2000", "ra_icrs", "right_ascension", "ra [deg]", "ra_j2000", "alpha_j2000", "target_ra",
+    "ra", "ra_deg", "raj2000", "_raj2000", "ra_icrs", "right_ascension", "ra_j2000", "alpha_j2000", "target_ra",
+    "radeg", "ra_d", "ra2000", "_ra", "_ra_icrs", "right ascension", "rightascension", "r.a.", "alphawin_j2000", "coord_ra",
+    "s_ra", "ra_mean", "ramean", "ra_rad", "ra_hours", "ra_hour", "ra_hms",
 )  # fmt: skip
-"""Usual names of right ascension, best first."""
+"""Usual names of right ascension, best first; a unit in brackets may follow (``RA [deg]``)."""
 DEC_NAMES = (
-    "dec", "dec_deg", "dej2000", "_dej2000", "decj2000", "de_icrs", "declination", "de", "dec [deg]", "dec_j2000",
-    "delta_j2000", "target_dec",
+    "dec", "dec_deg", "dej2000", "_dej2000", "decj2000", "de_icrs", "declination", "de", "dec_j2000",
+    "delta_j2000", "target_dec", "dedeg", "decdeg", "dec_d", "dec2000", "de2000", "_de", "_dec", "_decj2000", "_de_icrs", "dec_icrs",
+    "decl", "decl.", "dec.", "deltawin_j2000", "coord_dec", "s_dec", "dec_mean", "decmean", "dec_rad", "dec_dms",
 )  # fmt: skip
-"""Usual names of declination, best first."""
+"""Usual names of declination, best first; a unit in brackets may follow."""
 ID_NAMES = (
     "object_id", "id", "id_str", "name", "designation", "iauname", "objid", "objectid", "dr7objid", "dr8objid", "specobjid",
     "asset_id", "galaxy_id", "galaxyid", "targetid",
 )  # fmt: skip
 """Usual names of a column that names objects."""
+UNIT_BEHIND = re.compile(
+    r"\s*[\[(]\s*(deg|degrees?|°|rad|radians?|h|hr|hours?|hms|dms|h:m:s|d:m:s|j2000|icrs)\s*[\])]\s*$", re.IGNORECASE
+)
+"""What may stand in brackets behind a name of a position and does not belong to it."""
 
 
 def arrow_column(values: np.ndarray) -> pa.Array:
@@ -61,6 +69,28 @@ def arrow_column(values: np.ndarray) -> pa.Array:
     raise TypeError(f"a column of type {values.dtype} cannot be kept")
 
 
+def described(
+    columns: Mapping[str, pa.Array | pa.ChunkedArray], units: Mapping[str, str], ucds: Mapping[str, str] | None = None
+) -> pa.Table:
+    """Return columns as a table whose fields say the units and UCDs that the file states."""
+    fields = []
+    for name, values in columns.items():
+        stated = {"unit": units.get(name, ""), "ucd": (ucds or {}).get(name, "")}
+        known = {key: text for key, text in stated.items() if text}
+        fields.append(pa.field(name, values.type, metadata=known or None))
+    return pa.table(list(columns.values()), schema=pa.schema(fields))
+
+
+def unit_of(table: pa.Table, name: str) -> str:
+    """Return the unit that a file states for a column; empty where it states none."""
+    return _stated(table, name, b"unit")
+
+
+def ucd_of(table: pa.Table, name: str) -> str:
+    """Return the UCD that a file states for a column; empty where it states none."""
+    return _stated(table, name, b"ucd")
+
+
 def degrees(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """Return a position column as float64 degrees; what is no finite number is NULL."""
     import pyarrow.compute as pc
@@ -76,8 +106,9 @@ def degrees(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 
 def find_name(names: Iterable[str], wanted: Sequence[str]) -> str | None:
-    """Return the first of `wanted` that is among `names`, whatever its case."""
-    by_lower = {name.lower(): name for name in reversed(list(names))}
+    """Return the first of `wanted` that is among `names`, whatever its case and the unit in brackets behind it."""
+    came = list(reversed(list(names)))
+    by_lower = {UNIT_BEHIND.sub("", name).lower(): name for name in came} | {name.lower(): name for name in came}
     return next((by_lower[name] for name in wanted if name in by_lower), None)
 
 
@@ -111,16 +142,16 @@ def merged_types(schemas: Iterable[Mapping[str, pa.DataType]]) -> dict[str, pa.D
 
 
 def conform(table: pa.Table, types: Mapping[str, pa.DataType]) -> pa.Table:
-    """Return `table` with exactly the columns of `types`: cast, and NULL where it lacks one."""
-    columns = []
+    """Return `table` with exactly the columns of `types`, their units kept: cast, and NULL where it lacks one."""
+    columns, units = {}, {}
     for name, type_ in types.items():
         if name not in table.column_names:
-            columns.append(pa.nulls(table.num_rows, type_))
-        elif table.schema.field(name).type == type_:
-            columns.append(table.column(name))
-        else:
-            columns.append(_cast(table.column(name), type_))
-    return pa.table(columns, schema=pa.schema(list(types.items())))
+            columns[name] = pa.nulls(table.num_rows, type_)
+            continue
+        units[name] = unit_of(table, name)
+        same = table.schema.field(name).type == type_
+        columns[name] = table.column(name) if same else _cast(table.column(name), type_)
+    return described(columns, units)
 
 
 def required_columns(
@@ -137,6 +168,10 @@ def required_columns(
         "dec": _position(dec_deg, n_rows),
         "source": pa.array(sources, pa.string()),
     }
+
+
+def _stated(table: pa.Table, name: str, what: bytes) -> str:
+    return ((table.schema.field(name).metadata or {}).get(what) or b"").decode("utf-8", "replace")
 
 
 def _position(values: pa.Array | np.ndarray | None, n_rows: int) -> pa.Array:

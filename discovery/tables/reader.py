@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import warnings
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from discovery.errors import SurveyError
 from discovery.files.containers import file_stem
-from discovery.tables.columns import ID_NAMES, arrow_column, find_name
+from discovery.tables.columns import ID_NAMES, arrow_column, described, find_name
+from discovery.tables.csv_reader import read_csv
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".vot", ".votable", ".xml")
+TABLE_SUFFIXES = (".csv", ".tsv", ".ecsv", ".parquet", ".vot", ".votable", ".xml")
 FITS_TABLE_SUFFIXES = (".fits", ".fit")
 KEY_NAMES = ("file", "filename", "file_name", "file_loc", "path", "image", *ID_NAMES, "inds")
 """Usual names of a column that names stamps, best first; any other text or integer column is tried last."""
@@ -58,8 +60,8 @@ def read_table(path: Path) -> pa.Table:
     if not path.is_file():
         raise SurveyError(f"the table {path} does not exist or is no file")
     try:
-        if suffix in (".csv", ".tsv", ".txt"):
-            return _read_csv(path)
+        if suffix in (".csv", ".tsv", ".txt", ".ecsv"):
+            return read_csv(path, KEY_NAMES)
         if suffix == ".parquet":
             return _read_parquet(path)
         if suffix in (".vot", ".votable", ".xml"):
@@ -75,7 +77,7 @@ def read_table(path: Path) -> pa.Table:
 
 
 def read_fits_table(path: Path) -> pa.Table:
-    """Return the first binary table of a FITS file.
+    """Return the first table of a FITS file, binary or ASCII, with its units and UCDs; what TNULL says is missing is NULL.
 
     Raises
     ------
@@ -86,9 +88,25 @@ def read_fits_table(path: Path) -> pa.Table:
 
     with fits.open(path, memmap=True) as hdus:
         for hdu in hdus:
-            if isinstance(hdu, fits.BinTableHDU) and not isinstance(hdu, fits.CompImageHDU):
-                return fits_columns(hdu.data)
+            if isinstance(hdu, fits.BinTableHDU | fits.TableHDU) and not isinstance(hdu, fits.CompImageHDU):
+                return _fits_table(hdu)
     raise SurveyError(f"{path} holds no FITS table")
+
+
+def _fits_table(hdu: Any) -> pa.Table:
+    came = fits_columns(hdu.data)
+    units, ucds, columns = {}, {}, {}
+    for number, column in enumerate(hdu.columns, 1):
+        if column.name not in came.column_names:
+            continue
+        values = came[column.name]
+        if column.null is not None and pa.types.is_integer(values.type):
+            missing = pc.equal(values.cast(pa.string()), str(column.null))
+            values = pc.if_else(missing, pa.scalar(None, values.type), values)
+        columns[column.name] = values
+        units[column.name] = str(column.unit or "")
+        ucds[column.name] = str(hdu.header.get(f"TUCD{number}") or "")
+    return described(columns, units, ucds)
 
 
 def holds_fits_table(head: bytes) -> bool:
@@ -99,7 +117,7 @@ def holds_fits_table(head: bytes) -> bool:
     if len(first_two) < 2 or first_two[0][0].get("NAXIS") != 0:
         return False
     extension = first_two[1][0]
-    return str(extension.get("XTENSION", "")).strip() == "BINTABLE" and "ZIMAGE" not in extension
+    return str(extension.get("XTENSION", "")).strip() in ("BINTABLE", "TABLE") and "ZIMAGE" not in extension
 
 
 def fits_columns(records: np.ndarray) -> pa.Table:
@@ -176,51 +194,65 @@ def _may_name(table: pa.Table, name: str) -> bool:
     return pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_integer(type_)
 
 
-def _read_csv(path: Path) -> pa.Table:
-    from pyarrow import csv as arrow_csv
-
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        first_line = file.readline()
-    delimiter = max(",\t;|", key=first_line.count)
-    header = next(csv.reader([first_line], delimiter=delimiter), [])
-    if not header:
-        raise SurveyError(f"the table {path} has no rows")
-    if len({name.strip() for name in header}) != len(header):
-        raise SurveyError(f"the table {path} has two columns of one name: {first_line.strip()[:200]}")
-    texts = {name: pa.string() for name in header if name.strip().lower() in KEY_NAMES}
-    table = arrow_csv.read_csv(
-        path,
-        read_options=arrow_csv.ReadOptions(block_size=max(1 << 20, min(path.stat().st_size + 1, 1 << 30))),
-        parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        convert_options=arrow_csv.ConvertOptions(column_types=texts, strings_can_be_null=True),
-    )
-    return table.rename_columns([name.strip() for name in table.column_names])
-
-
 def _read_parquet(path: Path) -> pa.Table:
     import pyarrow.parquet as parquet
 
     table = parquet.ParquetFile(path).read()
-    return pa.table({name: _plain(table.column(name)) for name in table.column_names})
+    stated = _parquet_units(table.schema)
+    units = {field.name: stated.get(field.name) or _text_of(field, b"unit") for field in table.schema}
+    ucds = {field.name: _text_of(field, b"ucd") for field in table.schema}
+    return described({name: _plain(table.column(name)) for name in table.column_names}, units, ucds)
+
+
+def _text_of(field: pa.Field, key: bytes) -> str:
+    return ((field.metadata or {}).get(key) or b"").decode("utf-8", "replace")
+
+
+def _parquet_units(schema: pa.Schema) -> dict[str, str]:
+    """Return the units that astropy writes into a Parquet file."""
+    from astropy.table.meta import get_header_from_yaml
+
+    written = (schema.metadata or {}).get(b"table_meta_yaml")
+    if written is None:
+        return {}
+    columns = get_header_from_yaml(written.decode("utf-8").splitlines())["datatype"]
+    return {column["name"]: str(column["unit"]) for column in columns if column.get("unit")}
 
 
 def _read_votable(path: Path) -> pa.Table:
+    """Return the first table of a VOTable, its columns by NAME (by ID where a name repeats)."""
     from astropy.io.votable import parse_single_table
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # VOTables in the wild break small rules of the format
-        records = parse_single_table(str(path), verify="ignore").array
-    columns = {}
-    for name in records.dtype.names:
-        missing = np.ma.getmaskarray(records[name])
-        column = arrow_column(np.ma.getdata(records[name]))
+        tree = parse_single_table(str(path), verify="ignore")
+        records = tree.array
+    given = [str(field.name or field.ID) for field in tree.fields]
+    columns, units, ucds = {}, {}, {}
+    for own, name, field in zip(records.dtype.names or (), given, tree.fields, strict=True):
+        called = name if given.count(name) == 1 else own
+        missing = np.ma.getmaskarray(records[own])
+        column = arrow_column(np.ma.getdata(records[own]))
         if missing.ndim == 1 and missing.any():
             column = pa.array(column.to_pylist(), column.type, mask=missing)
-        columns[name] = column
-    return pa.table(columns)
+        columns[called] = column
+        units[called], ucds[called] = str(field.unit or ""), str(field.ucd or "")
+    return described(columns, units, ucds)
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_dictionary(column.type):
-        return column.cast(column.type.value_type)
-    return column
+    """Return a column in types that the catalogue keeps: of a dictionary its values, float16 as float32."""
+    wanted = _kept_type(column.type)
+    return column if wanted == column.type else column.cast(wanted)
+
+
+def _kept_type(type_: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(type_):
+        return _kept_type(type_.value_type)
+    if pa.types.is_float16(type_):
+        return pa.float32()
+    if pa.types.is_fixed_size_list(type_):
+        return pa.list_(_kept_type(type_.value_type), type_.list_size)
+    if pa.types.is_list(type_):
+        return pa.list_(_kept_type(type_.value_type))
+    return type_

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from discovery.tables.columns import unit_of
 
 BANDS = ("g", "r", "z")
 HEALPIX_ORDER = 29
@@ -12,6 +16,10 @@ EXTINCTION = {"g": 3.214, "r": 2.165, "z": 1.211}
 """A_band / E(B-V) of the Legacy Surveys' bands (DR8 and later, legacysurvey.org/dr9/catalogs, "Galactic extinction")."""
 BAD_MASKBITS = sum(1 << bit for bit in (0, 1, 2, 3, 4, 5, 6, 7, 11, 14, 15))
 """Not primary, bright star, saturated, masked in all exposures of g r z i, or medium-bright star: not to be set in the usual selection."""
+NANOMAGGY = re.compile(r"((1e-0?9|10\*\*-9|10\^-9|nano|n)[ -]?)(maggys?|maggies|mgys?)", re.IGNORECASE)
+MAGGY = re.compile(r"maggys?|maggies|mgys?", re.IGNORECASE)
+NANOJANSKY_IN_NANOMAGGY = 10 ** (0.4 * (31.4 - 22.5))
+"""AB magnitude 0 is 10^-19.44 erg / s / cm2 / Hz: 1 nJy is AB magnitude 31.4, 1 nanomaggy 22.5."""
 PARTIAL_BELOW = 0.98
 """A stamp of which a smaller fraction was observed in some band is partial."""
 OURS = (
@@ -60,9 +68,10 @@ def catalogue_part(came: pa.Table, measures: pa.Table, first_row: int) -> pa.Tab
 def kept_names(came: pa.Table) -> dict[str, str]:
     """Return the survey's columns by their names in the catalogue: the same, unless one of ours has it (``survey_NAME``).
 
-    Magnitudes that came keep their name, and stand in place of ours, where no flux of that band came.
+    Magnitudes that came as numbers keep their name, and stand in place of ours.
     """
-    free = {f"mag_{band}{which}" for band in BANDS if not _has_flux(came, band) for which in ("", "_dered")}
+    numbers = {name.lower() for name in came.column_names if _is_number(came.schema.field(name).type)}
+    free = {f"mag_{band}{which}" for band in BANDS for which in ("", "_dered")} & numbers
     taken = {name.lower() for name in OURS if name not in free}
     kept: dict[str, str] = {}
     for old in came.column_names:
@@ -104,8 +113,31 @@ def magnitude_ab(flux_nmgy: np.ndarray) -> np.ndarray:
 
 
 def band_fluxes(came: pa.Table) -> dict[str, np.ndarray]:
-    """Return (n,) fluxes in nanomaggies by band, NaN where none came: ``flux`` (n, 3) or ``FLUX_G`` ..."""
-    return _by_band(came, "flux", "flux_{band}")
+    """Return (n,) fluxes in nanomaggies by band, NaN where none came: ``flux`` (n, 3) or ``FLUX_G`` ...
+
+    A flux whose unit the survey states is converted by it; one of a unit without a zero point counts as none.
+    """
+    fluxes = _by_band(came, "flux", "flux_{band}")
+    for band in BANDS:
+        name = "flux" if _is_vector(came, "flux") else f"flux_{band}"
+        own = next((own for own in came.column_names if own.lower() == name), None)
+        fluxes[band] = fluxes[band] * (1.0 if own is None else nanomaggies_in(unit_of(came, own)))
+    return fluxes
+
+
+def nanomaggies_in(unit: str) -> float:
+    """Return how many nanomaggies a flux of 1 is in a unit, NaN if it has no zero point; no unit is nanomaggies."""
+    text = unit.strip()
+    if not text or NANOMAGGY.fullmatch(text):
+        return 1.0
+    if MAGGY.fullmatch(text):
+        return 1e9
+    from astropy import units
+
+    try:
+        return float(units.Unit(text).to(units.nJy) / NANOJANSKY_IN_NANOMAGGY)
+    except (ValueError, TypeError, units.UnitsError):
+        return float("nan")
 
 
 def dereddened_fluxes(came: pa.Table) -> dict[str, np.ndarray]:
@@ -140,8 +172,13 @@ def mask_flags(came: pa.Table) -> np.ndarray:
     return (bits.cast(pa.int64()).fill_null(0).to_numpy() & BAD_MASKBITS) != 0
 
 
-def _has_flux(came: pa.Table, band: str) -> bool:
-    return _named(came, "flux") is not None or _named(came, f"flux_{band}") is not None
+def _is_number(type_: pa.DataType) -> bool:
+    return pa.types.is_floating(type_) or pa.types.is_integer(type_)
+
+
+def _is_vector(came: pa.Table, name: str) -> bool:
+    values = _named(came, name)
+    return values is not None and (pa.types.is_list(values.type) or pa.types.is_fixed_size_list(values.type))
 
 
 def _is_psf(kind: object) -> bool:
@@ -151,7 +188,7 @@ def _is_psf(kind: object) -> bool:
 
 def _by_band(came: pa.Table, whole: str, single: str) -> dict[str, np.ndarray]:
     together = _named(came, whole)
-    if together is not None and (pa.types.is_list(together.type) or pa.types.is_fixed_size_list(together.type)):
+    if together is not None and _is_vector(came, whole):
         return {band: _floats(pc.list_element(together, at)) for at, band in enumerate(BANDS)}
     found = {band: _named(came, single.format(band=band)) for band in BANDS}
     nothing = np.full(came.num_rows, np.nan)
@@ -163,7 +200,7 @@ def _named(came: pa.Table, name: str) -> pa.ChunkedArray | None:
 
 
 def _floats(values: pa.ChunkedArray) -> np.ndarray:
-    if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
+    if not _is_number(values.type):
         return np.full(len(values), np.nan)
     return values.cast(pa.float64()).to_numpy()
 

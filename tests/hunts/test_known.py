@@ -135,15 +135,24 @@ def test_every_format_and_both_notations_are_read(tmp_path: Path, kind: str) -> 
     [
         ("name,flux\na,1\n", "no columns ra and dec; its columns are name, flux"),
         ("ra,dec\n", "no rows"),
-        ("ra,dec\n10,91\n", "Line 1 of k.csv is no position .ra 10.0, dec 91.0"),
-        ("ra,dec\n10,1\n,2\n", "Line 2 of k.csv"),
-        ("ra,dec\n10:00:24,+02:12:00\n25:61:00,1\n", "Line 2 of k.csv"),
+        ("ra,dec\n10,91\n", "No row of k.csv has a position .ra 10, dec 91"),
+        ("ra [pix],dec\n10,1\n", "no columns ra and dec"),
     ],
 )
 def test_a_bad_table_is_one_clear_error(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "k.csv").write_text(text)
     with pytest.raises(QueryError, match=message):
         read_known(tmp_path / "k.csv")
+
+
+@pytest.mark.parametrize("wrong", [",2", "25:61:00,1", "-999,-999", "10,nan"])
+def test_rows_without_a_position_are_left_out_and_listed(tmp_path: Path, wrong: str) -> None:
+    (tmp_path / "k.csv").write_text(f"name,ra,dec\na,10:00:24,+02:12:00\nb,{wrong}\nc,10,1\n")
+    known = read_known(tmp_path / "k.csv")
+    assert known.names.to_pylist() == ["a", "c"]
+    assert known.ra_deg.tolist() == pytest.approx([150.1, 10.0])
+    assert known.dec_deg.tolist() == pytest.approx([2.2, 1.0])
+    assert known.note.startswith("k.csv: 1 of 3 rows have no position and are left out: line 2 (ra ")
 
 
 def test_a_file_that_is_no_table_is_one_clear_error(tmp_path: Path) -> None:

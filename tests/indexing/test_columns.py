@@ -5,6 +5,7 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy_healpix import HEALPix
 
+from discovery.tables.columns import described
 from index.catalogue.columns import (
     band_fluxes,
     catalogue_part,
@@ -99,5 +100,28 @@ def test_columns_that_came_keep_their_names_unless_ours():
     assert part["_healpix_29"].to_pylist()[1] is None
     assert part["flag_partial"].to_pylist() == [False, True]
     with_flux = came(mag_r=[17.0, 18.0], flux=lists(FLUX))
-    assert kept_names(with_flux)["mag_r"] == "survey_mag_r"
-    assert catalogue_part(with_flux, measures(), 0)["mag_r"].to_pylist() == [pytest.approx(20.0), None]
+    part = catalogue_part(with_flux, measures(), 0)
+    assert part["mag_r"].to_pylist() == [17.0, 18.0]
+    assert part["mag_g"].to_pylist() == pytest.approx([22.5, 22.5 - 2.5 * np.log10(3)])
+    assert kept_names(came(mag_r=["17.0", "faint"]))["mag_r"] == "survey_mag_r"
+
+
+@pytest.mark.parametrize(
+    ("unit", "one_is_mag"),
+    [("", 22.5), ("nanomaggy", 22.5), ("nmgy", 22.5), ("maggy", 0.0), ("nJy", 31.4), ("uJy", 23.9), ("mJy", 16.4), ("Jy", 8.9), ("erg / (s cm2 Hz)", -48.6)],
+)
+def test_fluxes_are_converted_by_the_zero_point_of_their_unit(unit, one_is_mag):
+    magnitude = np.array([17.5, 21.5])
+    table = _with_unit(unit, one_is_mag, magnitude)
+    assert catalogue_part(table, measures(), 0)["mag_r"].to_pylist() == pytest.approx(magnitude.tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize("unit", ["adu", "count", "nJy or none", "something"])
+def test_a_flux_without_a_zero_point_gives_no_magnitude(unit):
+    table = _with_unit(unit, 22.5, np.array([17.5, 21.5]))
+    assert catalogue_part(table, measures(), 0)["mag_r"].to_pylist() == [None, None]
+
+
+def _with_unit(unit, one_is_mag, magnitude):
+    table = came(flux_r=10 ** (0.4 * (one_is_mag - magnitude)))
+    return described({name: table[name] for name in table.column_names}, {"flux_r": unit})

@@ -532,9 +532,9 @@ def test_a_fits_table_among_cutouts_is_a_table_not_a_stamp(tmp_path, layouts):
 
 def test_positions_that_are_no_degrees_are_told(tmp_path, layouts):
     layouts.pictures(tmp_path, ["a.png", "b.png"])
-    (tmp_path / "t.csv").write_text("file,ra,dec\na.png,12:30:00,1\nb.png,12.5,1\n")
+    (tmp_path / "t.csv").write_text("file,ra,dec\na.png,12:77:00,1\nb.png,12.5,1\n")
     survey = open_survey(tmp_path)
-    assert "1 values of ra are no numbers in degrees" in survey.recognised
+    assert "1 lines whose ra and dec are no position" in survey.recognised
     assert survey.table()["ra"].to_pylist() == [None, 12.5]
 
 

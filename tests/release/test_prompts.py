@@ -138,6 +138,27 @@ def test_the_column_of_ids_is_the_one_whose_values_are_ours(release, sky, tmp_pa
     assert [prompt.row for prompt in read_prompt_table(release, path)] == [20, 50, 90]
 
 
+def test_an_id_that_names_an_object_elsewhere_is_an_error_of_that_line(release, sky, tmp_path):
+    names, places = sky
+    rows = list(zip(names, places.ra.deg, places.dec.deg, strict=True))
+    path = tmp_path / "lenses.csv"
+    path.write_text("id,ra,dec\n" + "".join(f"{name},{ra},{dec}\n" for name, ra, dec in rows))
+    assert [prompt.row for prompt in read_prompt_table(release, path)] == [20, 50, 90]
+    path.write_text("id,ra,dec\n" + f"{names[0]},{rows[0][1]},{rows[0][2]}\n{names[1]},{rows[2][1]},{rows[2][2]}\n")
+    with pytest.raises(QueryError, match=r"Line 2 of lenses.csv: id .* elsewhere than ra") as problem:
+        read_prompt_table(release, path)
+    assert not isinstance(problem.value, ObjectNotFound)
+    path.write_text("id,objid,ra,dec\n" + "".join(f"{names[1]},{name},{ra},{dec}\n" for name, ra, dec in rows))
+    assert [prompt.row for prompt in read_prompt_table(release, path)] == [20, 50, 90]
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("rad", np.pi / 180), ("deg", 1.0)])
+def test_positions_of_a_prompt_table_are_in_the_unit_that_it_states(release, sky, tmp_path, unit, factor):
+    table = Table({"coord_ra": sky[1].ra.deg * factor, "coord_dec": sky[1].dec.deg * factor}, units={"coord_ra": unit, "coord_dec": unit})
+    table.write(tmp_path / "p.fits")
+    assert [prompt.row for prompt in read_prompt_table(release, tmp_path / "p.fits")] == [20, 50, 90]
+
+
 def test_a_table_is_a_prompt_like_an_id_or_a_file(release, sky, tmp_path):
     path = tmp_path / "p.csv"
     path.write_text("object_id\n" + "\n".join(sky[0][:2]))

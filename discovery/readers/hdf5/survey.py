@@ -16,7 +16,16 @@ from discovery.files.containers import OpenFiles
 from discovery.readers.hdf5.files import StampFile, open_file
 from discovery.readers.pixel_checks import check_pixels
 from discovery.stamps.stamp import Damaged, Stamp, StampKind
-from discovery.tables.columns import arrow_column, conform, kept_names, merged_types, required_columns
+from discovery.tables.columns import (
+    arrow_column,
+    conform,
+    described,
+    kept_names,
+    merged_types,
+    required_columns,
+    unit_of,
+)
+from discovery.tables.positions import position_columns, positions_deg
 
 
 class Hdf5Survey(ABC):
@@ -105,11 +114,14 @@ class Hdf5Survey(ABC):
                 names = [f"{file.label}/{row}" for row in range(first, last)]
                 return [Damaged(object_id=name, source=file.source, reason=str(error)) for name in names]
             names = self._names(handle, file, first, last)
-            columns = self._stamp_columns(handle, file, first, last)
+            columns = {name: handle[name][first:last] for name in ("pxscale",) if name in file.columns}
+            places = _places(self._columns(handle, file, first, last, positions_only=True))
             rows = self._rows(handle, first, last)
         found: list[Stamp | Damaged] = []
         for index, (name, pixels) in enumerate(zip(names, rows, strict=True)):
             stamp_values = {column: values[index] for column, values in columns.items()}
+            if places is not None:
+                stamp_values |= {"ra": places[index, 0], "dec": places[index, 1]}
             found.append(self._stamp(pixels, name, f"{file.source}:{first + index}", stamp_values))
         return found
 
@@ -143,10 +155,15 @@ class Hdf5Survey(ABC):
                 return [self._rows(handle, row, row + 1)[0] for row in range(first, last)]
             return [f"the pixels cannot be read: {str(error).splitlines()[0][:200]}"]
 
-    def _stamp_columns(
-        self, handle: h5py.File, file: StampFile, first: int, last: int
-    ) -> dict[str, np.ndarray]:
-        return {name: handle[name][first:last] for name in ("ra", "dec", "pxscale") if name in file.columns}
+    def _columns(self, handle: h5py.File, file: StampFile, first: int, last: int, *, positions_only: bool = False) -> pa.Table:
+        """Return columns of some rows, with the units that their attributes state."""
+        names = list(file.columns)
+        units = {name: _unit(handle[name]) for name in names}
+        if positions_only:
+            empty = described({name: pa.nulls(0, file.columns[name]) for name in names}, units)
+            found = position_columns(empty)
+            names = [] if found is None else [found.ra, found.dec]
+        return described({name: arrow_column(handle[name][first:last]) for name in names}, units)
 
     def _table_part(self, file: StampFile, first: int, last: int) -> pa.Table:
         if file.problem is not None:
@@ -155,11 +172,14 @@ class Hdf5Survey(ABC):
         with self._open.lock:
             handle = self._handle(file)
             names = self._names(handle, file, first, last)
-            arrays = {name: arrow_column(handle[name][first:last]) for name in file.columns}
+            came = self._columns(handle, file, first, last)
         sources = [f"{file.source}:{row}" for row in range(first, last)]
-        required = required_columns(names, arrays.get("ra"), arrays.get("dec"), sources)
-        kept = {self._kept[name]: array for name, array in arrays.items() if name in self._kept}
-        return conform(self.extended(pa.table({**required, **kept})), self._schema())
+        places = _places(came)
+        ra, dec = (None, None) if places is None else (places[:, 0], places[:, 1])
+        kept = {self._kept[name]: name for name in came.column_names if name in self._kept}
+        units = {new: unit_of(came, old) for new, old in kept.items()}
+        whole = described({**required_columns(names, ra, dec, sources), **{new: came[old] for new, old in kept.items()}}, units)
+        return conform(self.extended(whole), self._schema())
 
     def extended(self, table: pa.Table) -> pa.Table:
         """Return the table with columns that follow from others; a layout may add some."""
@@ -241,6 +261,17 @@ class Hdf5Survey(ABC):
     def _describe_pixels(self) -> str:
         scale = f"{self._scale:g} arcsec a pixel" if self._scale else "pixel scale not known"
         return f"bands g r z in nanomaggies, {scale}"
+
+
+def _places(came: pa.Table) -> np.ndarray | None:
+    found = position_columns(came)
+    return None if found is None else positions_deg(came, found)
+
+
+def _unit(dataset: h5py.Dataset) -> str:
+    """Return the unit that a dataset's attributes state; empty where they state none."""
+    stated = next((dataset.attrs[name] for name in ("unit", "units", "UNIT", "UNITS") if name in dataset.attrs), "")
+    return stated.decode("utf-8", "replace") if isinstance(stated, bytes) else str(stated) if isinstance(stated, str) else ""
 
 
 def _id_keys(fields: list[np.ndarray]) -> np.ndarray:
