@@ -23,7 +23,7 @@ EXACT_AS_FLOAT = 2.0**53
 
 
 @dataclass(frozen=True, kw_only=True)
-class Head:
+class TextHead:
     """How a text table begins.
 
     Attributes
@@ -72,7 +72,7 @@ def read_csv(path: Path, text_columns: Iterable[str]) -> pa.Table:
     return described({name: _unescaped(values) for name, values in columns.items()}, head.units)
 
 
-def _arrow(path: Path, head: Head, texts: set[str], *, only: bool = False) -> pa.Table:
+def _arrow(path: Path, head: TextHead, texts: set[str], *, only: bool = False) -> pa.Table:
     """Return the rows, with some columns as text; `only` these."""
     from pyarrow import csv as arrow_csv
 
@@ -116,7 +116,7 @@ def _unescaped(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.replace_substring_regex(values, ESCAPED, r"\1") if pa.types.is_string(values.type) else values
 
 
-def _read_head(path: Path) -> Head:
+def _read_head(path: Path) -> TextHead:
     """Return how the table begins: its comments, names and units."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         comments: list[str] = []
@@ -130,7 +130,7 @@ def _read_head(path: Path) -> Head:
     return _understood(comments, number, line, following)
 
 
-def _understood(comments: list[str], number: int, line: str, following: list[str]) -> Head:
+def _understood(comments: list[str], number: int, line: str, following: list[str]) -> TextHead:
     ecsv = bool(comments) and comments[0].strip().startswith("%ECSV")
     delimiter = max(",\t;| " if ecsv else ",\t;|", key=(line or (comments[-1] if comments else "")).count)
 
@@ -139,11 +139,11 @@ def _understood(comments: list[str], number: int, line: str, following: list[str
 
     names, behind = cells(line), [cells(text) for text in following]
     if comments and (above := cells(comments[-1])) and _names_of(above, names):
-        return Head(names=_plain(above), units={}, delimiter=delimiter, lines=number)
+        return TextHead(names=_plain(above), units={}, delimiter=delimiter, lines=number)
     if len(behind[1]) == len(names) and all(DASHES.fullmatch(cell) for cell in behind[1] if cell) and any(behind[1]):
-        return Head(names=_plain(names), units=_units(names, behind[0]), delimiter=delimiter, lines=number + 3)
+        return TextHead(names=_plain(names), units=_units(names, behind[0]), delimiter=delimiter, lines=number + 3)
     units = _ecsv_units(comments) if ecsv else {}
-    return Head(names=_plain(names), units=units, delimiter=delimiter, lines=number + 1)
+    return TextHead(names=_plain(names), units=units, delimiter=delimiter, lines=number + 1)
 
 
 def _plain(names: list[str]) -> list[str]:
