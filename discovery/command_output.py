@@ -20,19 +20,19 @@ def print_json(document: dict[str, Any]) -> None:
 
 
 def print_table(table: pa.Table) -> None:
-    """Print a table in aligned columns."""
-    lines = [table.column_names] + [[_cell(value) for value in line.values()] for line in plain_rows(table)]
+    """Print a table in aligned columns; long values are cut, but for object_id, which is typed again."""
+    lines = [table.column_names] + [[_cell(value, name) for name, value in line.items()] for line in plain_rows(table)]
     widths = [max(len(line[at]) for line in lines) for at in range(table.num_columns)]
     for line in lines:
         sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, column: str) -> str:
     if value is None:
         return "-"
     text = _number(value) if isinstance(value, float) else str(value)
     text = "".join(character if character.isprintable() else "?" for character in text)
-    return text if len(text) <= WIDEST_CELL else text[: WIDEST_CELL - 3] + "..."
+    return text if len(text) <= WIDEST_CELL or column == "object_id" else text[: WIDEST_CELL - 3] + "..."
 
 
 def _number(value: float) -> str:

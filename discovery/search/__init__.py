@@ -6,13 +6,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from discovery.search.prompts import Prompt as Prompt
+    from discovery.search.prompts import resolve_prompt as resolve_prompt
+    from discovery.search.prompts import resolve_prompts as resolve_prompts
     from discovery.search.query import Query as Query
     from discovery.search.similarity import Hits as Hits
     from discovery.search.similarity import search as search
 
-__all__ = ["Hits", "Query", "search"]
+__all__ = ["Hits", "Prompt", "Query", "resolve_prompt", "resolve_prompts", "search"]
 
-_HOMES = {"Hits": "similarity", "Query": "query", "search": "similarity"}
+_HOMES = {
+    "Hits": "similarity",
+    "Prompt": "prompts",
+    "Query": "query",
+    "resolve_prompt": "prompts",
+    "resolve_prompts": "prompts",
+    "search": "similarity",
+}
 
 
 def __getattr__(name: str) -> Any:

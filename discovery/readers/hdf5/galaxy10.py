@@ -43,7 +43,6 @@ class ColourPictures(Hdf5Survey):
 
     format: str = "pictures-hdf5"
     kind: StampKind = "rgb"
-    layout_scale_arcsec: float | None = None
     classes: tuple[str, ...] = ()
     colours: str = "R G B"
 

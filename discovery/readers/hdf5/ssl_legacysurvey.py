@@ -16,6 +16,7 @@ class SslLegacySurvey(Hdf5Survey):
     """Any number of ssl-legacysurvey files."""
 
     format: str = "ssl-legacysurvey"
+    layout_scale_arcsec: float | None = 0.262
 
     @classmethod
     def claims(cls, images: h5py.Dataset) -> bool:

@@ -1,4 +1,4 @@
-"""What the three HDF5 layouts share: columns, unique names, contiguous reads."""
+"""What the HDF5 layouts share: columns, unique names, contiguous reads."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ class Hdf5Survey(ABC):
     format: str
     images_name: str = "images"
     kind: StampKind = "nmgy"
-    layout_scale_arcsec: float | None = 0.262
+    layout_scale_arcsec: float | None = None
+    """Pixel scale of every file of this layout, where the layout fixes it."""
 
     def __init__(
         self,
@@ -260,7 +261,8 @@ class Hdf5Survey(ABC):
 
     def _describe_pixels(self) -> str:
         scale = f"{self._scale:g} arcsec a pixel" if self._scale else "pixel scale not known"
-        return f"bands g r z in nanomaggies, {scale}"
+        pixels = "bands g r z in nanomaggies" if self.kind == "nmgy" else "display colours R G B"
+        return f"{pixels}, {scale}"
 
 
 def _places(came: pa.Table) -> np.ndarray | None:
