@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from docstrings import literal
+
 from discovery.cli import app
 
 OPTION = re.compile(r"^\* `(?P<names>[^`]+)`: *(?P<meaning>.*)$")
@@ -13,7 +15,7 @@ NO_MEANING = ("*[", "**[")
 
 def page() -> str:
     """Return the page."""
-    written = app.generate_docs(recursive=True, heading_level=1).replace("``", "`")
+    written = literal(app.generate_docs(recursive=True, heading_level=1))
     before, _, after = written.partition("## Table of Contents")
     return before.replace("# discovery", "# Command line", 1) + after[after.index("**Commands**") :]
 

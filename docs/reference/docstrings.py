@@ -26,12 +26,12 @@ def markdown(docstring: str | None) -> str:
         body = lines[start + 2 : end]
         parts.append(f"**{lines[start]}**\n\n" + ("\n".join(_items(body)) if lines[start] in LISTS else "\n".join(body)))
     text = "\n\n".join(part.strip() for part in parts).strip()
-    return _literal(EXAMPLE.sub(_fenced, text))
+    return literal(EXAMPLE.sub(_fenced, text))
 
 
 def summary(docstring: str | None) -> str:
     """Return the first paragraph of a docstring in one line; empty where there is none."""
-    return _literal(" ".join(inspect.cleandoc(docstring or "").split("\n\n")[0].split()))
+    return literal(" ".join(inspect.cleandoc(docstring or "").split("\n\n")[0].split()))
 
 
 def with_fields(owner: type) -> str:
@@ -77,7 +77,7 @@ def _listed_attributes(owner: type) -> Iterator[tuple[str, str]]:
             words.append(line.strip())
         elif line:
             for name in filter(None, names.split(", ")):
-                yield name, _literal(" ".join(words))
+                yield name, literal(" ".join(words))
             names, words = line.partition(" : ")[0], []
 
 
@@ -100,7 +100,7 @@ def _plain(kind: str) -> str:
 
 
 def _code(text: str) -> str:
-    return f"`{text}`".replace("|", "\\|") if text else ""
+    return f"`{text}`" if text else ""
 
 
 def _fenced(example: re.Match[str]) -> str:
@@ -108,6 +108,6 @@ def _fenced(example: re.Match[str]) -> str:
     return f"```pycon\n{shown}\n```\n"
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """Return text whose double backquotes, as docstrings have them, are Markdown's single ones."""
     return re.sub("(?<!`)``(?!`)", "`", text)
