@@ -74,7 +74,7 @@ class Survey(Protocol):
     """
 
     format: str
-    """Layout: ssl-legacysurvey, stamps-hdf5, galaxy10, galaxy10-sdss, pictures-hdf5, fits-cutouts, images, bricks or joined."""
+    """Name of the layout, such as ssl-legacysurvey, galaxy10, fits-cutouts, images, bricks or joined."""
     recognised: str
     """One or two sentences for people: what the reader saw (format, objects, bands, columns, scale)."""
     paths: tuple[Path, ...]
@@ -88,7 +88,7 @@ class Survey(Protocol):
     def __len__(self) -> int: ...
 
     def table(self, start: int = 0, stop: int | None = None) -> pa.Table:
-        """Return every column that came, one line a position, for positions start..stop (exclusive).
+        """Return every column that came, one table row a position, for positions start..stop (exclusive).
 
         Always holds ``object_id`` (string, unique), ``ra`` and ``dec`` (float64 degrees, NULL when
         unknown) and ``source`` (string, the file and row or member), beside the survey's own columns

@@ -27,9 +27,10 @@ from discovery.hunts.models.label_spreading import LabelSpreadingModel
 from discovery.hunts.models.logistic import fit_logistic
 from discovery.hunts.models.metric import AdaptedModel
 from discovery.hunts.models.positive_unlabelled import PositiveUnlabelledModel, beats_all
-from discovery.hunts.models.ranking import TrainingSet, one_blas_thread
+from discovery.hunts.models.ranking import ScoringModel, TrainingSet, one_blas_thread
 from discovery.hunts.models.registry import MeanModel, NearestModel
 from discovery.hunts.simulation.simulate import ArrayEmbeddings
+from discovery.hunts.strategies import MODELS
 
 DIMENSION = 12
 
@@ -49,6 +50,30 @@ def vectors() -> np.ndarray:
 @pytest.fixture(scope="module")
 def training(vectors: np.ndarray) -> TrainingSet:
     return TrainingSet(positives=vectors[:8], negatives=vectors[100:120])
+
+
+# -- every model
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_model_scores_all_repeats_itself_and_starts_from_positives_alone(name: str, vectors: np.ndarray, training: TrainingSet) -> None:
+    model = MODELS[name]()
+    assert model.name == name and model.multiplications(DIMENSION) >= 0
+    for labels in (training, TrainingSet(positives=training.positives, negatives=training.negatives[:0])):
+        first, again = (model.rank(ArrayEmbeddings(vectors), labels, 3) for _ in range(2))
+        assert first.order_scores.shape == (len(vectors),) and first.order_scores.dtype == np.float32
+        assert np.isfinite(first.order_scores).all() and first.digest == again.digest
+        assert first.model["name"]
+
+
+@pytest.mark.parametrize("name", sorted(name for name, model in MODELS.items() if model().subset and isinstance(model(), ScoringModel)))
+def test_a_subset_model_scores_an_object_the_same_among_fewer(name: str, vectors: np.ndarray, training: TrainingSet) -> None:
+    model = MODELS[name]()
+    assert isinstance(model, ScoringModel)
+    fitted = model.learn(ArrayEmbeddings(vectors), training, 3)
+    everything = fitted.rank(ArrayEmbeddings(vectors)).order_scores
+    some = fitted.rank(ArrayEmbeddings(vectors[50:120])).order_scores
+    np.testing.assert_allclose(some, everything[50:120], atol=2e-5, rtol=1e-4)
 
 
 # -- logistic regression

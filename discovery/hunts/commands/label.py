@@ -114,7 +114,7 @@ def label(hunt: Path, /, *verdicts: str, options: LabelOptions = LabelOptions())
     events = opened.label_many(requests, who=person)
     counts = opened.counts()
     document = {"events": events, "counts": dataclasses.asdict(counts)}
-    answer(options.json, document, f"{len(events)} labels kept; {counted(counts)}")
+    answer(options.json, document, f"{len(events)} label{'' if len(events) == 1 else 's'} recorded; {counted(counts)}")
 
 
 @Parameter(name="*")
