@@ -26,6 +26,7 @@ from discovery.readers.fits_cutouts import (
     primary_header,
     read_cutout_header,
 )
+from discovery.readers.pictures import PictureHeader, read_picture_header
 from discovery.readers.stamp_files import decode_stamp, is_fits
 from discovery.stamps.stamp import Damaged, Stamp
 from discovery.tables.columns import degrees, described, find_name, kept_names, required_columns, unit_of
@@ -36,6 +37,8 @@ SCALE_NAMES = ("pixel_scale_arcsec", "pixscale", "pxscale", "pixel_scale")
 HEAD_BYTES = 1 << 16
 SAMPLE = 8
 """So many files are looked into at opening, to tell what the survey holds."""
+PICTURE_SAMPLE = 64
+"""So many pictures, spread over all, are looked into for grey and not square ones: there may be few."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +216,7 @@ class LooseSurvey:
         if n_pictures:
             scale = f"{self._scale:g} arcsec a pixel as given" if self._scale else "pixel scale not known"
             text.append(f"pictures taken as display colours (blue plane first), {scale}")
+            text += _describe_pictures(self._sample_pictures())
         if n_renamed:
             text.append(f"{n_renamed} files share their name with another and are named by their path")
         return "; ".join(text) + "."
@@ -237,6 +241,19 @@ class LooseSurvey:
             f"bands {' or '.join(bands)} ({stated}), taken as nanomaggies, {side} pixels a side, "
             f"{scale} arcsec a pixel from the WCS (first {len(seen)} looked at)"
         )
+
+    def _sample_pictures(self) -> list[PictureHeader]:
+        positions = [position for position, name in enumerate(self._names) if not is_fits(name)]
+        spread = np.unique(np.linspace(0, len(positions) - 1, PICTURE_SAMPLE).astype(int)) if positions else []
+        seen: list[PictureHeader] = []
+        for place in spread:
+            container, name = self._locate(positions[place])
+            try:
+                header = read_picture_header(container.read(name, HEAD_BYTES))
+            except StampError:
+                continue
+            seen += [header] if header else []
+        return seen
 
     def _sample_headers(self) -> Iterator[CutoutHeader]:
         looked_at = 0
@@ -269,6 +286,17 @@ def _object_ids(names: list[str], stamp_table: StampTable | None) -> tuple[list[
             "make it unique or name another table"
         )
     return wanted, 0
+
+
+def _describe_pictures(seen: Sequence[PictureHeader]) -> list[str]:
+    """Return what is done with pictures that are not three colours in a square, where there are some."""
+    n_grey, n_odd = sum(header.grey for header in seen), sum(header.height != header.width for header in seen)
+    text = []
+    if n_grey:
+        text.append(f"{n_grey} of {len(seen)} looked at are grey: their one band is repeated for the encoder")
+    if n_odd:
+        text.append(f"{n_odd} of {len(seen)} looked at are not square: their central square is the stamp")
+    return text
 
 
 def _first_number(line: pa.Table, names: Sequence[str]) -> float | None:

@@ -1,18 +1,50 @@
-"""JPEG and PNG pictures as stamps: display colours 0..1, channel 0 the blue plane."""
+"""JPEG and PNG pictures as stamps: display colours 0..1, channel 0 the blue plane.
+
+A grey picture has one band, which is repeated in all three planes. Where a picture is transparent, the black of an empty sky shows. Of
+a picture that is not square the central square is the stamp.
+"""
 
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from discovery.errors import StampError
-from discovery.readers.pixel_checks import check_side
+from discovery.readers.pixel_checks import central_square, check_sides
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
-COLOUR_MODES = ("RGB", "RGBA", "P", "RGBX")
+GREY_MODES = {"1": 255, "L": 255, "LA": 255, "I;16": 65535, "I;16B": 65535, "I": 65535}
+"""Pillow's modes of one band, and the value that is white."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureHeader:
+    """What the beginning of a picture tells.
+
+    Attributes
+    ----------
+    grey : bool
+        Whether it has one band.
+    height, width : int
+        Pixels.
+    """
+
+    grey: bool
+    height: int
+    width: int
+
+
+def read_picture_header(data: bytes) -> PictureHeader | None:
+    """Return what a picture tells of which ``data`` is at least the beginning; None where that cannot be told."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
+            return PictureHeader(grey=image.mode in GREY_MODES, height=image.height, width=image.width)
+    except Exception:  # Pillow raises many types on damaged data; the stamp itself is listed as damaged when it is read
+        return None
 
 
 def decode_picture(data: bytes) -> np.ndarray:
@@ -28,26 +60,36 @@ def decode_picture(data: bytes) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        (3, H, W) float32 in 0..1, planes B, G, R of the picture.
+        (3, S, S) float32 in 0..1, planes B, G, R of the picture's central square.
 
     Raises
     ------
     StampError
-        No picture, damaged, not square, too large, or without three colours.
+        No picture, damaged, or too small or large.
     """
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
-            width, height = image.size
-            check_side(height, width)
-            if image.mode not in COLOUR_MODES:
-                raise StampError(f"bands are missing: a picture of mode {image.mode}, not of three colours")
-            picture = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))  # (H, W, 3)
+            check_sides(image.height, image.width)
+            return central_square(_planes(image))
     except StampError:
         raise
     except Exception as error:  # Pillow's decoders raise many types on damaged data
         raise StampError(f"cannot be decoded as JPEG or PNG: {_first_line(error)}") from error
-    planes = np.ascontiguousarray(picture[:, :, ::-1].transpose(2, 0, 1))  # (3, H, W), B G R
-    return np.divide(planes, np.float32(255), dtype=np.float32)
+
+
+def _planes(image: Image.Image) -> np.ndarray:
+    """Return (3, H, W) float32 in 0..1, planes B, G, R."""
+    white = GREY_MODES.get(image.mode)
+    if image.has_transparency_data and white != 65535:
+        stored = np.asarray(image.convert("LA" if white == 255 else "RGBA"))  # (H, W, bands and alpha)
+        shown = stored[:, :, :-1] * (stored[:, :, -1:] / np.float32(255))
+    elif white is None:
+        shown = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    else:
+        shown = np.asarray(image.convert("L") if image.mode == "1" else image)[:, :, None]
+    planes = np.ascontiguousarray(shown[:, :, ::-1].transpose(2, 0, 1))  # (bands, H, W), B G R
+    scaled = np.divide(planes, np.float32(white or 255), dtype=np.float32)
+    return scaled if len(scaled) == 3 else np.repeat(scaled, 3, axis=0)
 
 
 def _first_line(error: Exception) -> str:

@@ -20,10 +20,32 @@ def check_side(height: int, width: int) -> None:
     """
     if height != width:
         raise StampError(f"not square: {height} x {width} pixels")
-    if not MIN_SIDE_PIXELS <= height <= MAX_SIDE_PIXELS:
-        raise StampError(
-            f"a side of {height} pixels; stamps have {MIN_SIDE_PIXELS} to {MAX_SIDE_PIXELS} pixels a side"
-        )
+    check_sides(height, width)
+
+
+def check_sides(height: int, width: int) -> None:
+    """Refuse a stamp that is absurdly small or large, before its pixels are decoded.
+
+    Raises
+    ------
+    StampError
+        A side does not fit.
+    """
+    for side in (height, width):
+        if not MIN_SIDE_PIXELS <= side <= MAX_SIDE_PIXELS:
+            raise StampError(
+                f"a side of {side} pixels; stamps have {MIN_SIDE_PIXELS} to {MAX_SIDE_PIXELS} pixels a side"
+            )
+
+
+def central_square(planes: np.ndarray) -> np.ndarray:
+    """Return the largest square in the middle of (3, H, W) pixels, (3, S, S); square ones as they are."""
+    height, width = planes.shape[-2:]
+    side = min(height, width)
+    if height == width:
+        return planes
+    top, left = (height - side) // 2, (width - side) // 2
+    return np.ascontiguousarray(planes[..., top : top + side, left : left + side])
 
 
 def check_pixels(pixels: np.ndarray, kind: StampKind, *, bands: tuple[str, ...] = BAND_NAMES) -> float:

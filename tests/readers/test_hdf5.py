@@ -219,12 +219,21 @@ def test_truncated_file_among_good_ones_takes_one_place(tmp_path, layouts):
         open_survey(tmp_path / "b.h5")
 
 
-def test_not_square_and_unknown_layouts_are_one_clear_error(tmp_path):
-    for name, images in (("wide", np.ones((2, 3, 30, 40), "f4")), ("flat", np.ones((2, 30, 30), "f4"))):
+def test_of_stamps_that_are_not_square_the_central_square_is_taken_and_told(tmp_path):
+    images = np.random.default_rng(0).normal(size=(2, 3, 30, 40)).astype(np.float32)
+    with h5py.File(tmp_path / "wide.h5", "w") as file:
+        file["images"] = images
+    survey = open_survey(tmp_path)
+    assert np.array_equal(survey.read(1, 2)[0].pixels, images[1, :, :, 5:35])
+    assert "30 x 40 pixels (not square: the central square of each is the stamp)" in survey.recognised
+
+
+def test_absurd_sides_and_unknown_layouts_are_one_clear_error(tmp_path):
+    for name, images in (("slit", np.ones((2, 3, 4, 40), "f4")), ("flat", np.ones((2, 30, 30), "f4"))):
         with h5py.File(tmp_path / f"{name}.h5", "w") as file:
             file["images"] = images
-    with pytest.raises(SurveyError, match="not square: 30 x 40"):
-        open_survey(tmp_path / "wide.h5")
+    with pytest.raises(SurveyError, match="a side of 4 pixels"):
+        open_survey(tmp_path / "slit.h5")
     with pytest.raises(SurveyError, match=r"no stamps of a known layout.*images \(2, 30, 30\)"):
         open_survey(tmp_path / "flat.h5")
     (tmp_path / "text.h5").write_text("no HDF5")

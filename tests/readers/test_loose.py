@@ -14,6 +14,7 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from discovery.errors import StampError, SurveyError
 from discovery.files.containers import distinct_names
@@ -229,9 +230,9 @@ def test_pictures_are_blue_first_and_lie_between_0_and_1(tmp_path, layouts):
 @pytest.mark.parametrize(
     ("picture", "kind", "reason"),
     [
-        (np.zeros((20, 20), np.uint8), "PNG", "bands are missing"),
+        (np.zeros((20, 20), np.uint8), "PNG", "empty"),
         (np.zeros((20, 20, 3), np.uint8), "JPEG", "empty"),
-        (np.zeros((20, 30, 3), np.uint8), "PNG", "not square"),
+        (np.zeros((4, 30, 3), np.uint8), "PNG", "a side of 4 pixels"),
     ],
 )
 def test_bad_pictures_are_damaged(tmp_path, layouts, picture, kind, reason):
@@ -245,6 +246,55 @@ def test_bad_pictures_are_damaged(tmp_path, layouts, picture, kind, reason):
         and found[1].reason == "an empty file"
         and "cannot be decoded" in found[2].reason
     )
+
+
+GREY = np.random.default_rng(3).integers(0, 256, (20, 20), dtype=np.uint8)
+COLOURS = np.random.default_rng(4).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+SPLIT = np.repeat([[[200, 100, 40]], [[20, 60, 90]]], [8, 12], axis=0).astype(np.uint8).repeat(20, axis=1)
+HALF = np.linspace(0, 255, 400).astype(np.uint8).reshape(20, 20)
+
+
+@pytest.mark.parametrize(
+    ("image", "kind", "right", "within"),
+    [
+        (Image.fromarray(GREY), "PNG", GREY[..., None] / 255, 1e-6),
+        (Image.fromarray(GREY.astype(np.uint16) * 257), "PNG", GREY[..., None] / 255, 1e-6),
+        (Image.fromarray(GREY > 99), "PNG", (GREY > 99)[..., None], 1e-6),
+        (Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(HALF)]), "PNG", (GREY / 255 * (HALF / 255))[..., None], 1e-6),
+        (Image.fromarray(np.dstack([COLOURS, HALF])), "PNG", COLOURS / 255 * (HALF[..., None] / 255), 1e-6),
+        (Image.fromarray(np.dstack([COLOURS, np.full_like(HALF, 255)])), "PNG", COLOURS / np.float32(255), 0),
+        (Image.fromarray(COLOURS // 128 * 255).quantize(8), "PNG", COLOURS // 128, 1e-6),
+        (Image.fromarray(HALF), "JPEG", HALF[..., None] / 255, 0.05),
+        (Image.fromarray(SPLIT).convert("CMYK"), "JPEG", SPLIT / 255, 0.1),
+    ],
+    ids=["L", "I;16", "1", "LA", "RGBA", "opaque", "P", "L jpeg", "CMYK"],
+)  # fmt: skip
+def test_pictures_of_every_mode(tmp_path, image, kind, right, within):
+    path = tmp_path / ("a.png" if kind == "PNG" else "a.jpg")
+    image.save(path, kind, **({"quality": 95} if kind == "JPEG" else {}))
+    expected = np.broadcast_to(right, (20, 20, 3))[:, :, ::-1].transpose(2, 0, 1)
+    survey = open_survey(tmp_path)
+    grey = right.shape[-1] == 1
+    assert ("1 of 1 looked at are grey: their one band is repeated" in survey.recognised) == grey
+    for stamp in (survey.read(0, 1)[0], read_stamp_file(path)):
+        assert stamp.pixels.shape == (3, 20, 20) and stamp.pixels.dtype == np.float32
+        assert np.abs(stamp.pixels - expected).max() <= within
+        assert np.array_equal(stamp.pixels[0], stamp.pixels[2]) == grey
+
+
+def test_of_pictures_that_are_not_square_the_central_square_is_taken_and_told(tmp_path, layouts):
+    picture = np.random.default_rng(0).integers(0, 256, (30, 41, 3), dtype=np.uint8)
+    (tmp_path / "a.png").write_bytes(layouts.picture(picture))
+    survey = open_survey(tmp_path)
+    assert np.array_equal(np.rint(survey.read(0, 1)[0].pixels * 255)[::-1].transpose(1, 2, 0), picture[:, 5:35])
+    assert "1 of 1 looked at are not square: their central square is the stamp" in survey.recognised
+
+
+def test_real_pictures_of_one_band(shared_data):
+    survey = open_survey(shared_data / "euclid")
+    stamps = survey.read(0, 20)
+    assert all(isinstance(stamp, Stamp) and np.array_equal(stamp.pixels[0], stamp.pixels[1]) for stamp in stamps)
+    assert "64 of 64 looked at are grey" in survey.recognised and "label" in survey.table(0, 1).column_names
 
 
 def test_a_picture_that_announces_an_absurd_size_is_not_decoded(layouts):
@@ -543,8 +593,6 @@ def test_real_zip_and_table(shared_data):
     stamps = survey.read(100, 110)
     assert len(survey) == 3143 and all(stamp.pixels.shape == (3, 88, 88) for stamp in stamps)
     with zipfile.ZipFile(shared_data / "efigi" / "stamps.zip") as archive:
-        from PIL import Image
-
         name = survey.table(100, 101)["file"][0].as_py()
         picture = np.asarray(Image.open(io.BytesIO(archive.read(name))))
     assert np.array_equal(np.rint(stamps[0].pixels * 255)[::-1].transpose(1, 2, 0), picture)

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from discovery.errors import StampError, SurveyError
 from discovery.files.containers import distinct_names
-from discovery.readers.pixel_checks import check_side
+from discovery.readers.pixel_checks import check_sides
 from discovery.tables.columns import arrow_column
 
 MAX_CHUNK_BYTES = 1 << 30
@@ -156,7 +156,7 @@ def look_into(handle: h5py.File, images: h5py.Dataset, path: Path) -> StampFile:
             columns[name] = column
     problem = None
     try:
-        check_side(int(side[0]), int(side[1]))
+        check_sides(int(side[0]), int(side[1]))
     except StampError as error:
         problem = str(error)
     return StampFile(

@@ -14,7 +14,7 @@ import pyarrow as pa
 from discovery.errors import StampError, SurveyError
 from discovery.files.containers import OpenFiles
 from discovery.readers.hdf5.files import StampFile, open_file
-from discovery.readers.pixel_checks import check_pixels
+from discovery.readers.pixel_checks import central_square, check_pixels
 from discovery.stamps.stamp import Damaged, Stamp, StampKind
 from discovery.tables.columns import (
     arrow_column,
@@ -132,7 +132,7 @@ class Hdf5Survey(ABC):
         try:
             if isinstance(pixels, str):
                 raise StampError(pixels)
-            planes = self.planes(pixels)
+            planes = central_square(self.planes(pixels))
             covered = check_pixels(planes, self.kind)
         except StampError as error:
             return Damaged(object_id=object_id, source=source, reason=str(error))
@@ -243,7 +243,8 @@ class Hdf5Survey(ABC):
     def _describe(self) -> str:
         n_files, sides = len(self._files), sorted({file.side for file in self._usable})
         shape = " or ".join(f"{height} x {width}" for height, width in sides)
-        text = [f"{self.format}: {len(self)} stamps of {shape} pixels in {n_files} HDF5 files"]
+        cropped = " (not square: the central square of each is the stamp)" * any(height != width for height, width in sides)
+        text = [f"{self.format}: {len(self)} stamps of {shape} pixels{cropped} in {n_files} HDF5 files"]
         text.append(self._describe_pixels())
         text.append(f"columns {', '.join(sorted(self._types)) or 'none'}")
         named = "-".join(self._id_fields)
