@@ -244,7 +244,7 @@ class LooseSurvey:
 
     def _sample_pictures(self) -> list[PictureHeader]:
         positions = [position for position, name in enumerate(self._names) if not is_fits(name)]
-        spread = np.unique(np.linspace(0, len(positions) - 1, PICTURE_SAMPLE).astype(int)) if positions else []
+        spread: list[int] = np.unique(np.linspace(0, len(positions) - 1, PICTURE_SAMPLE).astype(int)).tolist() if positions else []
         seen: list[PictureHeader] = []
         for place in spread:
             container, name = self._locate(positions[place])
