@@ -23,7 +23,7 @@ class IndexOptions:
     out
         Folder that the release is made in.
     encoder
-        ``default``, a folder with encoder.json, ``lvm:FILE``, ``timm:NAME`` or ``timm:NAME:FILE``; with --add the
+        ``default``, ``detail``, a folder with encoder.json, ``lvm:FILE``, ``timm:NAME`` or ``timm:NAME:FILE``; with --add the
         older release's own.
     table
         Table (csv, Parquet, FITS, VOTable) with a row for each stamp of an image folder.

@@ -24,7 +24,7 @@ from discovery.encoders.lvm import LVM
 from discovery.errors import ConfigError, EncoderError
 from discovery.stamps.preprocess import Convention, CropConfig
 from training.loop.checkpoint import load_checkpoint
-from training.pretraining.backbones import encoder_parts
+from training.pretraining.backbones import WEIGHT_FILES, encoder_parts
 from training.pretraining.recipes import PretrainConfig
 
 WHOLE = "lvm.safetensors"
@@ -103,15 +103,23 @@ def history_of(run: Path) -> dict[str, Any]:
     kept = curve[:: max(1, len(curve) // 30)]
     loop = config.get("loop", config)
     objectives = config.get("objectives") or {n: config[n] for n in ("contrast", "classify", "reconstruct") if config.get(n)}
-    history = {"data": config["data"], "steps": curve[-1]["step"] if curve else 0, "batch": config["batch"], "seed": loop["seed"]}
+    data = [part for at, part in enumerate(config["data"]) if part not in config["data"][:at]]  # a survey is there once a repeat
+    history = {"data": data, "steps": curve[-1]["step"] if curve else 0, "batch": config["batch"], "seed": loop["seed"]}
     history["objectives"] = objectives
-    history |= {name: config[name] for name in ("questions", "left_out") if name in config}
+    if "questions" in config:
+        asked = ({**question, "surveys": list(question["surveys"])} for question in config["questions"]["question"])
+        history["questions"] = [{name: one[name] for name in ("name", "kind", "columns", "weight", "surveys")} for one in asked]
+        history["repeats"] = config["questions"]["repeats"]
+    if "left_out" in config:
+        history["left_out"] = config["left_out"]
     history["loss_curve"] = [[point["step"], round(point["loss"], 4)] for point in kept]
     before = config.get("start_from")
     if before:
         earlier = Path(before) if Path(before).is_dir() else Path(before).parent
         if (earlier / "config.json").exists():
             history["started_from"] = history_of(earlier)
+        elif Path(before).suffix in WEIGHT_FILES:
+            history["started_from"] = {"weights": Path(before).name}
     return history
 
 

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from discovery.encoders import WEIGHTS
+from discovery.encoders import SHIPPED, WEIGHTS
 from discovery.encoders.inference_network import folded
 from discovery.encoders.lvm import LVM, LVMConfig
 from discovery.encoders.timm_network import TimmNetwork, timm_backbone
@@ -189,7 +189,7 @@ def load_encoder(source: str | Path = "default", *, crop: CropConfig | None = No
     Parameters
     ----------
     source
-        ``default`` (the one that ships), a folder with a card, ``lvm:FILE`` (weights under the released LVM's
+        ``default`` or ``detail`` (those that ship), a folder with a card, ``lvm:FILE`` (weights under the released LVM's
         names: nanomaggies, attention scale 8), ``timm:NAME`` (untrained) or ``timm:NAME:FILE``.
     crop
         Another crop than the card's; it makes another encoder, with another checksum.
@@ -205,7 +205,7 @@ def load_encoder(source: str | Path = "default", *, crop: CropConfig | None = No
     if text.startswith("timm:"):
         model, _, weights = text[5:].partition(":")
         return timm_encoder(model, Path(weights) if weights else None, crop=crop, device=device)
-    folder = WEIGHTS if text == "default" else Path(source)
+    folder = encoder_folder(source)
     card = read_card(folder)
     network = _network(card.architecture, card.config)
     _load(network, read_weights(folder / WEIGHTS_FILE))
@@ -215,14 +215,22 @@ def load_encoder(source: str | Path = "default", *, crop: CropConfig | None = No
     return encoder if crop is None else make_encoder(network, **{**_parts(card), "crop": crop}, device=device)
 
 
+def encoder_folder(source: str | Path) -> Path:
+    """Return the folder of an encoder: one that ships where its name is given and no folder here is called so."""
+    if str(source) == "default":
+        return WEIGHTS
+    ships = str(source) in SHIPPED and not (Path(source) / CARD_FILE).exists()
+    return WEIGHTS / str(source) if ships else Path(source)
+
+
 def read_card(folder: Path | str) -> EncoderCard:
     """Read an encoder's card without its weights; ``default`` is the shipped one's."""
-    path = (WEIGHTS if str(folder) == "default" else Path(folder)) / CARD_FILE
+    path = encoder_folder(folder) / CARD_FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=EncoderCard)
     except OSError:
         raise EncoderError(
-            f"No encoder at {folder}: give 'default', a folder with {CARD_FILE}, lvm:FILE, timm:NAME or timm:NAME:FILE."
+            f"No encoder at {folder}: give 'default', 'detail', a folder with {CARD_FILE}, lvm:FILE, timm:NAME or timm:NAME:FILE."
         ) from None
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise EncoderError(f"The encoder card {path.name} in {folder} is not valid: {error}.") from None

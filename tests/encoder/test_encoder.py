@@ -155,3 +155,13 @@ def test_flux_and_the_jpeg_of_its_rendering_meet():
         pictures.append(dataclasses.replace(stamp, pixels=decoded, kind="rgb"))
     cosine = (encoder.embed(flux) * encoder.embed(pictures)).sum(1)
     assert cosine.min() > 0.95, cosine
+
+
+def test_encoders_that_ship_have_names_and_a_folder_goes_before_them(tmp_path, monkeypatch):
+    shipped = load_encoder("detail", device="cpu")
+    assert (shipped.card.architecture, shipped.card.config["model"]) == ("timm", "tf_efficientnet_lite0")
+    found = shipped.embed(stamps())
+    assert found.shape == (5, shipped.dimension) and np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    tiny_encoder().save(tmp_path / "detail")
+    monkeypatch.chdir(tmp_path)
+    assert read_card("detail").name == "tiny"

@@ -96,7 +96,8 @@ def test_the_card_says_what_the_encoder_is(trained):
     card = read_card(trained / "encoder")
     assert (card.architecture, card.views, card.dimension, card.channel_order) == ("timm", 4, 16, "zrg")
     assert card.config == {"model": MODEL[5:], "bottleneck": 16}
-    assert card.training["steps"] == 12 and card.training["questions"]["question"][1]["name"] == "narrow"
+    assert card.training["steps"] == 12 and card.training["questions"][1]["name"] == "narrow"
+    assert card.training["started_from"] == {"weights": "start.pth"} and card.training["left_out"] == 2
 
 
 def test_four_views_do_not_change_under_a_turn(trained):

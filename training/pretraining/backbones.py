@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from discovery.encoders.encoder import CARD_FILE, load_encoder, read_weights
+from discovery.encoders.encoder import CARD_FILE, encoder_folder, load_encoder, read_weights
 from discovery.encoders.lvm import ENCODER_PREFIXES, LVM, fitted
 from discovery.encoders.timm_network import TimmNetwork, fitted_by_order
 from discovery.errors import ConfigError
@@ -63,7 +63,7 @@ def start_weights(source: str | Path, module: nn.Module) -> dict[str, Tensor]:
     if path.suffix in WEIGHT_FILES and path.is_file() and isinstance(timm := getattr(module, "timm", None), TimmLearner):
         own = timm.network.backbone.state_dict()
         return {f"timm.network.backbone.{name}": value for name, value in fitted_by_order(read_weights(path), own).items()}
-    if str(source) == "default" or (path / CARD_FILE).exists():
+    if (encoder_folder(source) / CARD_FILE).exists():
         network = load_encoder(source, device="cpu").network
         if isinstance(network, LVM):
             return {f"lvm.{name}": value for name, value in network.encoder_state().items()}
