@@ -11,7 +11,7 @@ from discovery.files.containers import Folder, ZipArchive
 from discovery.files.paths import check_paths_exist
 from discovery.readers.bricks.files import is_brick_file
 from discovery.readers.stamp_files import is_fits, is_stamp_file
-from discovery.tables.reader import TABLE_SUFFIXES, holds_fits_table
+from discovery.tables.reader import TABLE_SUFFIXES, holds_fits_table, why_no_table
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 MAX_HEAD_BYTES = 1 << 16
@@ -92,7 +92,7 @@ def look(paths: Sequence[Path], own_table: Path | None) -> FoundFiles:
 
 def _look_at_file(path: Path, found: FoundFiles) -> None:
     name = path.name.lower()
-    loose = LooseFiles(tables=_tables_in(path.parent))
+    loose = _beside(path.parent)
     if name.endswith(HDF5_SUFFIXES):
         found.hdf5.append(path)
     elif name.endswith(".zip"):
@@ -117,7 +117,7 @@ def _look_in_folder(folder: Folder, own_table: Path | None, found: FoundFiles) -
                 f"{len(others)} other files beside the bricks were not read (such as {others[0]})."
             )
         return
-    loose = LooseFiles(tables=_tables_in(folder.root))
+    loose = _beside(folder.root)
     stamps: list[str] = []
     for name in folder.names:
         lower = name.lower()
@@ -135,7 +135,7 @@ def _look_in_folder(folder: Folder, own_table: Path | None, found: FoundFiles) -
     loose.tables += [folder.path(name) for name in tables]
     if len(stamps) > len(tables):
         loose.add(folder, [name for name in stamps if name not in tables])
-    loose.tables = loose.tables or _tables_in(folder.root.parent)
+    loose.tables = loose.tables or _beside(folder.root.parent).tables
     if folder.linked_folders:
         found.notes.append(f"Linked folders were not followed: {', '.join(folder.linked_folders[:3])}.")
     _keep(loose, found)
@@ -193,13 +193,19 @@ def _leads_out(folder: Folder, name: str) -> bool:
     return not (folder.root / name).resolve().is_relative_to(folder.root)
 
 
-def _tables_in(folder: Path) -> list[Path]:
+def _beside(folder: Path) -> LooseFiles:
+    """Return the tables in a folder, and a note for each file that is called like one and is none."""
+    loose = LooseFiles()
     try:
         inside = sorted(folder.iterdir())
     except OSError:
-        return []
-    return [
-        path
-        for path in inside
-        if path.name.lower().endswith(TABLE_SUFFIXES) and not path.is_symlink() and path.is_file()
-    ]
+        return loose
+    for path in inside:
+        if path.name.startswith(".") or not path.name.lower().endswith(TABLE_SUFFIXES) or path.is_symlink() or not path.is_file():
+            continue
+        reason = why_no_table(path)
+        if reason is None:
+            loose.tables.append(path)
+        else:
+            loose.notes.append(f"{path.name} is no table ({reason}) and was left.")
+    return loose

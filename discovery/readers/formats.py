@@ -7,22 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from discovery.errors import SurveyError
 from discovery.files.containers import Folder
 from discovery.readers.find_files import FoundFiles, LooseFiles, look
-from discovery.readers.image_folder import SAMPLE, LooseSurvey, StampTable
+from discovery.readers.image_folder import SAMPLE, LooseSurvey
 from discovery.readers.joined_survey import JoinedSurvey
+from discovery.readers.stamp_tables import NO_TABLE, choose_table
 from discovery.readers.unusable_files import UnusableFiles
 from discovery.stamps.imaging_surveys import SURVEYS
 from discovery.stamps.stamp import MAX_SIDE_PIXELS, MIN_SIDE_PIXELS, Damaged, Survey
-from discovery.tables.positions import position_columns
-from discovery.tables.reader import match_key, read_table
-
-NO_TABLE = "none"
-MIN_MATCHED = 0.5
-"""A table that merely lies beside the stamps is used when it names at least this fraction of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +198,7 @@ def _open_hdf5(files: Sequence[Path], given: Sequence[Path], options: _Options) 
 
 def _open_loose(loose: LooseFiles, options: _Options) -> tuple[LooseSurvey, Path | None]:
     names = [name for part in loose.names for name in part]
-    stamp_table, note = _choose_table(names, loose.tables, options)
+    stamp_table, note = choose_table(names, loose.tables, given=options.table, key=options.key, find_tables=options.find_tables)
     survey = LooseSurvey(
         loose.containers,
         loose.names,
@@ -224,59 +217,6 @@ def _problem(survey: LooseSurvey) -> str:
     if not damaged or len(damaged) < len(looked_at):
         return ""
     return f"no stamp can be read; the first, {damaged[0].source}: {damaged[0].reason}"
-
-
-def _choose_table(names: list[str], beside: list[Path], options: _Options) -> tuple[StampTable | None, str]:
-    """Return the table to use, and a sentence that says why it is or is not used."""
-    if options.table == NO_TABLE and not options.find_tables:
-        return None, ""
-    if options.table not in (None, NO_TABLE):
-        path = Path(options.table).expanduser().resolve()
-        columns = read_table(path)
-        match = match_key(columns, names, options.key)
-        if match.n_matched == 0:
-            raise SurveyError(
-                f"no line of {path} names any of the {len(names)} stamps; name the column with key"
-            )
-        return _with_note(StampTable(path=path, columns=columns, match=match), len(names), "as given")
-    if len(beside) > 1:
-        return None, f"{len(beside)} tables lie beside the stamps and none is used: name one."
-    if not beside:
-        return None, ""
-    columns = read_table(beside[0])
-    match = match_key(columns, names, options.key)
-    if match.n_matched < MIN_MATCHED * len(names):
-        return None, f"{beside[0].name} beside the stamps names {match.n_matched} of {len(names)}: not used."
-    return _with_note(
-        StampTable(path=beside[0], columns=columns, match=match), len(names), "the one beside the stamps"
-    )
-
-
-def _with_note(stamp_table: StampTable, n_stamps: int, why: str) -> tuple[StampTable, str]:
-    match, columns = stamp_table.match, stamp_table.columns
-    unused = columns.num_rows - len(set(match.rows[match.rows >= 0].tolist()))
-    note = (
-        f"Table {stamp_table.path.name} ({why}), key {match.column}: lines for {match.n_matched} of "
-        f"{n_stamps} stamps, columns {', '.join(columns.column_names)}"
-    )
-    note += f"; {unused} lines without a stamp" * (unused > 0)
-    note += f"; {match.n_repeated} repeated keys, of which the first line counts" * (match.n_repeated > 0)
-    note += _positions_note(stamp_table)
-    return stamp_table, note + "."
-
-
-def _positions_note(stamp_table: StampTable) -> str:
-    """Return which columns are taken for positions, and how many lines hold some that are none."""
-    found = position_columns(stamp_table.columns)
-    if found is None or stamp_table.places is None:
-        return "; no columns of positions"
-    ra, dec = (stamp_table.columns.column(name) for name in (found.ra, found.dec))
-    came = ra.is_valid().to_numpy() & dec.is_valid().to_numpy()
-    n_odd = int(np.count_nonzero(came & np.isnan(stamp_table.places[:, 0])))
-    note = f"; positions by {found.ra} and {found.dec}"
-    units = [f"{name} in {unit}" for name, unit in ((found.ra, found.ra_unit), (found.dec, found.dec_unit)) if unit not in ("", "deg")]
-    note += f" ({', '.join(units)})" * bool(units)
-    return note + f"; {n_odd} lines whose {found.ra} and {found.dec} are no position" * (n_odd > 0)
 
 
 def _path_list(paths: Sequence[Path]) -> str:

@@ -7,9 +7,7 @@ or pixel scale of their own: these come from the table, the name or the options.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,10 +26,9 @@ from discovery.readers.fits_cutouts import (
 )
 from discovery.readers.pictures import PictureHeader, read_picture_header
 from discovery.readers.stamp_files import decode_stamp, is_fits
+from discovery.readers.stamp_tables import StampTable
 from discovery.stamps.stamp import Damaged, Stamp
 from discovery.tables.columns import degrees, described, find_name, kept_names, required_columns, unit_of
-from discovery.tables.positions import position_columns, positions_deg
-from discovery.tables.reader import KeyMatch
 
 SCALE_NAMES = ("pixel_scale_arcsec", "pixscale", "pxscale", "pixel_scale")
 HEAD_BYTES = 1 << 16
@@ -39,31 +36,6 @@ SAMPLE = 8
 """So many files are looked into at opening, to tell what the survey holds."""
 PICTURE_SAMPLE = 64
 """So many pictures, spread over all, are looked into for grey and not square ones: there may be few."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StampTable:
-    """A table with one line for some or all of the stamps.
-
-    Attributes
-    ----------
-    path : Path
-        The table's file.
-    columns : pyarrow.Table
-        Its columns.
-    match : KeyMatch
-        Which line belongs to which stamp.
-    """
-
-    path: Path
-    columns: pa.Table
-    match: KeyMatch
-
-    @cached_property
-    def places(self) -> np.ndarray | None:
-        """Positions of its lines in degrees, (n, 2) float64, NaN where a line has none; None without columns for them."""
-        found = position_columns(self.columns)
-        return None if found is None else positions_deg(self.columns, found)
 
 
 class LooseSurvey:

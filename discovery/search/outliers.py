@@ -12,7 +12,7 @@ from discovery.errors import QueryError
 from discovery.release.release import Release
 from discovery.search.filters import filtered_rows
 from discovery.search.query import Query, query_of
-from discovery.search.similarity import ALWAYS
+from discovery.search.similarity import ALWAYS, with_measure
 
 DEFAULT_K = 100
 TREES = 300
@@ -77,7 +77,7 @@ def find_outliers(release: Release, query: Query | None = None, *, seed: int = 0
     rows = np.flatnonzero(passed.mask)
     rows = rows[np.argsort(-score[rows], kind="stable")[: query.k or DEFAULT_K]]
     table = release.catalogue.rows(rows, names)
-    table = table.add_column(len(ALWAYS), "outlier_score", pa.array(score[rows]))
+    table = with_measure(table, "outlier_score", score[rows])
     return Outliers(rows=rows, score=score[rows], table=table, flagged_left_out=passed.flagged_left_out)
 
 

@@ -122,10 +122,21 @@ def find_hits(
     return Hits(
         rows=rows,
         similarity=similarity,
-        table=table.add_column(len(ALWAYS), "similarity", pa.array(similarity)),
+        table=with_measure(table, "similarity", similarity),
         passed=passed.count,
         flagged_left_out=passed.flagged_left_out,
     )
+
+
+def with_measure(table: pa.Table, name: str, values: np.ndarray) -> pa.Table:
+    """Return hits with a column of what was measured behind `ALWAYS`; the survey's own of that name becomes ``survey_NAME``."""
+    taken, names = {column.lower() for column in table.column_names}, []
+    for column in table.column_names:
+        new = f"survey_{column}" if column.lower() == name else column
+        while new != column and new.lower() in taken:
+            new = f"survey_{new}"
+        names.append(new)
+    return table.rename_columns(names).add_column(len(ALWAYS), name, pa.array(values))
 
 
 def list_objects(release: Release, query: Query) -> Listing:

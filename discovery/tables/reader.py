@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,8 @@ from discovery.tables.columns import ID_NAMES, arrow_column, described, find_nam
 from discovery.tables.csv_reader import read_csv
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".ecsv", ".parquet", ".vot", ".votable", ".xml")
+APPLE_DOUBLE = (b"\x00\x05\x16\x07", b"\x00\x05\x16\x00")
+LOOKED_AT_BYTES = 1 << 14
 FITS_TABLE_SUFFIXES = (".fits", ".fit")
 KEY_NAMES = ("file", "filename", "file_name", "file_loc", "path", "image", *ID_NAMES, "inds")
 """Usual names of a column that names stamps, best first; any other text or integer column is tried last."""
@@ -74,6 +77,22 @@ def read_table(path: Path) -> pa.Table:
         text = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise SurveyError(f"the table {path} cannot be read: {text}") from error
     raise SurveyError(f"the table {path} is not csv, tsv, Parquet, FITS or VOTable")
+
+
+def why_no_table(path: Path) -> str | None:
+    """Return why a file that is called like a table is none, from its beginning; None where it may be one."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(LOOKED_AT_BYTES)
+    except OSError as error:
+        return f"it cannot be read: {error.strerror or error}"
+    if head.startswith(APPLE_DOUBLE):
+        return "a side file of macOS"
+    if len(head) < LOOKED_AT_BYTES and not head.strip(b"\xef\xbb\xbf\x00 \t\r\n"):
+        return "empty"
+    if path.suffix.lower() == ".xml" and b"votable" not in head.replace(b"\x00", b"").lower():
+        return "xml, but no VOTable"
+    return None
 
 
 def read_fits_table(path: Path) -> pa.Table:
@@ -134,7 +153,7 @@ def fits_columns(records: np.ndarray) -> pa.Table:
 def match_key(table: pa.Table, names: list[str], key: str | None = None) -> KeyMatch:
     """Return the column of `table` that names the most stamps, or see what `key` names.
 
-    A stamp is named by its path, its file name or its stem.
+    A stamp is named by its path, its file name or its stem; by a path of another machine, through its end.
 
     Parameters
     ----------
@@ -186,7 +205,27 @@ def _match(table: pa.Table, column: str, names: list[str]) -> KeyMatch:
             if called in row_of:
                 rows[position] = row_of[called]
                 break
+    _match_ends(rows, row_of, names)
     return KeyMatch(column=column, rows=rows, n_repeated=n_repeated)
+
+
+def _match_ends(rows: np.ndarray, row_of: dict[str, int], names: list[str]) -> None:
+    """Give stamps without a row those of values that are paths elsewhere: by the longest end they share, where it is one's only."""
+    ends: dict[str, list[tuple[str, int]]] = {}
+    for text, row in row_of.items():
+        path = text.replace("\\", "/")
+        if "/" in path:
+            ends.setdefault(path.rsplit("/", 1)[-1], []).append((path, row))
+    same_name = Counter(name.rsplit("/", 1)[-1] for name in names)
+    for position in np.flatnonzero(rows < 0).tolist() if ends else []:
+        name = names[position]
+        last = name.rsplit("/", 1)[-1]
+        found = ends.get(last, [])
+        whole = [row for path, row in found if path.endswith("/" + name)]
+        if len(whole) == 1:
+            rows[position] = whole[0]
+        elif len(found) == 1 and same_name[last] == 1:
+            rows[position] = found[0][1]
 
 
 def _may_name(table: pa.Table, name: str) -> bool:

@@ -217,7 +217,7 @@ def _about_text(value: Any) -> str:
 def _write_votable(table: pa.Table, path: Path, about: Sequence[Fact]) -> None:
     from astropy.io.votable import from_table
 
-    document = from_table(_astropy(table))
+    document = from_table(_astropy(_signed(table)))
     for field in document.get_first_table().fields:
         known = meaning(field.name)
         field.unit = known.unit
@@ -225,6 +225,19 @@ def _write_votable(table: pa.Table, path: Path, about: Sequence[Fact]) -> None:
         field.description = known.description
     document.resources[0].infos.extend(_info(fact) for fact in about if fact.value is not None)
     document.to_xml(str(path))
+
+
+def _signed(table: pa.Table) -> pa.Table:
+    """Return a table without unsigned 64-bit columns, which VOTables have not: long where all values fit, else text."""
+    for at, field in enumerate(table.schema):
+        if pa.types.is_uint64(field.type):
+            values = table.column(at)
+            try:
+                values = values.cast(pa.int64())
+            except pa.ArrowInvalid:
+                values = values.cast(pa.string())
+            table = table.set_column(at, field.name, values)
+    return table
 
 
 def _info(fact: Fact) -> Info:

@@ -612,3 +612,55 @@ def test_real_cutouts_with_truncated_and_spoiled_ones(shared_data):
     for stamp in found:
         if isinstance(stamp, Stamp) and (named := position_in_name(stamp.object_id)):
             assert (stamp.ra_deg, stamp.dec_deg) == pytest.approx(named, abs=1e-6)
+
+
+def table_with(names, *, column="file"):
+    return f"{column},ra,dec\n" + "".join(f"{name},{150 + number},2\n" for number, name in enumerate(names))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("._labels.csv", b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        ", ""),
+        ("mac.csv", b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        ", "mac.csv is no table (a side file of macOS)"),
+        ("a.png.aux.xml", b"<PAMDataset><Metadata/></PAMDataset>", "a.png.aux.xml is no table (xml, but no VOTable)"),
+        ("notes.csv", b"", "notes.csv is no table (empty)"),
+        ("blank.tsv", b"\xef\xbb\xbf \r\n\n", "blank.tsv is no table (empty)"),
+        ("t.parquet", b"PAR1 and no more", "t.parquet beside the stamps is left: the table"),
+        ("ragged.csv", b"a,b\n1,2,3\n", "ragged.csv beside the stamps is left: the table"),
+    ],
+)
+@pytest.mark.parametrize("labelled", [True, False])
+def test_files_that_are_no_tables_are_told_and_left(tmp_path, layouts, name, content, why, labelled):
+    layouts.pictures(tmp_path, ["a.png", "b.png"])
+    (tmp_path / name).write_bytes(content)
+    if labelled:
+        (tmp_path / "labels.csv").write_text(table_with(["a.png", "b.png"]))
+    survey = open_survey(tmp_path)
+    assert why in survey.recognised
+    assert survey.table()["ra"].to_pylist() == ([150.0, 151.0] if labelled else [None, None])
+    assert survey.table().equals(open_survey(tmp_path, **survey.options).table())
+
+
+def test_paths_of_another_machine_name_stamps_by_their_end(tmp_path, layouts):
+    layouts.pictures(tmp_path / "survey", ["a.png", "b.png", "x/c.png", "y/c.png"])
+    elsewhere = ["/share/nas/images/a.png", "C:\\images\\b.png", "/share/x/c.png", "/share/y/c.png"]
+    (tmp_path / "t.csv").write_text(table_with(elsewhere, column="file_loc"))
+    assert open_survey(tmp_path / "survey", table=tmp_path / "t.csv").table()["ra"].to_pylist() == [150.0, 151.0, 152.0, 153.0]
+    (tmp_path / "t.csv").write_text(table_with(["/one/a.png", "/two/a.png", "/share/b.png", "/nas/c.png"], column="file_loc"))
+    assert open_survey(tmp_path / "survey", table=tmp_path / "t.csv").table()["ra"].to_pylist() == [None, 152.0, None, None]
+
+
+def test_a_key_that_is_given_insists(tmp_path, layouts):
+    layouts.pictures(tmp_path, ["000012.png", "000013.png", "100015.png"])
+    (tmp_path / "t.csv").write_text(table_with(["000012", "000099", "000098"], column="stamp"))
+    assert "names 1 of 3: not used" in open_survey(tmp_path).recognised
+    survey = open_survey(tmp_path, key="stamp")
+    assert survey.table()["ra"].to_pylist() == [150.0, None, None]
+    assert survey.table()["stamp"].to_pylist() == ["000012", None, None]
+    (tmp_path / "t.csv").write_text(table_with(["12", "13", "15"], column="stamp"))
+    with pytest.raises(SurveyError, match=r"column stamp of t\.csv names none of the 3 stamps"):
+        open_survey(tmp_path, key="stamp")
+    (tmp_path / "other.csv").write_text("id,kind\n000012,ring\n")
+    (tmp_path / "t.csv").write_text(table_with(["000012", "000013", "100015"], column="stamp"))
+    assert open_survey(tmp_path, key="stamp").table()["ra"].to_pylist() == [150.0, 151.0, 152.0]

@@ -1,6 +1,7 @@
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from astropy.coordinates import SkyCoord
 from hypothesis import HealthCheck, given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from discovery.errors import EncoderMismatch, QueryError
 from discovery.search.prompts import prompt_from_row, prompt_from_stamp
 from discovery.search.query import Query
-from discovery.search.similarity import list_objects, query_vector, search
+from discovery.search.similarity import list_objects, query_vector, search, with_measure
 
 ROWS = st.lists(st.integers(0, 239), min_size=1, max_size=4, unique=True)
 fixture_is_read_only = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -133,3 +134,11 @@ def test_filters_alone_list_objects_in_order(release, monkeypatch, most):
     listing = list_objects(release, query)
     assert listing.table.equals(release.catalogue.rows(np.flatnonzero(passed & release.clean), ["object_id", "mag_r"]))
     assert (listing.passed, listing.flagged_left_out) == ((passed & release.clean).sum(), (passed & ~release.clean).sum())
+
+
+def test_the_surveys_own_column_of_a_measures_name_is_kept_beside_it():
+    table = pa.table({"row": [3], "object_id": ["a"], "ra": [1.0], "dec": [2.0], "Similarity": [0.5], "survey_similarity": ["x"]})
+    measured = with_measure(table, "similarity", np.array([0.9]))
+    assert measured.to_pylist() == [
+        {"row": 3, "object_id": "a", "ra": 1.0, "dec": 2.0, "similarity": 0.9, "survey_survey_Similarity": 0.5, "survey_similarity": "x"}
+    ]

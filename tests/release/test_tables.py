@@ -115,3 +115,12 @@ def test_what_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path):
     with pytest.raises(QueryError, match="cannot be written"):
         write_table(TABLE, tmp_path / "nosuch" / "t.csv")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_unsigned_numbers_are_long_or_text_in_a_votable(tmp_path):
+    ids = [14400000000000000123, 7]
+    table = pa.table({"specobjid": pa.array(ids, pa.uint64()), "small": pa.array([2**62, None], pa.uint64())})
+    read = Table.read(write_table(table, tmp_path / "h.vot"), format="votable")
+    assert list(read["specobjid"]) == [str(one) for one in ids]
+    assert read["small"][0] == 2**62
+    assert read["small"].mask.tolist() == [False, True]
