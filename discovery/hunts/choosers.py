@@ -42,8 +42,8 @@ class Page:
     source: dict[str, Any] | None = None
 
 
-Ranker = Callable[[], Ranking]
-"""Gives the `Ranking` of this round; a chooser that does without it saves its time."""
+Rank = Callable[[], Ranking]
+"""Returns the `Ranking` of this round; a chooser that does without it saves its time."""
 
 
 class Chooser(Protocol):
@@ -52,8 +52,8 @@ class Chooser(Protocol):
     name: ClassVar[str]
     subset: ClassVar[bool]
 
-    def choose(self, turn: Turn, ranker: Ranker) -> Page:
-        """Return the page of a turn; ``ranker`` is called only where scores are needed."""
+    def choose(self, turn: Turn, rank: Rank) -> Page:
+        """Return the page of a turn; ``rank`` is called only where scores are needed."""
         ...
 
 
@@ -65,10 +65,10 @@ class AlphaChooser:
     subset: ClassVar[bool] = True
     alpha: float = 0.5
 
-    def choose(self, turn: Turn, ranker: Ranker) -> Page:
+    def choose(self, turn: Turn, rank: Rank) -> Page:
         """Show the highest or the lowest scores."""
         proposal = propose(
-            ranker(),
+            rank(),
             turn.candidates,
             positives=turn.positives,
             negatives=turn.negatives,
@@ -88,9 +88,9 @@ class HighestChooser:
     name: ClassVar[str] = "highest"
     subset: ClassVar[bool] = True
 
-    def choose(self, turn: Turn, ranker: Ranker) -> Page:
+    def choose(self, turn: Turn, rank: Rank) -> Page:
         """Show the highest scores."""
-        ranking = ranker()
+        ranking = rank()
         rows = choose(ranking.order_scores, turn.candidates, turn.page_size, "highest")
         why = "highest scores" if ranking.trained else "most similar to the examples"
         return Page(
@@ -105,7 +105,7 @@ class RandomChooser:
     name: ClassVar[str] = "random"
     subset: ClassVar[bool] = True
 
-    def choose(self, turn: Turn, ranker: Ranker) -> Page:
+    def choose(self, turn: Turn, rank: Rank) -> Page:
         """Draw a page with the seed."""
         rows = draw(turn.candidates, turn.page_size, np.random.default_rng(turn.seed))
         return Page(rows=rows, reasons=(RANDOM,) * len(rows), did=self.name, why="drawn at random")
@@ -121,9 +121,9 @@ class UncertainChooser:
     name: ClassVar[str] = "uncertain"
     subset: ClassVar[bool] = True
 
-    def choose(self, turn: Turn, ranker: Ranker) -> Page:
+    def choose(self, turn: Turn, rank: Rank) -> Page:
         """Show the candidates nearest to the boundary."""
-        rows = uncertain_rows(ranker(), turn.candidates, turn.page_size)
+        rows = uncertain_rows(rank(), turn.candidates, turn.page_size)
         return Page(
             rows=rows, reasons=(UNCERTAIN,) * len(rows), did=self.name, why="what the model is least sure of"
         )
@@ -146,9 +146,9 @@ class DiverseChooser:
     pool: int = 5
     share: float = 0.5
 
-    def choose(self, turn: Turn, ranker: Ranker) -> Page:
+    def choose(self, turn: Turn, rank: Rank) -> Page:
         """Show the best of each cluster, then the second of each, and so on."""
-        ranking = ranker()
+        ranking = rank()
         rows = self.rows(turn, ranking, turn.candidates, turn.page_size)
         best = set(choose(ranking.order_scores, turn.candidates, len(rows), "highest").tolist())
         reasons = tuple(LIKELY if row in best else DIVERSE for row in rows.tolist())
@@ -185,9 +185,9 @@ class MixedChooser:
     diverse: float = 0.1
     random: float = 0.05
 
-    def choose(self, turn: Turn, ranker: Ranker) -> Page:
+    def choose(self, turn: Turn, rank: Rank) -> Page:
         """Fill the shares one after the other, each from what the earlier ones left."""
-        ranking, left = ranker(), turn.candidates.copy()
+        ranking, left = rank(), turn.candidates.copy()
         others = [round(share * turn.page_size) for share in (self.uncertain, self.diverse, self.random)]
         likely = max(0, turn.page_size - sum(others))
         rng = np.random.default_rng(turn.seed)
@@ -215,9 +215,9 @@ class ThompsonChooser:
     name: ClassVar[str] = "thompson"
     subset: ClassVar[bool] = True
 
-    def choose(self, turn: Turn, ranker: Ranker) -> Page:
+    def choose(self, turn: Turn, rank: Rank) -> Page:
         """Draw with the seed; HuntError for a model without a spread."""
-        ranking = ranker()
+        ranking = rank()
         spread = needed_spread(ranking, self.name)
         deviates = np.random.default_rng(turn.seed).standard_normal(len(spread), dtype=np.float32)
         rows = choose(ranking.order_scores + spread * deviates, turn.candidates, turn.page_size, "highest")
@@ -240,11 +240,11 @@ class ImprovementChooser:
     subset: ClassVar[bool] = True
     above: float = 0.0
 
-    def choose(self, turn: Turn, ranker: Ranker) -> Page:
+    def choose(self, turn: Turn, rank: Rank) -> Page:
         """Show the highest expected improvement; HuntError for a model without a spread."""
         from scipy.stats import norm
 
-        ranking = ranker()
+        ranking = rank()
         spread = needed_spread(ranking, self.name)
         best = float(ranking.order_scores[~turn.candidates].max(initial=-np.inf))
         if not np.isfinite(best):

@@ -107,12 +107,12 @@ class HuntStrategy:
         made: list[Ranking] = []
 
         @cache
-        def ranker() -> Ranking:
+        def rank() -> Ranking:
             made.append(self.rank(turn.embeddings, turn.training, turn.seed))
             return made[0]
 
         turn = dataclasses.replace(turn, candidates=self.source.candidates(turn))
-        page = self.chooser.choose(turn, ranker)
+        page = self.chooser.choose(turn, rank)
         return dataclasses.replace(page, ranking=made[0] if made else None)
 
     def rank_turn(self, turn: Turn) -> tuple[Ranking, dict[str, Any] | None]:
@@ -183,14 +183,14 @@ def parse_strategy(
         )
     if ":" in rule and chooser != "alpha":
         raise HuntError(f"strategy {text!r}: {name} takes no number; leave out ':{value}'")
-    ranker: RankingModel = MlpModel(config=config or RescorerConfig()) if model == "mlp" else MODELS[model]()
+    scored_by: RankingModel = MlpModel(config=config or RescorerConfig()) if model == "mlp" else MODELS[model]()
     picker: Chooser = CHOOSERS[chooser]()
     if chooser == "alpha":
         picker = AlphaChooser(alpha=_alpha(text, value) if ":" in rule else alpha)
         check_alpha(picker.alpha)
     shown = f"{name}:{picker.alpha:g}" if isinstance(picker, AlphaChooser) else name
     made = HuntStrategy(
-        name=shown + at + named, model=ranker, chooser=picker, source=_source(text, named if at else source)
+        name=shown + at + named, model=scored_by, chooser=picker, source=_source(text, named if at else source)
     )
     if isinstance(made.source, PoolSource | ExactSource) and not made.poolable:
         raise HuntError(f"strategy {text!r}: {model}+{chooser} needs every object, not a candidate pool; use @all")

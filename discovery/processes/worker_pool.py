@@ -41,7 +41,7 @@ def worker_pool(count: int, start: Callable[..., None], *given: Any, doing: str,
     except BrokenProcessPool as problem:
         raise LostWorker(f"A process that {doing} was stopped from outside (out of memory?). Run again to go on; {remedy}.") from problem
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)  # what went wrong is told now, not when the others are done
+        pool.shutdown(wait=False, cancel_futures=True)  # what went wrong is raised now, not when the others are done
         raise
     pool.shutdown(cancel_futures=True)
 

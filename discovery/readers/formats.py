@@ -62,7 +62,7 @@ def open_survey(
     key : str, optional
         Column that names the stamp files in the table, or the objects in HDF5 files.
     select : {"usual", "all"}
-        For bricks: the usual galaxy selection, or every catalogue line.
+        For bricks: the usual galaxy selection, or every catalogue row.
     max_mag : float
         For bricks: faintest z magnitude (AB) of the usual selection.
     side_pixels : int

@@ -1,4 +1,4 @@
-"""The catalogue of a release: table ``objects`` in DuckDB, one line a row.
+"""The catalogue of a release: table ``objects`` in DuckDB, one table row an object.
 
 All DuckDB SQL stands here and in `discovery.release.catalogue_tables`.
 

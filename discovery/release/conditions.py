@@ -61,7 +61,7 @@ def checked(condition: str, cursor: duckdb.DuckDBPyConnection) -> str:
     inside = f"(\n{condition}\n)"
     bare = _parsed(condition, cursor)
     if shape(bare) != shape(_parsed(inside, cursor)):
-        raise QueryError("The filter is not one condition; check its parentheses and quotes.")
+        raise QueryError("The condition is not one expression; check its parentheses and quotes.")
     check_tree(bare)
     return inside
 
@@ -69,9 +69,9 @@ def checked(condition: str, cursor: duckdb.DuckDBPyConnection) -> str:
 def check_length(condition: str) -> None:
     """Raise QueryError for an empty or endless condition."""
     if not condition.strip():
-        raise QueryError("The filter is empty; give a condition such as 'mag_r < 19', or none.")
+        raise QueryError("The condition is empty; give one such as 'mag_r < 19', or none.")
     if len(condition) > MAX_CHARACTERS:
-        raise QueryError(f"The filter has {len(condition)} characters; at most {MAX_CHARACTERS} are taken.")
+        raise QueryError(f"The condition has {len(condition)} characters; at most {MAX_CHARACTERS} are taken.")
 
 
 def check_tree(tree: Any) -> None:
@@ -98,13 +98,13 @@ def _check_node(node: dict[str, Any]) -> None:
         return
     if kind not in EXPRESSIONS:
         raise QueryError(
-            f"The filter holds a {str(kind).lower().replace('_', ' ')}; only conditions on the columns are allowed, "
+            f"The condition holds a {str(kind).lower().replace('_', ' ')}; only conditions on the columns are allowed, "
             "such as 'mag_r < 19 and ra between 150 and 160'."
         )
     if kind == "FUNCTION" and str(node.get("function_name")).lower() not in FUNCTIONS:
-        raise QueryError(f"The filter calls {node.get('function_name')}(), which is not among the allowed functions.")
+        raise QueryError(f"The condition calls {node.get('function_name')}(), which is not among the allowed functions.")
     if kind == "TYPE" and str(node.get("type_name")).upper() not in TYPES:
-        raise QueryError(f"The filter converts to {node.get('type_name')}, which is not among the allowed types.")
+        raise QueryError(f"The condition converts to {node.get('type_name')}, which is not among the allowed types.")
 
 
 def shape(tree: Any) -> Any:
@@ -119,17 +119,17 @@ def _parsed(condition: str, cursor: duckdb.DuckDBPyConnection) -> Any:
     try:
         parts = duckdb.extract_statements(statement)
         if len(parts) != 1 or parts[0].type != duckdb.StatementType.SELECT:
-            raise QueryError("The filter is more than one condition; give exactly one, without ';'.")
+            raise QueryError("The condition is more than one expression; give exactly one, without ';'.")
         (text,) = cursor.execute("SELECT json_serialize_sql($sql::VARCHAR)", {"sql": statement}).fetchone() or ("",)
         node = json.loads(text)["statements"][0]["node"]
     except duckdb.Error as problem:
-        raise QueryError(f"The filter is not valid SQL: {first_line(problem)}") from problem
+        raise QueryError(f"The condition is not valid SQL: {first_line(problem)}") from problem
     except RecursionError as problem:
-        raise QueryError("The filter is nested too deeply.") from problem
+        raise QueryError("The condition is nested too deeply.") from problem
     except (KeyError, ValueError) as problem:
-        raise QueryError("The filter cannot be understood.") from problem
+        raise QueryError("The condition cannot be understood.") from problem
     if node.get("type") != "SELECT_NODE" or node.get("modifiers") or node.get("group_expressions") or node.get("having"):
-        raise QueryError("The filter is more than a condition; leave out what follows it (ORDER BY, LIMIT, UNION ...).")
+        raise QueryError("The condition is more than an expression; leave out what follows it (ORDER BY, LIMIT, UNION ...).")
     return node["where_clause"]
 
 

@@ -35,11 +35,11 @@ class Query:
     include_flagged : bool
         Whether stars and masked, partial and artefact-like stamps are searched too.
     k : int or None
-        Most objects; None for what the door shows by itself.
+        Most objects; None for the default of the command or the page.
     min_similarity : float or None
         Smallest cosine of a hit, -1 to 1.
     columns : tuple of str or None
-        Catalogue columns to show; None for what the door shows by itself.
+        Catalogue columns to show; None for the default of the command or the page.
     engine : str
         ``index``, ``exact`` (every allowed object is compared) or ``ray`` (likewise on a Ray cluster).
     """
@@ -59,7 +59,7 @@ class Query:
         if self.cone is not None:
             checked_cone(*self.cone)
         if self.k is not None and self.k < 1:
-            raise QueryError(f"k is {self.k}; ask for at least 1 object.")
+            raise QueryError(f"k is {self.k}; give at least 1.")
         if self.min_similarity is not None and not -1 <= self.min_similarity <= 1:
             raise QueryError(f"A smallest similarity of {self.min_similarity} cannot be: a cosine lies between -1 and 1.")
         if self.columns is not None and not self.columns:

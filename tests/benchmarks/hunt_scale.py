@@ -29,7 +29,7 @@ from discovery.hunts.hunt import Hunt
 from discovery.hunts.log.release_check import Places
 from discovery.hunts.log.store import HuntStore
 from discovery.hunts.models.blend import BlendModel
-from discovery.hunts.models.ranking import FittedRanker
+from discovery.hunts.models.ranking import LearnedModel
 from discovery.hunts.rounds import play as playing
 from discovery.release.release import Release, open_release
 from discovery.search.prompts import prompt_from_row
@@ -128,7 +128,7 @@ def watched() -> Stages:
         (BlendModel, "learn", "fit"),
         (PoolSource, "gather", "candidates"),
         (ExactSource, "gather", "candidates"),
-        (FittedRanker, "rank", "score"),
+        (LearnedModel, "rank", "score"),
         (HighestChooser, "choose", "choose"),
         (HuntStore, "snapshot", "file"),
         (HuntStore, "add_round", "file"),

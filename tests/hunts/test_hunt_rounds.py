@@ -17,7 +17,7 @@ from discovery.errors import HuntError
 from discovery.hunts import Hunt, LabelRequest, chosen_strategy, new_hunt, open_hunt, strategies
 from discovery.hunts.alpha_rule import propose
 from discovery.hunts.candidates.turn import Turn
-from discovery.hunts.models.ranking import Embeddings, Ranking, TrainingSet, fitted_ranker, rank, round_seed
+from discovery.hunts.models.ranking import Embeddings, Ranking, TrainingSet, learned_model, rank, round_seed
 from discovery.hunts.strategies import STRATEGIES, parse_strategy
 
 WORDS = {"likely", "uncertain", "diverse", "random", "unlikely"}
@@ -336,7 +336,7 @@ class FarthestModel:
         kinds = np.array(training.negative_classes or [""] * len(training.negatives))
         centres = np.stack([training.negatives[kinds == kind].mean(axis=0) for kind in sorted(set(kinds))])
         model = {"name": self.name, "kinds": len(centres)}
-        return fitted_ranker(lambda: _Kinds(centres), trained=False, model=model).rank(embeddings)
+        return learned_model(lambda: _Kinds(centres), trained=False, model=model).rank(embeddings)
 
     def multiplications(self, dimension: int) -> int:
         """Of one product a kind."""

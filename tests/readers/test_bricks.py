@@ -136,7 +136,7 @@ def test_images_or_catalogues_alone_are_one_clear_error(tmp_path, layouts):
         open_survey(tmp_path / "catalogues")
     with pytest.raises(SurveyError, match="no tractor or sweep catalogue"):
         open_survey(tmp_path / "images")
-    with pytest.raises(SurveyError, match="no catalogue line in them was selected"):
+    with pytest.raises(SurveyError, match="no catalogue row in them was selected"):
         open_survey(tmp_path / "all", max_mag=5)
 
 

@@ -89,7 +89,7 @@ def test_the_catalogue_lists_rows(run, release, tmp_path):
         (("search", "-k", "0"), "at least 1"),
         (("catalogue", "-k", "0"), "at least 1"),
         (("catalogue", "--columns", "nosuch"), "nosuch"),
-        (("catalogue", "--where", "1=1; DROP TABLE objects"), "one condition"),
+        (("catalogue", "--where", "1=1; DROP TABLE objects"), "one expression"),
     ],
 )
 def test_bad_options_are_one_clear_error(run, arguments, message):

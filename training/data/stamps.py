@@ -33,7 +33,7 @@ class PixelArray(Protocol):
 
     @property
     def dtype(self) -> np.dtype:
-        """Of one number: uint8 or float16."""
+        """Type of one number: uint8 or float16."""
         ...
 
     def __len__(self) -> int: ...

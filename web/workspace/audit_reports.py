@@ -23,7 +23,7 @@ class AuditReports:
         self._latest: LRUCache[float, AuditReport] = LRUCache(MOST_KEPT)
 
     def make(self, hunt: Hunt, completeness: float = DEFAULT_COMPLETENESS) -> AuditReport:
-        """Return the report on the present state of the hunt.
+        """Return the report on the state of the hunt.
 
         Raises
         ------
@@ -38,7 +38,7 @@ class AuditReports:
         return made
 
     def find(self, hunt: Hunt, completeness: float = DEFAULT_COMPLETENESS) -> AuditReport | None:
-        """Return the report on the present state of the hunt if it is made already."""
+        """Return the report on the state of the hunt if it is made already."""
         return self._find(hunt.state().mark, completeness)
 
     def latest(self, completeness: float = DEFAULT_COMPLETENESS) -> AuditReport | None:

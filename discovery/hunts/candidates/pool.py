@@ -22,7 +22,7 @@ from discovery.errors import HuntError
 from discovery.hunts.candidates.nearby import Engine, Nearby, Searchable, searchable
 from discovery.hunts.candidates.turn import Turn
 from discovery.hunts.models.blend import BlendModel
-from discovery.hunts.models.ranking import FittedRanker, FittedScorer, one_blas_thread
+from discovery.hunts.models.ranking import FittedScorer, LearnedModel, one_blas_thread
 
 if TYPE_CHECKING:
     import torch
@@ -104,7 +104,7 @@ class PoolSource:
         """Refuse a size out of range."""
         check_count(self.name, self.count)
 
-    def gather(self, turn: Turn, learned: FittedRanker, signs: tuple[int, ...]) -> Gathered:
+    def gather(self, turn: Turn, learned: LearnedModel, signs: tuple[int, ...]) -> Gathered:
         """Return candidates; ``signs`` are the ends of the ranking that are wanted.
 
         Raises
@@ -134,7 +134,7 @@ class PoolSource:
         return self._gathered(found, turn, searched_by)
 
     def _along(
-        self, turn: Turn, nearby: Nearby, learned: FittedRanker, signs: tuple[int, ...], count: int
+        self, turn: Turn, nearby: Nearby, learned: LearnedModel, signs: tuple[int, ...], count: int
     ) -> np.ndarray:
         """Candidates furthest along the model's directions, (m,) int64."""
         ways = [sign * way for sign in signs for way in learned.directions if np.linalg.norm(way) > 0]
@@ -172,7 +172,7 @@ class ExactSource:
         """Refuse a size out of range."""
         check_count(self.name, self.count)
 
-    def gather(self, turn: Turn, learned: FittedRanker, signs: tuple[int, ...]) -> Gathered:
+    def gather(self, turn: Turn, learned: LearnedModel, signs: tuple[int, ...]) -> Gathered:
         """Score everything, by the turn's engine or the release's own; HuntError without one."""
         engine: Engine | None = turn.engine or getattr(turn.embeddings, "engine", None)
         if engine is None:
@@ -256,7 +256,7 @@ def furthest(turn: Turn, nearby: Nearby, way: np.ndarray, most: int) -> np.ndarr
 
 
 def best_by_guide(
-    vectors: np.ndarray, guide: FittedRanker, most: int, signs: tuple[int, ...], candidates: np.ndarray
+    vectors: np.ndarray, guide: LearnedModel, most: int, signs: tuple[int, ...], candidates: np.ndarray
 ) -> np.ndarray:
     """Return the places of the ``most`` candidates at the wanted ends of a cheap first ranking, ascending.
 
@@ -278,5 +278,5 @@ def best_by_guide(
 
 
 def _first(places: np.ndarray, cost: np.ndarray, count: int) -> np.ndarray:
-    """Of ascending places the so many that cost least."""
+    """Return, of ascending places, the so many that cost least."""
     return places[np.argsort(cost[places], kind="stable")[:count]]

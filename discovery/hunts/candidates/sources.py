@@ -10,7 +10,7 @@ import numpy as np
 from discovery.errors import HuntError
 from discovery.hunts.alpha_rule import choose
 from discovery.hunts.candidates.turn import Turn
-from discovery.hunts.models.ranking import TrainingSet, fitted_ranker
+from discovery.hunts.models.ranking import TrainingSet, learned_model
 from discovery.hunts.models.registry import NearestScorer
 
 
@@ -65,7 +65,7 @@ class NearSource:
         if not len(turn.training.positives):
             return turn.candidates
         alone = TrainingSet(positives=turn.training.positives, negatives=turn.training.negatives[:0])
-        near = fitted_ranker(lambda: NearestScorer(alone), trained=False, model={}).rank(turn.embeddings)
+        near = learned_model(lambda: NearestScorer(alone), trained=False, model={}).rank(turn.embeddings)
         kept = np.zeros(len(turn.candidates), dtype=bool)
         kept[choose(near.order_scores, turn.candidates, max(self.count, turn.page_size), "highest")] = True
         return kept

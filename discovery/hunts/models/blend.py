@@ -11,7 +11,7 @@ from discovery.errors import HuntError
 from discovery.hunts.models.fits import Fit, FittedModel, LinearScorer, Task, learn_fitted
 from discovery.hunts.models.metric import AdaptedModel
 from discovery.hunts.models.positive_unlabelled import PairwiseScorer, PositiveUnlabelledModel
-from discovery.hunts.models.ranking import Embeddings, FittedRanker, FittedScorer, ScoringModel, TrainingSet
+from discovery.hunts.models.ranking import Embeddings, FittedScorer, LearnedModel, ScoringModel, TrainingSet
 
 if TYPE_CHECKING:
     import torch
@@ -45,12 +45,12 @@ class BlendModel(ScoringModel):
         if len(self.weights) != len(self.parts) or min(self.weights) <= 0:
             raise HuntError(f"a blend of {len(self.parts)} models takes as many weights above 0, not {self.weights}")
 
-    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> LearnedModel:
         """Score by the mean."""
         return learn_fitted(self, embeddings, training, seed)
 
     def multiplications(self, dimension: int) -> int:
-        """Of all parts."""
+        """Return those of all parts."""
         return sum(part.multiplications(dimension) for part in self.parts)
 
     def fit(self, task: Task) -> Fit:
@@ -88,12 +88,12 @@ class GuardedModel(ScoringModel):
     inner: FittedModel = field(default_factory=PositiveUnlabelledModel)
     margin: float = 0.1
 
-    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> LearnedModel:
         """Score by the model or by similarity."""
         return learn_fitted(self, embeddings, training, seed)
 
     def multiplications(self, dimension: int) -> int:
-        """Of the model."""
+        """Return those of the model."""
         return self.inner.multiplications(dimension)
 
     def fit(self, task: Task) -> Fit:

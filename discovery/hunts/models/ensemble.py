@@ -11,7 +11,7 @@ import numpy as np
 from discovery.hunts.models.fits import Fit, LinearScorer, Task, learn_fitted
 from discovery.hunts.models.logistic import chances
 from discovery.hunts.models.positive_unlabelled import PositiveUnlabelledModel
-from discovery.hunts.models.ranking import Embeddings, FittedRanker, ScoringModel, TrainingSet
+from discovery.hunts.models.ranking import Embeddings, LearnedModel, ScoringModel, TrainingSet
 
 WIDENINGS = np.array([0.5, 1.0, 2.0, 4.0, 8.0])
 
@@ -37,12 +37,12 @@ class EnsembleModel(ScoringModel):
     members: int = 8
     unlabelled: int = 256
 
-    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> LearnedModel:
         """Score by the mean logit; the ranking has a spread."""
         return learn_fitted(self, embeddings, training, seed)
 
     def multiplications(self, dimension: int) -> int:
-        """Of one product with each member's weights."""
+        """Return those of one product with each member's weights."""
         return self.members * dimension
 
     def fit(self, task: Task) -> Fit:

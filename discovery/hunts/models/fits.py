@@ -13,13 +13,13 @@ import numpy as np
 from discovery.hunts.models.calibration import platt
 from discovery.hunts.models.ranking import (
     Embeddings,
-    FittedRanker,
     FittedScorer,
+    LearnedModel,
     TrainingSet,
     background,
-    fitted_ranker,
     is_large,
     learn,
+    learned_model,
 )
 from discovery.hunts.models.rescorer import standardisation
 
@@ -59,7 +59,7 @@ class Ordinary:
 
     @cached_property
     def covariance(self) -> np.ndarray:
-        """Of the inputs, (D, D)."""
+        """Return the covariance of the inputs, (D, D)."""
         return np.cov(self.inputs, rowvar=False)
 
 
@@ -194,7 +194,7 @@ def _kept(embeddings: Embeddings) -> Ordinary:
     return _ordinary[embeddings]
 
 
-def learn_fitted(model: Any, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+def learn_fitted(model: Any, embeddings: Embeddings, training: TrainingSet, seed: int) -> LearnedModel:
     """Fit a `FittedModel` (a dataclass) and calibrate it; the similarity while there is no positive.
 
     Until there is a negative the ranker counts as untrained: its scores are no chances.
@@ -212,7 +212,7 @@ def learn_fitted(model: Any, embeddings: Embeddings, training: TrainingSet, seed
         fits.append(model.fit(make_task(embeddings, training, seed)))
         return fits[0].scorer
 
-    learned = fitted_ranker(fit, trained=training.trainable, model=settings_of(model))
+    learned = learned_model(fit, trained=training.trainable, model=settings_of(model))
     if not training.trainable:
         return learned
     targets = np.repeat([1.0, 0.0], [len(training.positives), len(training.negatives)])

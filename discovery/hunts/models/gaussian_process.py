@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from discovery.hunts.models.fits import Fit, Task, learn_fitted
-from discovery.hunts.models.ranking import Embeddings, FittedRanker, ScoringModel, TrainingSet
+from discovery.hunts.models.ranking import Embeddings, LearnedModel, ScoringModel, TrainingSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +40,12 @@ class GaussianProcessModel(ScoringModel):
     prior: float = -1.0
     most_labels: int = 512
 
-    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> LearnedModel:
         """Score by the mean; the ranking has a spread."""
         return learn_fitted(self, embeddings, training, seed)
 
     def multiplications(self, dimension: int) -> int:
-        """Of the kernel between one object and as many labels as are used at most, and the spread's solve."""
+        """Return those of the kernel between one object and as many labels as are used at most, and the spread's solve."""
         return self.most_labels * (dimension + self.most_labels)
 
     def fit(self, task: Task) -> Fit:

@@ -64,7 +64,7 @@ class LabelSpreadingModel:
         )
 
     def multiplications(self, dimension: int) -> int:
-        """Of the iterations; the graph is extra, see the class."""
+        """Return those of the iterations; the graph is extra, see the class."""
         return self.neighbours * self.steps
 
 

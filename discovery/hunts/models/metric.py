@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from discovery.hunts.models.fits import Fit, LinearScorer, Task, learn_fitted
-from discovery.hunts.models.ranking import Embeddings, FittedRanker, ScoringModel, TrainingSet
+from discovery.hunts.models.ranking import Embeddings, LearnedModel, ScoringModel, TrainingSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +32,12 @@ class AdaptedModel(ScoringModel):
     known: float = 50.0
     sphere: float = 1.0
 
-    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> LearnedModel:
         """Score by the product with the adapted direction."""
         return learn_fitted(self, embeddings, training, seed)
 
     def multiplications(self, dimension: int) -> int:
-        """Of one product with the direction."""
+        """Return those of one product with the direction."""
         return dimension
 
     def fit(self, task: Task) -> Fit:

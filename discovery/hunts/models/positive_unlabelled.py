@@ -17,7 +17,7 @@ from discovery.hunts.models.logistic import (
     fit_logistic,
     left_out_by_products,
 )
-from discovery.hunts.models.ranking import Embeddings, FittedRanker, ScoringModel, TrainingSet
+from discovery.hunts.models.ranking import Embeddings, LearnedModel, ScoringModel, TrainingSet
 
 DUAL_UPTO = 1.5
 """Up to so many inputs a dimension a fit by products is the quicker one."""
@@ -59,12 +59,12 @@ class PositiveUnlabelledModel(ScoringModel):
     passes: int = 2
     classes: bool = True
 
-    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> LearnedModel:
         """Score by the logit."""
         return learn_fitted(self, embeddings, training, seed)
 
     def multiplications(self, dimension: int) -> int:
-        """Of one product with the weights."""
+        """Return those of one product with the weights."""
         return dimension
 
     def fit(self, task: Task) -> Fit:

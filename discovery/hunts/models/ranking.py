@@ -132,7 +132,7 @@ class Ranking:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FittedRanker:
+class LearnedModel:
     """What a model has learned from the labels: it scores any objects, one by one.
 
     Attributes
@@ -170,10 +170,10 @@ class FittedRanker:
 
 
 class ScoringModel(ABC):
-    """A ranking model whose scores follow from a `FittedRanker`: it can score some objects as well as all."""
+    """A ranking model whose scores follow from a `LearnedModel`: it can score some objects as well as all."""
 
     @abstractmethod
-    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> LearnedModel:
         """Fit the labels; ``embeddings`` show what is ordinary."""
 
     def rank(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> Ranking:
@@ -200,7 +200,7 @@ def learn(
     seed: int,
     config: RescorerConfig | None = None,
     train: bool = True,
-) -> FittedRanker:
+) -> LearnedModel:
     """Fit the rescorer once both classes have labels; until then take the similarity.
 
     Parameters
@@ -216,24 +216,24 @@ def learn(
         There is neither a positive nor a negative to start from.
     """
     if not (training.trainable and train):
-        return fitted_ranker(lambda: SimilarityScorer(training), trained=False, model={"name": "mean-similarity"})
+        return learned_model(lambda: SimilarityScorer(training), trained=False, model={"name": "mean-similarity"})
     settings = config or RescorerConfig()
 
     def fit() -> FittedScorer:
         ordinary = background(embeddings, settings.background)
         return train_rescorer(training.positives, training.negatives, ordinary, seed, settings)
 
-    return fitted_ranker(fit, trained=True, model={"name": "mlp", **asdict(settings)})
+    return learned_model(fit, trained=True, model={"name": "mlp", **asdict(settings)})
 
 
-def fitted_ranker(fit: Callable[[], FittedScorer], *, trained: bool, model: dict[str, Any]) -> FittedRanker:
+def learned_model(fit: Callable[[], FittedScorer], *, trained: bool, model: dict[str, Any]) -> LearnedModel:
     """Fit on one BLAS thread; the model's record gets ``weights``, the SHA-256 over the fitted parameters."""
     with one_blas_thread():
         scorer = fit()
     weights = hashlib.sha256()
     for array in scorer.parameters:
         weights.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
-    return FittedRanker(scorer=scorer, trained=trained, model={**model, "weights": weights.hexdigest()})
+    return LearnedModel(scorer=scorer, trained=trained, model={**model, "weights": weights.hexdigest()})
 
 
 class SimilarityScorer:

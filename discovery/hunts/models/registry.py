@@ -16,13 +16,13 @@ from discovery.hunts.models.fits import Fit, LinearScorer, Task, learn_fitted
 from discovery.hunts.models.logistic import fit_logistic
 from discovery.hunts.models.ranking import (
     Embeddings,
-    FittedRanker,
+    LearnedModel,
     Ranking,
     ScoringModel,
     SimilarityScorer,
     TrainingSet,
-    fitted_ranker,
     learn,
+    learned_model,
 )
 from discovery.hunts.models.rescorer import RescorerConfig
 
@@ -50,12 +50,12 @@ class MlpModel(ScoringModel):
     subset: ClassVar[bool] = True
     config: RescorerConfig = dataclasses.field(default_factory=RescorerConfig)
 
-    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> LearnedModel:
         """Fit by `discovery.hunts.models.ranking.learn`."""
         return learn(embeddings, training, seed=seed, config=self.config)
 
     def multiplications(self, dimension: int) -> int:
-        """Of the two layers."""
+        """Return those of the two layers."""
         return (dimension + 1) * self.config.hidden
 
 
@@ -66,12 +66,12 @@ class SimilarityModel(ScoringModel):
     name: ClassVar[str] = "similarity"
     subset: ClassVar[bool] = True
 
-    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> LearnedModel:
         """Score by `discovery.hunts.models.ranking.SimilarityScorer`."""
         return learn(embeddings, training, seed=seed, train=False)
 
     def multiplications(self, dimension: int) -> int:
-        """Of one product with the direction."""
+        """Return those of one product with the direction."""
         return dimension
 
 
@@ -82,13 +82,13 @@ class MeanModel(ScoringModel):
     name: ClassVar[str] = "mean"
     subset: ClassVar[bool] = True
 
-    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> LearnedModel:
         """Score by `discovery.hunts.models.ranking.SimilarityScorer` on the positives alone."""
         positives = TrainingSet(positives=training.positives, negatives=training.negatives[:0])
-        return fitted_ranker(lambda: SimilarityScorer(positives), trained=False, model={"name": self.name})
+        return learned_model(lambda: SimilarityScorer(positives), trained=False, model={"name": self.name})
 
     def multiplications(self, dimension: int) -> int:
-        """Of one product with the direction."""
+        """Return those of one product with the direction."""
         return dimension
 
 
@@ -99,14 +99,14 @@ class NearestModel(ScoringModel):
     name: ClassVar[str] = "nearest"
     subset: ClassVar[bool] = True
 
-    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> LearnedModel:
         """Score by the difference; by similarity while there is no positive."""
         if not len(training.positives):
             return learn(embeddings, training, seed=seed, train=False)
-        return fitted_ranker(lambda: NearestScorer(training), trained=False, model={"name": self.name})
+        return learned_model(lambda: NearestScorer(training), trained=False, model={"name": self.name})
 
     def multiplications(self, dimension: int) -> int:
-        """Of one product with one label; there are as many as labels."""
+        """Return those of one product with one label; there are as many as labels."""
         return dimension
 
 
@@ -124,14 +124,14 @@ class LinearModel(ScoringModel):
     subset: ClassVar[bool] = True
     inverse_penalty: float = 1.0
 
-    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> FittedRanker:
+    def learn(self, embeddings: Embeddings, training: TrainingSet, seed: int) -> LearnedModel:
         """Score by the logit."""
         if not training.trainable:
             return learn(embeddings, training, seed=seed, train=False)
         return learn_fitted(self, embeddings, training, seed)
 
     def multiplications(self, dimension: int) -> int:
-        """Of one product with the weights."""
+        """Return those of one product with the weights."""
         return dimension
 
     def fit(self, task: Task) -> Fit:

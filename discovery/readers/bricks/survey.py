@@ -43,7 +43,7 @@ class BrickObjects:
     catalogue : str
         The catalogue file, relative to the folder.
     rows : numpy.ndarray
-        (N,) int64 lines of the catalogue.
+        (N,) int64 rows of the catalogue.
     """
 
     files: BrickFiles
@@ -64,7 +64,7 @@ class BrickSurvey:
     survey : str
         Key of `discovery.stamps.imaging_surveys.SURVEYS`.
     select : {"usual", "all"}
-        The usual galaxy selection, or every line of the catalogues.
+        The usual galaxy selection, or every row of the catalogues.
     max_mag : float
         Faintest z magnitude of the usual selection.
     side_pixels : int
@@ -223,7 +223,7 @@ class BrickSurvey:
         if not found:
             raise SurveyError(
                 f"{self._folder.root} has images of bricks {_some(self._without_objects)}, but no "
-                f"catalogue line in them was selected ({' '.join(self._seen) or 'no catalogue of these bricks'})"
+                f"catalogue row in them was selected ({' '.join(self._seen) or 'no catalogue of these bricks'})"
             )
         return found
 
@@ -331,7 +331,7 @@ class BrickSurvey:
         if lacking:
             text.append(f"{len(lacking)} bricks lack a band and give no stamps: {_some(lacking)}")
         if self._without_objects:
-            text.append(f"no catalogue line selected in bricks {_some(self._without_objects)}")
+            text.append(f"no catalogue row selected in bricks {_some(self._without_objects)}")
         text += [f"{name} cannot be used: {reason}" for name, reason in self._unreadable.items()]
         if self._id_style != "plain":
             by = "line" if self._id_style == "row" else "id"

@@ -108,7 +108,7 @@ class NeighbourIndex:
             return self._ranked(self._flat(vectors, wanted, filter_), vectors, wanted)
         found = self._compared(self._propose(self._cells, vectors, wanted, filter_, possible), vectors, wanted)
         for place, (rows, _) in enumerate(found):
-            if len(rows) < wanted:  # an inexact index asked for most of what there is
+            if len(rows) < wanted:  # an inexact index, when nearly all that there is was requested
                 found[place] = exact_nearest(self._shards, vectors[place], wanted, allowed)
         return found
 
@@ -224,7 +224,7 @@ def unit_queries(vectors: np.ndarray, dimension: int) -> np.ndarray:
 def at_least_one(k: int) -> int:
     """Return k; QueryError if it is below 1."""
     if k < 1:
-        raise QueryError(f"k is {k}; ask for at least 1 object.")
+        raise QueryError(f"k is {k}; give at least 1.")
     return int(k)
 
 

@@ -117,6 +117,6 @@ def audit_work(
 
 
 def _counted(opened: OpenHunt, completeness: float) -> AuditReport | None:
-    """Return the report on the present state of the hunt, else the latest with anything judged."""
+    """Return the report on the state of the hunt, else the latest with anything judged."""
     fresh, latest = opened.reports.find(opened.hunt, completeness), opened.reports.latest(completeness)
     return fresh or (latest if latest is not None and latest.progress.judged else None)

@@ -64,7 +64,7 @@ class AuditPage:
     """Whether ``progress`` is of a job that failed."""
     report: ReportView | None
     progress: JobProgress | None
-    """Of a job of the audit that is under way, or went wrong."""
+    """Progress of a job of the audit that is under way, or went wrong."""
 
 
 def audit_view(

@@ -63,7 +63,7 @@ class HistoryPage:
     """All of them, the latest first."""
     total: int
     number: int
-    """Of this page, from 1."""
+    """Number of this page, from 1."""
     newer: str
     older: str
     """Addresses of the pages beside this one; empty where there is none."""

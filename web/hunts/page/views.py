@@ -87,7 +87,7 @@ class HuntPage:
     new_only: bool
     """Whether the latest round left known objects out."""
     progress: JobProgress | None
-    """Of a job that is under way, or went wrong."""
+    """Progress of a job that is under way, or went wrong."""
 
 
 def hunt_view(
