@@ -174,7 +174,7 @@ def told_apart(features, lens):
 def test_the_paste_gives_no_clue(tmp_path):
     """Lenses come from a clean survey and the others from a noisy one with a bright sky; the galaxies are alike."""
     clean = write_survey(tmp_path / "clean", ["good"] * 60, noise=0.01, sky=0.03)
-    noisy = write_survey(tmp_path / "noisy", ["good"] * 60, noise=0.06, sky=0.15)
+    noisy = write_survey(tmp_path / "noisy", ["good"] * 60, noise=0.06, sky=0.15, ra=40.0)
     training, _ = load_sources([f"{clean}@kind:good", noisy])
     fields = [make_field(FieldPlan(size=192, per_field=3, seed=1), training, index) for index in range(25)]
     lens = np.concatenate([field.lens for field in fields])

@@ -255,7 +255,7 @@ def test_wrong_input_is_one_line(survey, cache, folder, tmp_path, capsys):
         (f"{survey}@kind", "--per-class", 500): "'edge_on' of survey",
         (f"{survey}@kind", "--per-class", 1): "at least 2",
         (f"{survey}@verdict", "--labels", strangers): "No line of",
-        (f"{survey}@verdict", "--labels", table, "--per-class", 50): "Class 'odd'",
+        (f"{survey}@verdict", "--labels", table, "--per-class", 50): "label more, or leave the class out",
         (f"{survey}@kind", "--mode", "full", "--epochs", 0): "steps is 0",
         (f"{survey}@kind", "--encoder", tmp_path): "No encoder at",
         (f"{survey}@kind", "--predictions", tmp_path / "a.doc", "--predict", survey): "a.doc",
