@@ -39,6 +39,8 @@ class IndexOptions:
         Faintest z magnitude of the usual galaxies of a brick.
     side_pixels
         Side of the stamps that are cut out of a brick.
+    follow_links
+        Read symbolic links that lead out of the given folders, and enter linked folders.
     crop
         Part of a stamp that the encoder sees, where it is not the encoder's own.
     crop_arcsec
@@ -83,6 +85,7 @@ class IndexOptions:
     select: Literal["usual", "all"] = "usual"
     max_mag: float = 20.0
     side_pixels: int = 152
+    follow_links: Annotated[bool, Parameter(negative="")] = False
     crop: Literal["adaptive", "fixed", "both"] | None = None
     crop_arcsec: float | None = None
     memory: float = 4.0
@@ -114,4 +117,5 @@ class IndexOptions:
             "select": self.select,
             "max_mag": self.max_mag,
             "side_pixels": self.side_pixels,
+            "follow_links": self.follow_links or None,
         }

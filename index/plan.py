@@ -114,6 +114,7 @@ def make_plan(
     options = {key: value for key, value in survey.options.items() if key != "table"}
     table = survey.options.get("table")
     table = None if table in (None, "none") else str(Path(table).absolute())
+    follow_links = bool(options.get("follow_links"))
     files = [*survey.paths, *([Path(table)] if table else [])]
     return Plan(
         version=PLAN_VERSION,
@@ -121,8 +122,8 @@ def make_plan(
         paths=tuple(str(path) for path in paths),
         table=table,
         options=options,
-        contents=contents_fingerprint(files),
-        touched=times_fingerprint(files),
+        contents=contents_fingerprint(files, follow_links=follow_links),
+        touched=times_fingerprint(files, follow_links=follow_links),
         positions=len(survey),
         shard_positions=shard_positions or _shard_positions(len(survey)),
         batch_positions=BATCH_POSITIONS,

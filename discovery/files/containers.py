@@ -1,7 +1,7 @@
 """Folders and zip archives as flat lists of files that are read whole, within limits, and never left.
 
-Symbolic links that lead out of the folder are refused when they are read; folders behind links are not
-entered. Nothing is ever unpacked to disk.
+Symbolic links that lead out of the folder are refused when they are read, and folders behind links are not
+entered, unless links are to be followed. Nothing is ever unpacked to disk.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import stat
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -32,10 +32,26 @@ class Folder:
         Relative paths with forward slashes, sorted, hidden files left out.
     linked_folders : list of str
         Folders behind symbolic links, which were not entered.
+
+    Parameters
+    ----------
+    follow_links : bool
+        Whether links out of the folder are read, and linked folders entered.
+    links_into : sequence of Path, optional
+        Links are listed, but read only where they lead into one of these folders.
     """
 
-    def __init__(self, root: Path, names: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        names: list[str] | None = None,
+        *,
+        follow_links: bool = False,
+        links_into: Sequence[Path] | None = None,
+    ) -> None:
         self.root = root.resolve()
+        self.follow_links = follow_links
+        self._links_into = None if links_into is None else tuple(path.resolve() for path in links_into)
         self.linked_folders: list[str] = []
         self.names = sorted(self._walk()) if names is None else names
 
@@ -64,17 +80,25 @@ class Folder:
     def path(self, name: str) -> Path:
         """Return the real path of one file, refusing links out of the folder and what is no regular file."""
         path = (self.root / name).resolve()
-        if not path.is_relative_to(self.root):
-            raise StampError("a symbolic link that leads out of the folder")
+        if not path.is_relative_to(self.root) and not self._may_follow(path):
+            raise StampError("a symbolic link that leads out of the folder" + " (--follow-links reads it)" * (not self.follow_links))
         if path.exists() and not path.is_file():
             raise StampError("no regular file")
         return path
 
+    def leads_out(self, name: str) -> bool:
+        """Tell whether a file is behind a link out of the folder that is not to be followed."""
+        return not self.follow_links and not (self.root / name).resolve().is_relative_to(self.root)
+
+    def _may_follow(self, path: Path) -> bool:
+        into = self._links_into
+        return self.follow_links and (into is None or any(path.is_relative_to(folder) for folder in into))
+
     def _walk(self) -> list[str]:
         names: list[str] = []
-        waiting = [self.root]
+        waiting: list[tuple[Path, tuple[Path, ...]]] = [(self.root, (self.root,))]  # a folder, and the real ones on the way to it
         while waiting:
-            folder = waiting.pop()
+            folder, way = waiting.pop()
             try:
                 entries = list(os.scandir(folder))
             except OSError as error:
@@ -85,10 +109,12 @@ class Folder:
                 relative = Path(entry.path).relative_to(self.root).as_posix()
                 if not entry.is_dir():
                     names.append(relative)
-                elif entry.is_symlink():
-                    self.linked_folders.append(relative)
+                elif not entry.is_symlink():
+                    waiting.append((Path(entry.path), (*way, Path(entry.path).resolve()) if self.follow_links else way))
+                elif self.follow_links and not _turns_back(real := Path(entry.path).resolve(), way):
+                    waiting.append((Path(entry.path), (*way, real)))
                 else:
-                    waiting.append(Path(entry.path))
+                    self.linked_folders.append(relative)
         return names
 
 
@@ -191,6 +217,11 @@ class OpenFiles:
 
     def __setstate__(self, state: dict[str, int]) -> None:
         self.__init__(state["limit"])  # type: ignore[misc]
+
+
+def _turns_back(real: Path, way: Sequence[Path]) -> bool:
+    """Tell whether a linked folder holds one of those on the way to it: entering it would never end."""
+    return any(folder.is_relative_to(real) for folder in way)
 
 
 def check_bytes(n_bytes: int) -> None:

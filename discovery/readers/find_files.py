@@ -61,7 +61,13 @@ class FoundFiles:
             same.merge(loose)
 
 
-def look(paths: Sequence[Path], own_table: Path | None) -> FoundFiles:
+def look(
+    paths: Sequence[Path],
+    own_table: Path | None,
+    *,
+    follow_links: bool = False,
+    links_into: Sequence[Path] | None = None,
+) -> FoundFiles:
     """Sort all files at the paths by kind.
 
     Parameters
@@ -70,6 +76,8 @@ def look(paths: Sequence[Path], own_table: Path | None) -> FoundFiles:
         Files and folders.
     own_table : Path or None
         The table that the caller named: it is no stamp, and all loose stamps share it.
+    follow_links, links_into
+        As in `discovery.readers.open_survey`.
 
     Raises
     ------
@@ -80,7 +88,8 @@ def look(paths: Sequence[Path], own_table: Path | None) -> FoundFiles:
     found = FoundFiles()
     for path in paths:
         if path.is_dir():
-            _look_in_folder(Folder(path), own_table, found)
+            folder = Folder(path, follow_links=follow_links, links_into=links_into)
+            _look_in_folder(folder, own_table, found)
         else:
             _look_at_file(path.resolve(), found)
     if own_table is not None and len(found.loose) > 1:
@@ -117,18 +126,18 @@ def _look_in_folder(folder: Folder, own_table: Path | None, found: FoundFiles) -
                 f"{len(others)} other files beside the bricks were not read (such as {others[0]})."
             )
         return
-    loose = _beside(folder.root)
+    loose = _beside(folder.root, folder.follow_links)
     stamps: list[str] = []
     for name in folder.names:
         lower = name.lower()
         if own_table is not None and (folder.root / name).resolve() == own_table:
             continue
-        if lower.endswith((*HDF5_SUFFIXES, ".zip")) and _leads_out(folder, name):
-            found.notes.append(f"{name} is a link out of the folder and was not followed.")
+        if lower.endswith((*HDF5_SUFFIXES, ".zip")) and folder.leads_out(name):
+            found.notes.append(f"{name} is a link out of the folder and was not followed (see --follow-links).")
         elif lower.endswith(HDF5_SUFFIXES):
-            found.hdf5.append(folder.path(name))
+            found.hdf5.append(_real_path(folder, name))
         elif lower.endswith(".zip"):
-            _add_archive(folder.path(name), loose, found)
+            _add_archive(_real_path(folder, name), loose, found)
         elif is_stamp_file(lower):
             stamps.append(name)
     tables = _fits_tables(folder, stamps)
@@ -137,7 +146,7 @@ def _look_in_folder(folder: Folder, own_table: Path | None, found: FoundFiles) -
         loose.add(folder, [name for name in stamps if name not in tables])
     loose.tables = loose.tables or _beside(folder.root.parent).tables
     if folder.linked_folders:
-        found.notes.append(f"Linked folders were not followed: {', '.join(folder.linked_folders[:3])}.")
+        found.notes.append(f"Linked folders were not followed: {', '.join(folder.linked_folders[:3])} (see --follow-links).")
     _keep(loose, found)
 
 
@@ -189,11 +198,14 @@ def _may_hold_stamps(name: str) -> bool:
     return outside_bricks and (is_stamp_file(name) or name.lower().endswith((*HDF5_SUFFIXES, ".zip")))
 
 
-def _leads_out(folder: Folder, name: str) -> bool:
-    return not (folder.root / name).resolve().is_relative_to(folder.root)
+def _real_path(folder: Folder, name: str) -> Path:
+    try:
+        return folder.path(name)
+    except StampError as error:
+        raise SurveyError(f"{name} in {folder.root} cannot be read: {error}") from error
 
 
-def _beside(folder: Path) -> LooseFiles:
+def _beside(folder: Path, follow_links: bool = False) -> LooseFiles:
     """Return the tables in a folder, and a note for each file that is called like one and is none."""
     loose = LooseFiles()
     try:
@@ -201,7 +213,9 @@ def _beside(folder: Path) -> LooseFiles:
     except OSError:
         return loose
     for path in inside:
-        if path.name.startswith(".") or not path.name.lower().endswith(TABLE_SUFFIXES) or path.is_symlink() or not path.is_file():
+        if path.name.startswith(".") or not path.name.lower().endswith(TABLE_SUFFIXES) or not path.is_file():
+            continue
+        if path.is_symlink() and not follow_links:
             continue
         reason = why_no_table(path)
         if reason is None:

@@ -45,6 +45,8 @@ def open_survey(
     side_pixels: int = 152,
     find_tables: bool = False,
     ids: Mapping[str, str] | None = None,
+    follow_links: bool = False,
+    links_into: Sequence[Path] | None = None,
 ) -> Survey:
     """Open survey files or folders of any known format as one survey.
 
@@ -71,6 +73,10 @@ def open_survey(
         Look for tables although `table` is ``"none"``: so `Survey.options` says it where paths have several.
     ids : mapping, optional
         How names were made unique by an earlier opening (from `Survey.options`); spares the check.
+    follow_links : bool
+        Read symbolic links out of the given folders, and enter linked folders.
+    links_into : sequence of Path, optional
+        Links are read only where they lead into one of these folders.
 
     Raises
     ------
@@ -94,13 +100,16 @@ def open_survey(
     _check(options)
     given = [Path(path).expanduser() for path in paths]
     named_table = options.table if options.table != NO_TABLE else None
-    found = look(given, Path(named_table).expanduser().resolve() if named_table else None)
+    own_table = Path(named_table).expanduser().resolve() if named_table else None
+    found = look(given, own_table, follow_links=follow_links, links_into=links_into)
     parts, tables_used = _open_parts(found, given, options)
     opened = parts[0] if len(parts) == 1 else JoinedSurvey(parts, ids=options.ids.get("joined"))
     opened.recognised = " ".join([opened.recognised, *found.notes])
     if len(opened) == 0:
         raise SurveyError(f"{_path_list(given)} holds no stamps: {opened.recognised}")
     opened.options.update(_as_json(options, tables_used))
+    if follow_links:
+        opened.options["follow_links"] = True
     return opened
 
 

@@ -52,7 +52,8 @@ class SurveyFiles:
             if not all(path.exists() for path in (*paths, *([table] if table else []))):
                 continue
             survey = self._open(record, paths, table)
-            if contents_fingerprint([*survey.paths, *([table] if table else [])]) == record.fingerprint:
+            files = [*survey.paths, *([table] if table else [])]
+            if contents_fingerprint(files, follow_links=bool(record.options.get("follow_links"))) == record.fingerprint:
                 return survey
             changed = True
         names = ", ".join(path.name for path in built)
@@ -70,6 +71,6 @@ class SurveyFiles:
             if self._roots is not None and not any(path.is_relative_to(root) for root in self._roots):
                 raise ReleaseError(f"The survey of release {name} lies outside the folders that may be read here.")
         try:
-            return open_survey(paths, table=table or "none", **record.options)
+            return open_survey(paths, table=table or "none", links_into=self._roots, **record.options)
         except SurveyError as problem:
             raise ReleaseError(f"The survey of release {name} cannot be opened again: {problem}") from problem

@@ -22,6 +22,7 @@ from discovery.readers import open_survey, read_stamp_bytes, read_stamp_file
 from discovery.readers.fits_cutouts import choose_planes, position_in_name
 from discovery.sky.image_headers import centre_and_scale
 from discovery.stamps.stamp import Damaged, Stamp
+from discovery.storage.provenance import contents_fingerprint
 
 
 def test_cutout_planes_scale_and_position(tmp_path, layouts):
@@ -406,7 +407,42 @@ def test_links_out_of_the_folder_are_refused_and_linked_folders_not_entered(tmp_
     a, b, c = survey.read(0, 3)
     assert isinstance(a, Stamp) and isinstance(c, Stamp)
     assert "symbolic link" in b.reason
-    assert "Linked folders were not followed: more." in survey.recognised
+    assert "Linked folders were not followed: more (see --follow-links)." in survey.recognised
+
+
+def test_links_are_followed_where_that_is_wanted(tmp_path, layouts):
+    pictures = layouts.pictures(tmp_path / "outside", ["b.png", "deep/d.png"])
+    layouts.pictures(tmp_path / "survey", ["a.png"])
+    (tmp_path / "survey" / "c.png").symlink_to(tmp_path / "outside" / "b.png")
+    (tmp_path / "survey" / "more").symlink_to(tmp_path / "outside")
+    (tmp_path / "outside" / "deep" / "round").symlink_to(tmp_path / "survey")
+    layouts.ssl(tmp_path / "outside" / "far.h5", 3, side=40)
+    (tmp_path / "survey" / "near.h5").symlink_to(tmp_path / "outside" / "far.h5")
+    (tmp_path / "labels.csv").write_text("file,label\na.png,ring\nb.png,disk\nc.png,disk\n")
+    (tmp_path / "survey" / "labels.csv").symlink_to(tmp_path / "labels.csv")
+    survey = open_survey(tmp_path / "survey", follow_links=True)
+    assert len(survey) == 3 + 4 and all(isinstance(stamp, Stamp) for stamp in survey.read(0, 7))
+    found = {stamp.object_id: stamp for stamp in survey.read(0, 7)}
+    assert np.array_equal(np.rint(found["d"].pixels * 255)[::-1].transpose(1, 2, 0), pictures["deep/d.png"])
+    assert "ring" in survey.table()["label"].to_pylist()
+    assert survey.options["follow_links"] and open_survey(tmp_path / "survey", **survey.options).table().equals(survey.table())
+    assert "follow_links" not in open_survey(tmp_path / "survey").options
+    before = [contents_fingerprint([tmp_path / "survey"], follow_links=follow) for follow in (True, False)]
+    layouts.pictures(tmp_path / "outside", ["deep/d.png"], side=50)
+    after = [contents_fingerprint([tmp_path / "survey"], follow_links=follow) for follow in (True, False)]
+    assert (before[0] == after[0], before[1] == after[1]) == (False, True)
+
+
+def test_links_are_followed_only_into_folders_that_may_be_read(tmp_path, layouts):
+    for name in ("mine", "theirs"):
+        layouts.pictures(tmp_path / name, [f"{name}.png"])
+    layouts.pictures(tmp_path / "survey", ["a.png"])
+    for name in ("mine", "theirs"):
+        (tmp_path / "survey" / f"{name}.png").symlink_to(tmp_path / name / f"{name}.png")
+    survey = open_survey(tmp_path / "survey", follow_links=True, links_into=[tmp_path / "mine"])
+    a, mine, theirs = survey.read(0, 3)
+    assert isinstance(a, Stamp) and isinstance(mine, Stamp)
+    assert isinstance(theirs, Damaged) and "leads out of the folder" in theirs.reason
 
 
 def test_files_of_one_name_are_named_by_their_path(tmp_path, layouts):
