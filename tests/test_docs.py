@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cyclopts import CycloptsError
 
-from discovery.cli import app
+from discovery.cli import VERBS, app
 from discovery.errors import DiscoveryError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,7 +34,11 @@ def command_lines(text: str) -> Iterator[tuple[str, bool]]:
             for line in block.replace("\\\n", " ").splitlines():
                 if found := re.match(r"\s*(?:\w+=\S+ )*(discovery [a-z].*)", line):
                     yield found[1], "$" not in line and "..." not in line
-    yield from ((code, False) for code in INLINE.findall(FENCED.sub("", text)) if re.match(r"discovery [a-z]", code))
+    for code in INLINE.findall(FENCED.sub("", text)):
+        if re.match(r"discovery [a-z]", code):
+            yield code, False
+        elif code.split(" ")[0] in VERBS and " --" in code:  # `hunt next --known FILE`
+            yield f"discovery {code}", False
 
 
 def words_of(line: str) -> list[str]:
