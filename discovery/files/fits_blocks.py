@@ -12,6 +12,8 @@ from discovery.errors import StampError
 BLOCK_BYTES = 2880
 MAX_HEADER_BLOCKS = 5000
 MAX_HDUS = 64
+PRINTABLE = bytes(byte if 32 <= byte < 127 else 32 for byte in range(256))
+"""Translates a header to what FITS allows in it: a line feed, say, becomes a blank."""
 
 
 def check_complete(file: IO[bytes], n_bytes: int) -> None:
@@ -50,7 +52,7 @@ def headers(file: IO[bytes], n_bytes: int) -> Iterator[tuple[Header, int, int]]:
         text = _header_text(file, number)
         if not text:
             return
-        header = Header.fromstring(text)
+        header = Header.fromstring(text.translate(PRINTABLE))
         start = position + -(-len(text) // BLOCK_BYTES) * BLOCK_BYTES
         length = _data_bytes(header)
         yield header, start, length

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
-import io
+import contextlib
 import re
-import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from discovery.errors import StampError
-from discovery.files.containers import MAX_FILE_BYTES, check_bytes, file_stem
+from discovery.files.containers import MAX_FILE_BYTES, file_stem
+from discovery.files.fits_images import END_CARD, FitsImage, open_image
 from discovery.readers.pixel_checks import check_side
 from discovery.sky.image_headers import centre_and_scale
 
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 SUFFIXES = (".fits", ".fit", ".fits.gz", ".fits.fz")
-MAGIC = b"SIMPLE  ="
-GZIP_MAGIC = b"\x1f\x8b"
-END_CARD = b"END" + b" " * 77
-BLOCK_BYTES = 2880
-STORED_TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 MAX_PLANES = 16
 BAND_CHOICES = (("g", "r", "z"), ("g", "r", "i"))
 _NUMBER = r"\d{1,3}\.\d+"
@@ -45,6 +40,8 @@ class CutoutHeader:
         False when the file names no bands and its three planes are taken as g, r, z.
     side : int
         Pixels a side.
+    quantised : bool
+        The numbers were stored in steps, so that a pixel of exactly 0 may well have been observed.
     pixel_scale_arcsec, ra_deg, dec_deg : float or None
         From the WCS, the position that of the centre; None without one.
     """
@@ -53,6 +50,7 @@ class CutoutHeader:
     planes: tuple[int, ...]
     bands_stated: bool
     side: int
+    quantised: bool
     pixel_scale_arcsec: float | None
     ra_deg: float | None
     dec_deg: float | None
@@ -71,44 +69,28 @@ def decode_cutout(data: bytes) -> tuple[CutoutHeader, np.ndarray]:
     header : CutoutHeader
         Bands, scale and position.
     pixels : numpy.ndarray
-        (3, H, W) float32, nanomaggies, bands g, r, z (or i).
+        (3, H, W) float32, nanomaggies, bands g, r, z (or i); NaN where there is no value.
 
     Raises
     ------
     StampError
         Truncated, damaged, oddly shaped, too large, or bands are missing.
     """
-    if data.startswith(GZIP_MAGIC):
-        data = _unzipped(data)
-    try:
-        header = primary_header(data)
-        if int(header["NAXIS"]) == 0:
-            return _decode_compressed(data)
-        seen = read_cutout_header(header)
-        return seen, _plain_planes(data, header, seen)
-    except StampError:
-        raise
-    except Exception as error:  # astropy raises many types on damaged files
-        text = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise StampError(f"cannot be read as FITS: {text}") from error
+    with _opened(data) as image:
+        seen = read_cutout_header(image.header, image.shape, quantised=image.quantised)
+        return seen, image.read_planes(seen.planes).astype(np.float32, copy=False)
 
 
-def primary_header(data: bytes) -> Header:
-    """Return the primary header of a FITS file of which `data` is at least the beginning.
+def cutout_header(data: bytes) -> CutoutHeader:
+    """Return the header of one cutout without reading its pixels.
 
     Raises
     ------
     StampError
-        No FITS header, or it has no end.
+        As `decode_cutout`, but for damage in the pixels.
     """
-    from astropy.io.fits import Header
-
-    if not data.startswith(MAGIC):
-        raise StampError("no FITS file")
-    end = data.find(END_CARD)
-    if end < 0 or end % 80:
-        raise StampError("truncated: the FITS header has no END")
-    return Header.fromstring(data[: end + 80])
+    with _opened(data) as image:
+        return read_cutout_header(image.header, image.shape, quantised=image.quantised)
 
 
 def has_end(data: bytes) -> bool:
@@ -116,7 +98,7 @@ def has_end(data: bytes) -> bool:
     return END_CARD in data
 
 
-def read_cutout_header(header: Header) -> CutoutHeader:
+def read_cutout_header(header: Header, shape: tuple[int, ...], *, quantised: bool = False) -> CutoutHeader:
     """Return what a header tells, checking shape, size and bands before any pixel is read.
 
     Raises
@@ -124,7 +106,6 @@ def read_cutout_header(header: Header) -> CutoutHeader:
     StampError
         Oddly shaped, too large, or bands are missing.
     """
-    shape = tuple(int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1))
     if len(shape) != 3:
         raise StampError(f"an image of {len(shape)} dimensions; a cutout has planes, rows and columns")
     n_planes, height, width = shape
@@ -139,6 +120,7 @@ def read_cutout_header(header: Header) -> CutoutHeader:
         planes=planes,
         bands_stated=stated is not None,
         side=height,
+        quantised=quantised,
         pixel_scale_arcsec=scale,
         ra_deg=ra_deg,
         dec_deg=dec_deg,
@@ -187,43 +169,14 @@ def position_in_name(name: str) -> tuple[float, float] | None:
     return (ra_deg, dec_deg) if ra_deg < 360 and abs(dec_deg) <= 90 else None
 
 
-def _plain_planes(data: bytes, header: Header, seen: CutoutHeader) -> np.ndarray:
-    """Return the chosen planes of an uncompressed primary image, (3, H, W) float32."""
-    start = -(-(data.find(END_CARD) + 80) // BLOCK_BYTES) * BLOCK_BYTES
-    stored = np.dtype(STORED_TYPES[int(header["BITPIX"])])
-    plane_pixels = seen.side * seen.side
-    needed = start + int(header["NAXIS3"]) * plane_pixels * stored.itemsize
-    if len(data) < needed:
-        raise StampError(f"truncated: {len(data)} bytes of {needed}")
-    scale, zero = float(header.get("BSCALE", 1)), float(header.get("BZERO", 0))
-    pixels = np.empty((3, seen.side, seen.side), np.float32)
-    for target, plane in zip(pixels, seen.planes, strict=True):
-        offset = start + plane * plane_pixels * stored.itemsize
-        values = np.frombuffer(data, stored, plane_pixels, offset).reshape(seen.side, seen.side)
-        target[:] = values if (scale, zero) == (1, 0) else values * scale + zero
-    return pixels
-
-
-def _decode_compressed(data: bytes) -> tuple[CutoutHeader, np.ndarray]:
-    """Return header and planes of an image in the first extension, fpacked or plain."""
-    from astropy.io import fits
-
-    from discovery.files.fits_blocks import check_complete
-
-    check_complete(io.BytesIO(data), len(data))
-    with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=True) as hdus:
-        hdu = hdus[1] if len(hdus) > 1 else None
-        if hdu is None or not hdu.is_image:
-            raise StampError("holds no image")
-        seen = read_cutout_header(hdu.header)
-        return seen, np.ascontiguousarray(hdu.data[list(seen.planes)], dtype=np.float32)
-
-
-def _unzipped(data: bytes) -> bytes:
+@contextlib.contextmanager
+def _opened(data: bytes) -> Iterator[FitsImage]:
+    """Yield the image of a cutout; whatever is wrong with it is a StampError."""
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise StampError(f"cannot be unpacked: {error}") from error
-    check_bytes(len(content))
-    return content
+        with open_image(data, limit=MAX_FILE_BYTES) as image:
+            yield image
+    except StampError:
+        raise
+    except Exception as error:  # astropy raises many types on damaged files
+        text = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise StampError(f"cannot be read as FITS: {text}") from error

@@ -15,13 +15,12 @@ import pyarrow as pa
 
 from discovery.errors import StampError, SurveyError
 from discovery.files.containers import Folder, ZipArchive, distinct_names
+from discovery.files.fits_images import MAGIC, image_shape, primary_header
 from discovery.readers.fits_cutouts import (
-    MAGIC,
     CutoutHeader,
-    decode_cutout,
+    cutout_header,
     has_end,
     position_in_name,
-    primary_header,
     read_cutout_header,
 )
 from discovery.readers.pictures import PictureHeader, read_picture_header
@@ -154,8 +153,8 @@ class LooseSurvey:
         if head.startswith(MAGIC) and len(head) == HEAD_BYTES and not has_end(head):
             head = container.read(name)  # a header longer than that
         if head.startswith(MAGIC) and (header := primary_header(head))["NAXIS"] != 0:
-            return read_cutout_header(header)
-        return decode_cutout(container.read(name))[0]
+            return read_cutout_header(header, image_shape(header))
+        return cutout_header(container.read(name))
 
     def _table_positions(self, lines: np.ndarray, start: int, stop: int) -> tuple[pa.Array, pa.Array]:
         """Return right ascension and declination (degrees) of the table's lines, else those of the files themselves."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from discovery.errors import StampError
 from discovery.stamps.stamp import MAX_SIDE_PIXELS, MIN_COVERED_FRACTION, MIN_SIDE_PIXELS, StampKind
 
 BAND_NAMES = ("g", "r", "z")
+AREA_PIXELS = 5
+LEAST_WEIGHT = 0.05
+"""Less than one of nine pixels."""
 
 
 def check_side(height: int, width: int) -> None:
@@ -48,11 +52,15 @@ def central_square(planes: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(planes[..., top : top + side, left : left + side])
 
 
-def check_pixels(pixels: np.ndarray, kind: StampKind, *, bands: tuple[str, ...] = BAND_NAMES) -> float:
-    """Refuse unusable pixels; return the fraction of pixels observed in the worst band.
+def usable_pixels(
+    pixels: np.ndarray, kind: StampKind, *, bands: tuple[str, ...] = BAND_NAMES, quantised: bool = False
+) -> tuple[np.ndarray, float]:
+    """Return pixels that an encoder can take, and the fraction of them observed in the worst band; refuse unusable ones.
 
-    A flux pixel of exactly 0 was not observed: sky noise never gives that, and coadds are filled with it.
-    Display colours have no such mark; there only a picture of one single colour is refused.
+    A flux pixel that is not finite was not observed, nor one of exactly 0: sky noise never gives that, and coadds are
+    filled with it. Where numbers were stored in steps, sky noise does give 0, and only areas of it were not observed.
+    Pixels that are not finite are filled, see `fill_holes`. Display colours have no such marks; there only a picture of
+    one single colour is refused.
 
     Parameters
     ----------
@@ -62,33 +70,60 @@ def check_pixels(pixels: np.ndarray, kind: StampKind, *, bands: tuple[str, ...] 
         What the numbers are.
     bands : tuple of str
         Names of the planes, for the messages.
+    quantised : bool
+        The numbers were stored in steps.
 
     Raises
     ------
     StampError
-        Oddly shaped, non-finite, empty, or observed in too few pixels of a band.
+        Oddly shaped, empty, or observed in too few pixels of a band; display colours that are not finite.
     """
     check_side(*pixels.shape[-2:])
-    check_finite(pixels)
+    finite = np.isfinite(pixels)
+    whole = bool(finite.all())
+    if not whole and (kind == "rgb" or finite.mean(axis=(1, 2)).min() < MIN_COVERED_FRACTION):
+        raise StampError(f"{np.count_nonzero(~finite)} of {pixels.size} pixels are not finite")
     if kind == "rgb":
         if pixels.min() == pixels.max():
             raise StampError("empty: every pixel has the same value")
-        return 1.0
-    covered = np.count_nonzero(pixels, axis=(1, 2)) / (pixels.shape[1] * pixels.shape[2])  # (3,)
-    return check_coverage(covered, pixels, bands)
+        return pixels, 1.0
+    if whole and not quantised:
+        number = np.count_nonzero(pixels, axis=(1, 2))
+    else:
+        number = np.count_nonzero(finite & ~unobserved_zeros(pixels, quantised), axis=(1, 2))
+        pixels = pixels if whole else fill_holes(pixels)
+    return pixels, check_coverage(number / (pixels.shape[1] * pixels.shape[2]), pixels, bands)  # (3,)
 
 
-def check_finite(pixels: np.ndarray) -> None:
-    """Refuse pixels that are not all finite.
+def unobserved_zeros(pixels: np.ndarray, quantised: bool) -> np.ndarray:
+    """Return which flux pixels are exactly 0 because nothing was observed there, bool of the same shape (..., H, W).
 
-    Raises
-    ------
-    StampError
-        Says how many are not.
+    All of them; of numbers stored in steps those in areas of 5 x 5 pixels, which noise does not leave.
     """
-    if not np.isfinite(pixels).all():
-        n_bad = int(np.count_nonzero(~np.isfinite(pixels)))
-        raise StampError(f"{n_bad} of {pixels.size} pixels are not finite")
+    zeros = pixels == 0
+    if not quantised or not zeros.any():
+        return zeros
+    flat = zeros.reshape(-1, *zeros.shape[-2:])
+    square = np.ones((AREA_PIXELS, AREA_PIXELS), np.uint8)
+    areas = [cv2.morphologyEx(plane.astype(np.uint8), cv2.MORPH_OPEN, square) for plane in flat]
+    return np.stack(areas).astype(bool).reshape(zeros.shape)
+
+
+def fill_holes(pixels: np.ndarray) -> np.ndarray:
+    """Return (n, H, W) pixels with those that are not finite filled: 0 where they reach the border, as coadds do; else from around."""
+    holes = ~np.isfinite(pixels)
+    filled = np.where(holes, 0, pixels)
+    for plane, hole in zip(filled, holes, strict=True):
+        _, parts = cv2.connectedComponents(hole.astype(np.uint8))
+        outer = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
+        known, inner = ~hole, hole & ~np.isin(parts, outer)
+        while inner.any():  # from the rim inwards
+            weight = cv2.blur(known.astype(np.float32), (3, 3))
+            around = cv2.blur(np.where(known, plane, 0), (3, 3))
+            rim = inner & (weight > LEAST_WEIGHT)
+            plane[rim] = around[rim] / weight[rim]
+            known, inner = known | rim, inner & ~rim
+    return filled
 
 
 def check_coverage(covered: np.ndarray, pixels: np.ndarray, bands: tuple[str, ...] = BAND_NAMES) -> float:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from discovery.errors import StampError
 from discovery.files.containers import MAX_FILE_BYTES, check_bytes, file_stem
-from discovery.readers.fits_cutouts import GZIP_MAGIC
-from discovery.readers.fits_cutouts import MAGIC as FITS_MAGIC
+from discovery.files.fits_images import GZIP_MAGIC
+from discovery.files.fits_images import MAGIC as FITS_MAGIC
 from discovery.readers.pictures import MAGIC as PICTURE_MAGIC
 from discovery.readers.stamp_files import decode_stamp
 from discovery.stamps.stamp import Stamp

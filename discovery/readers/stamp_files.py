@@ -6,7 +6,7 @@ from discovery.readers.fits_cutouts import SUFFIXES as FITS_SUFFIXES
 from discovery.readers.fits_cutouts import decode_cutout, position_in_name
 from discovery.readers.pictures import SUFFIXES as PICTURE_SUFFIXES
 from discovery.readers.pictures import decode_picture
-from discovery.readers.pixel_checks import check_pixels
+from discovery.readers.pixel_checks import usable_pixels
 from discovery.stamps.stamp import Stamp
 
 
@@ -36,13 +36,13 @@ def decode_stamp(
     position = position_in_name(name) or (None, None)
     if not is_fits(name):
         pixels = decode_picture(data)
-        check_pixels(pixels, "rgb")
+        usable_pixels(pixels, "rgb")
         return Stamp(
             object_id=object_id, pixels=pixels, kind="rgb", pixel_scale_arcsec=scale,
             ra_deg=position[0], dec_deg=position[1], survey=survey,
         )  # fmt: skip
     seen, pixels = decode_cutout(data)
-    covered = check_pixels(pixels, "nmgy", bands=seen.bands)
+    pixels, covered = usable_pixels(pixels, "nmgy", bands=seen.bands, quantised=seen.quantised)
     if seen.ra_deg is not None:
         position = seen.ra_deg, seen.dec_deg  # type: ignore[assignment]
     return Stamp(

@@ -11,7 +11,8 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 
 from discovery.errors import ConfigError, StampError
-from discovery.restoration.mosaic import Mosaic, first_line, open_fits
+from discovery.files.fits_images import EVERYTHING, open_image
+from discovery.restoration.mosaic import Mosaic, first_line
 from discovery.sky.image_headers import celestial_wcs
 
 
@@ -76,9 +77,8 @@ def read_mask(path: Path, shape: tuple[int, int], keep: tuple[int, ...] = ()) ->
         If it cannot be read, has another size, or lacks a segment that is to be kept.
     """
     try:
-        with open_fits(path) as hdus:
-            hdu = next((hdu for hdu in hdus if hdu.is_image and hdu.shape), None)
-            values = None if hdu is None else np.asarray(hdu.data)
+        with open_image(path) as image:
+            values = np.asarray(image.section((EVERYTHING,)))
     except Exception as problem:  # astropy raises many types on damaged files
         raise StampError(f"the mask {path.name} cannot be read: {first_line(problem)}") from problem
     if values is None or values.ndim not in (2, 3) or values.shape[-2:] != shape:

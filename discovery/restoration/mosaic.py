@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from astropy.io.fits.verify import VerifyError, VerifyWarning
 
 from discovery.errors import StampError
-from discovery.files.fits_blocks import check_complete
-from discovery.readers.fits_cutouts import GZIP_MAGIC, choose_planes, stated_bands
-from discovery.readers.pixel_checks import check_coverage
+from discovery.files.fits_images import FitsImage, open_image
+from discovery.readers.fits_cutouts import choose_planes, stated_bands
+from discovery.readers.pixel_checks import check_coverage, unobserved_zeros
 from discovery.storage.atomic import made_beside
 
 ROWS_A_PART = 256
@@ -42,10 +44,10 @@ class Mosaic:
         Height and width.
     """
 
-    def __init__(self, path: Path, hdu: fits.ImageHDU) -> None:
+    def __init__(self, path: Path, image: FitsImage) -> None:
         self.name = path.name
-        self.header: fits.Header = hdu.header
-        shape = hdu.shape
+        self.header: fits.Header = _usable_cards(image.header)
+        shape = image.shape
         if len(shape) != 3:
             raise StampError(f"an image of {len(shape)} dimensions; needed are three bands, (3, rows, columns)")
         if shape[0] != 3:
@@ -54,14 +56,13 @@ class Mosaic:
         if unit and not UNITS.fullmatch(unit):
             raise StampError(f"its unit (BUNIT) is '{unit}'; convert it to nanomaggies per pixel")
         self.bands, self.planes = choose_planes(stated_bands(self.header), 3)
-        self.dtype = np.dtype(np.float64 if self.header["BITPIX"] == -64 else np.float32)
+        self.dtype = image.dtype
         self.shape = (int(shape[1]), int(shape[2]))
-        self._hdu = hdu
+        self._image = image
 
     def read(self, rows: slice, columns: slice) -> np.ndarray:
         """Return a part (3, h, w) of the image in its dtype, in the order of ``bands``."""
-        part = self._hdu.section[:, rows, columns]
-        return np.ascontiguousarray(part[list(self.planes)], dtype=self.dtype)
+        return self._image.read_planes(self.planes, rows, columns)
 
     def row_parts(self) -> Iterator[slice]:
         """Yield the image's rows by parts."""
@@ -76,31 +77,33 @@ class Mosaic:
         broken : numpy.ndarray
             (H, W) bool, not finite in some band.
         empty : numpy.ndarray
-            (H, W) bool, exactly 0 in some band: not observed there.
+            (H, W) bool, exactly 0 in some band and therefore not observed there, see `unobserved_zeros`.
 
         Raises
         ------
         StampError
             If a band is constant or covers less than half of the image.
         """
-        broken, empty = np.zeros(self.shape, bool), np.zeros(self.shape, bool)
+        broken, empty = np.zeros(self.shape, bool), np.zeros((3, *self.shape), bool)
         covered, extremes = np.zeros(3), np.array([[np.inf, -np.inf]] * 3)
         for rows in self.row_parts():
             part = self.read(rows, slice(None))
             finite = np.isfinite(part)
             broken[rows] = ~finite.all(axis=0)
-            empty[rows] = (part == 0).any(axis=0)
-            covered += (finite & (part != 0)).sum(axis=(1, 2))
+            empty[:, rows] = part == 0
+            covered += finite.sum(axis=(1, 2))
             for band in range(3):
                 values = part[band][finite[band]]
                 if values.size:
                     extremes[band] = min(extremes[band, 0], values.min()), max(extremes[band, 1], values.max())
+        empty = unobserved_zeros(~empty, self._image.quantised)  # what is not empty counts as 1
+        covered -= empty.sum(axis=(1, 2))
         extremes[~np.isfinite(extremes).all(axis=1)] = 0
         try:
             check_coverage(covered / (self.shape[0] * self.shape[1]), extremes, self.bands)
         except StampError as problem:
             raise StampError(f"{self.name}: {str(problem).replace('the stamp', 'the image')}") from None
-        return broken, empty
+        return broken, empty.any(axis=0)
 
 
 @contextlib.contextmanager
@@ -114,11 +117,7 @@ def open_mosaic(path: Path) -> Iterator[Mosaic]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            hdus = stack.enter_context(open_fits(path))
-            hdu = next((hdu for hdu in hdus[:2] if hdu.is_image and hdu.shape), None)
-            if hdu is None:
-                raise StampError("holds no image")
-            mosaic = Mosaic(path, hdu)
+            mosaic = Mosaic(path, stack.enter_context(open_image(path)))
         except StampError as problem:
             raise StampError(f"{path.name}: {problem}") from None
         except OSError as problem:
@@ -126,15 +125,6 @@ def open_mosaic(path: Path) -> Iterator[Mosaic]:
         except Exception as problem:  # astropy raises many types on damaged files
             raise StampError(f"{path.name}: cannot be read as FITS: {first_line(problem)}") from problem
         yield mosaic
-
-
-def open_fits(path: Path) -> fits.HDUList:
-    """Return an open FITS file, by memory map where it is not gzipped; a truncated one is a StampError."""
-    with path.open("rb") as file:
-        zipped = file.read(2) == GZIP_MAGIC
-        if not zipped:
-            check_complete(file, path.stat().st_size)
-    return fits.open(path, memmap=not zipped, lazy_load_hdus=True)
 
 
 def first_line(problem: Exception) -> str:
@@ -234,6 +224,18 @@ def _primary_header(header: fits.Header, dtype: np.dtype, history: list[str]) ->
     for line in history:
         cards.add_history(line)
     return cards
+
+
+def _usable_cards(header: fits.Header) -> fits.Header:
+    """Return the header without the cards that break the FITS standard beyond repair."""
+    kept = fits.Header()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VerifyWarning)
+        for card in header.cards:
+            with contextlib.suppress(VerifyError, ValueError):
+                _ = (str(card), card.value)  # raise for what cannot be written
+                kept.append(card, end=True)
+    return kept
 
 
 def _extension_header(primary: fits.Header, name: str, dtype: np.dtype) -> fits.Header:

@@ -169,20 +169,30 @@ def test_numbers_of_other_colour_pictures_are_not_spelled_out(tmp_path, side, co
 def test_bad_stamps_are_damaged_with_name_and_reason(tmp_path, layouts):
     layouts.ssl(tmp_path / "a.h5", 5)
     with h5py.File(tmp_path / "a.h5", "a") as file:
-        file["images"][0, 1, 3, 4] = np.nan
+        file["images"][0, 1, :77] = np.nan
         file["images"][1] = 0
         file["images"][2, 2] = 0
         file["images"][3, 0, :100] = 0
     found = open_survey(tmp_path / "a.h5").read(0, 5)
     reasons = [stamp.reason if isinstance(stamp, Damaged) else None for stamp in found]
     assert reasons == [
-        "1 of 69312 pixels are not finite",
+        "11704 of 69312 pixels are not finite",
         "band g is empty",
         "band z is empty",
         "band g covers only 34 % of the stamp",
         None,
     ]
     assert (found[0].object_id, found[0].source) == ("9010-300000-0", "a.h5:0")
+
+
+def test_a_pixel_without_a_number_is_filled_and_counted(tmp_path, layouts):
+    images = layouts.ssl(tmp_path / "a.h5", 1)
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file["images"][0, 1, 3, 4] = np.nan
+    stamp = open_survey(tmp_path / "a.h5").read(0, 1)[0]
+    assert np.argwhere(stamp.pixels != images[0]).tolist() == [[1, 3, 4]]
+    assert stamp.pixels[1, 3, 4] == pytest.approx((images[0, 1, 2:5, 3:6].sum() - images[0, 1, 3, 4]) / 8, abs=1e-6)
+    assert stamp.covered_fraction == 1 - 1 / 152**2
 
 
 def test_partly_covered_stamp_says_how_much(tmp_path, layouts):

@@ -273,3 +273,67 @@ def test_the_shipped_model(image, tmp_path, planes):
     alone = np.stack([amount * smooth for amount in (0.15, 0.4, 0.7)])
     far = np.abs(planes - alone)[:, disk].mean()
     assert np.abs(mended - alone)[:, disk].mean() < 0.5 * far
+
+
+def scaled(path, planes, **cards):
+    """Write an image as 16-bit integers, with 10 x 20 pixels of BLANK where cards say so."""
+    stored = np.rint((planes - 0.5) / 1e-4).astype(np.int16)
+    if "BLANK" in cards:
+        stored[:, 5:15, 5:25] = cards["BLANK"]
+    hdu = fits.PrimaryHDU(stored)
+    hdu.header.update({"BANDS": "grz", "BUNIT": "nanomaggy", "BSCALE": 1e-4, "BZERO": 0.5} | cards)
+    hdu.writeto(path)
+    return path, np.where(stored == cards.get("BLANK"), np.nan, stored * 1e-4 + 0.5)
+
+
+def test_scaled_integers_are_restored_and_blank_pixels_left(idle, tmp_path, planes):
+    for cards in ({}, {"BLANK": -32768}):
+        path, right = scaled(tmp_path / f"in{len(cards)}.fits", planes, **cards)
+        assert run("restore", path, "-o", tmp_path / "out.fits", "--model", idle, "--overwrite") == 0
+        with fits.open(tmp_path / "out.fits") as made:
+            made.verify("exception")
+            assert made[0].header["BITPIX"] == -32 and not {"BSCALE", "BZERO", "BLANK"} & set(made[0].header)
+            np.testing.assert_allclose(made[0].data, right, rtol=3e-7, atol=1e-7)
+
+
+def test_blank_pixels_of_scaled_integers_are_mended(idle, tmp_path, planes):
+    path, right = scaled(tmp_path / "in.fits", planes, BLANK=-32768)
+    assert run("reconstruct", path, "--box", "40,50,40,50", "-o", tmp_path / "out.fits", "--model", idle) == 0
+    with fits.open(tmp_path / "out.fits") as made:
+        mask = np.isnan(right[0])
+        mask[40:50, 40:50] = True
+        np.testing.assert_array_equal(made["MASK"].data, mask)
+        assert np.isfinite(made[0].data).all()
+        np.testing.assert_allclose(made[0].data[:, ~mask], right[:, ~mask], rtol=3e-7, atol=1e-7)
+
+
+def test_bands_of_an_empty_primary_header_are_those_of_the_image(strong, image, tmp_path, planes, capsys):
+    primary = fits.PrimaryHDU()
+    primary.header.update({"BANDS": "zrg", "BUNIT": "nanomaggy"})
+    extension = fits.ImageHDU(planes[::-1], fits.getheader(image), name="SCI")
+    del extension.header["BANDS"]
+    extension.header["INHERIT"] = True
+    fits.HDUList([primary, extension]).writeto(tmp_path / "inherit.fits")
+    for name, path in (("a", image), ("b", tmp_path / "inherit.fits")):
+        assert run("restore", path, "-o", tmp_path / f"{name}.fits", "--model", strong) == 0
+    np.testing.assert_array_equal(fits.getdata(tmp_path / "a.fits"), fits.getdata(tmp_path / "b.fits")[::-1])
+    assert fits.getheader(tmp_path / "b.fits")["BANDS"] == "zrg"
+
+
+def test_zeros_of_quantisation_are_restored(strong, tmp_path, planes):
+    packed = fits.CompImageHDU(planes, fits.Header({"BANDS": "grz"}), quantize_level=4)
+    fits.HDUList([fits.PrimaryHDU(), packed]).writeto(tmp_path / "q.fits.fz")
+    data = fits.getdata(tmp_path / "q.fits.fz", 1)
+    assert run("restore", tmp_path / "q.fits.fz", "-o", tmp_path / "out.fits", "--model", strong) == 0
+    with fits.open(tmp_path / "out.fits") as made:
+        assert (data == 0).mean() > 0.01 and (made["RESIDUAL"].data == 0).mean() < 0.005
+
+
+def test_a_line_feed_in_a_card_is_cleaned(idle, write_image, tmp_path, planes):
+    path = write_image(tmp_path / "casa.fits", planes, ORIGIN="CASA 4.7.0-REL (r38335)X")
+    path.write_bytes(path.read_bytes().replace(b"(r38335)X'", b"(r38335)\n'"))
+    assert run("restore", path, "-o", tmp_path / "out.fits", "--model", idle) == 0
+    with fits.open(tmp_path / "out.fits") as made:
+        made.verify("exception")
+        assert made[0].header["ORIGIN"] == "CASA 4.7.0-REL (r38335)"
+        np.testing.assert_array_equal(made[0].data, planes)

@@ -7,15 +7,15 @@ they touch are decoded.
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from discovery.errors import StampError
-from discovery.files.fits_blocks import check_complete
+from discovery.files.fits_images import FitsImage, open_image
+from discovery.readers.pixel_checks import fill_holes, unobserved_zeros
 from discovery.sky.image_headers import celestial_wcs, pixels_at
 
 MAX_BRICK_SIDE = 8192
@@ -31,7 +31,7 @@ class BrickImages:
         File of each band, in the order of the stamp's channels.
     invvars : mapping of str to Path
         Inverse variance of some or all bands: 0 where a pixel was not observed. Without it a pixel of
-        exactly 0 was not.
+        exactly 0 was not; a pixel that is not finite never was.
 
     Raises
     ------
@@ -46,9 +46,9 @@ class BrickImages:
         self._invvars = dict(invvars)
         self._planes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         band, path = next(iter(self._images.items()))
-        with _opened(path, f"image-{band}") as hdu:
-            self.shape: tuple[int, int] = hdu.shape
-            wcs = celestial_wcs(hdu.header)
+        with _opened(path, f"image-{band}") as image:
+            self.shape: tuple[int, int] = (image.shape[0], image.shape[1])
+            wcs = celestial_wcs(image.header)
         if wcs is None:
             raise StampError(f"image-{band} has no WCS")
         self.wcs = wcs
@@ -110,9 +110,9 @@ class BrickImages:
                 image, observed = (plane[inside] for plane in self._planes[band])
             else:
                 image, observed = self._window(band, inside)
-            pixels[index][target] = np.where(observed, image, 0)
+            pixels[index][target] = np.where(observed | ~np.isfinite(image), image, 0)
             covered[index] = np.count_nonzero(observed) / side**2
-        return pixels, covered
+        return pixels if np.isfinite(pixels).all() else fill_holes(pixels), covered
 
     def close(self) -> None:
         """Forget the decoded planes."""
@@ -120,62 +120,33 @@ class BrickImages:
 
     def _window(self, band: str, window: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
         """Return image (float32) and observed (bool) of a part of the brick."""
-        image = self._read(self._images[band], f"image-{band}", window)
+        image, quantised = self._read(self._images[band], f"image-{band}", window)
         if band in self._invvars:
-            observed = self._read(self._invvars[band], f"invvar-{band}", window) > 0
+            observed = self._read(self._invvars[band], f"invvar-{band}", window)[0] > 0
         else:
-            observed = image != 0
-        return image, observed
+            observed = ~unobserved_zeros(image, quantised)
+        return image, observed & np.isfinite(image)
 
-    def _read(self, path: Path, name: str, window: tuple[slice, slice]) -> np.ndarray:
-        with _opened(path, name) as hdu:
-            if hdu.shape != self.shape:
-                raise StampError(f"it has {hdu.shape} pixels, other planes {self.shape}")
-            return np.asarray(hdu.section[window], np.float32)
+    def _read(self, path: Path, name: str, window: tuple[slice, slice]) -> tuple[np.ndarray, bool]:
+        with _opened(path, name) as image:
+            if image.shape != self.shape:
+                raise StampError(f"it has {image.shape} pixels, other planes {self.shape}")
+            return image.read(*window).astype(np.float32, copy=False), image.quantised
 
 
-class _opened:
-    """The image HDU of a coadd file as a context; anything that goes wrong within is a StampError."""
-
-    def __init__(self, path: Path, name: str) -> None:
-        self._path = path
-        self._name = name
-        self._hdus: Any = None
-
-    def __enter__(self) -> Any:
-        from astropy.io import fits
-
-        try:
-            _check_file(self._path)
-            self._hdus = fits.open(self._path, memmap=False, lazy_load_hdus=True)
-            hdu = self._hdus[0]
-            if hdu.header["NAXIS"] == 0:
-                hdu = self._hdus[1]
-            if not hdu.is_image or len(hdu.shape) != 2:
+@contextlib.contextmanager
+def _opened(path: Path, name: str) -> Iterator[FitsImage]:
+    """Yield the image of a coadd file; anything that goes wrong within is a StampError."""
+    try:
+        n_bytes = path.stat().st_size
+        if n_bytes > MAX_BRICK_BYTES:
+            raise StampError(f"{n_bytes} bytes; a brick's plane has at most {MAX_BRICK_BYTES}")
+        with open_image(path, limit=MAX_BRICK_BYTES) as image:
+            if len(image.shape) != 2:
                 raise StampError("holds no image of rows and columns")
-            if max(hdu.shape) > MAX_BRICK_SIDE:
-                raise StampError(f"{hdu.shape} pixels; a brick has at most {MAX_BRICK_SIDE} a side")
-            return hdu
-        except Exception as error:
-            self.__exit__(type(error), error, None)
-            raise
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if self._hdus is not None:
-            self._hdus.close()
-        if isinstance(error, Exception):
-            text = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            raise StampError(f"{self._name} of the brick cannot be read: {text}") from error
-
-
-def _check_file(path: Path) -> None:
-    n_bytes = path.stat().st_size
-    if n_bytes > MAX_BRICK_BYTES:
-        raise StampError(f"{n_bytes} bytes; a brick's plane has at most {MAX_BRICK_BYTES}")
-    if path.suffix == ".gz":
-        with gzip.open(path) as file:
-            if len(file.read(MAX_BRICK_BYTES)) == MAX_BRICK_BYTES:
-                raise StampError("too large when unpacked")
-        return
-    with path.open("rb") as file:
-        check_complete(file, n_bytes)
+            if max(image.shape) > MAX_BRICK_SIDE:
+                raise StampError(f"{image.shape} pixels; a brick has at most {MAX_BRICK_SIDE} a side")
+            yield image
+    except Exception as error:  # astropy raises many types on damaged files
+        text = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise StampError(f"{name} of the brick cannot be read: {text}") from error

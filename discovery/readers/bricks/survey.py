@@ -20,7 +20,7 @@ from discovery.readers.bricks.coadds import BrickImages
 from discovery.readers.bricks.files import BrickFiles, region_of, sort_bricks
 from discovery.readers.bricks.selection import CatalogueColumns, usual_selection
 from discovery.readers.fits_cutouts import BAND_CHOICES
-from discovery.readers.pixel_checks import check_coverage, check_finite
+from discovery.readers.pixel_checks import check_coverage
 from discovery.stamps.stamp import Damaged, Stamp
 from discovery.tables.columns import conform, kept_names, merged_types, required_columns
 from discovery.tables.reader import fits_columns
@@ -175,7 +175,6 @@ class BrickSurvey:
             if isinstance(cut, StampError):
                 raise cut
             pixels, covered, scale = cut
-            check_finite(pixels)
             fraction = check_coverage(covered, pixels, bands)
         except StampError as error:
             return Damaged(object_id=object_id, source=source, reason=str(error))

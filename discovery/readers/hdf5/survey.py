@@ -14,7 +14,7 @@ import pyarrow as pa
 from discovery.errors import StampError, SurveyError
 from discovery.files.containers import OpenFiles
 from discovery.readers.hdf5.files import StampFile, open_file
-from discovery.readers.pixel_checks import central_square, check_pixels
+from discovery.readers.pixel_checks import central_square, usable_pixels
 from discovery.stamps.stamp import Damaged, Stamp, StampKind
 from discovery.tables.columns import (
     arrow_column,
@@ -132,8 +132,7 @@ class Hdf5Survey(ABC):
         try:
             if isinstance(pixels, str):
                 raise StampError(pixels)
-            planes = central_square(self.planes(pixels))
-            covered = check_pixels(planes, self.kind)
+            planes, covered = usable_pixels(central_square(self.planes(pixels)), self.kind)
         except StampError as error:
             return Damaged(object_id=object_id, source=source, reason=str(error))
         return Stamp(
