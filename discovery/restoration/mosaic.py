@@ -103,7 +103,7 @@ class Mosaic:
             check_coverage(covered / (self.shape[0] * self.shape[1]), extremes, self.bands)
         except StampError as problem:
             raise StampError(f"{self.name}: {str(problem).replace('the stamp', 'the image')}") from None
-        return broken, empty.any(axis=0)
+        return broken, np.asarray(empty.any(axis=0))
 
 
 @contextlib.contextmanager
