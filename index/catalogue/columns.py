@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from discovery.tables.columns import unit_of
+from discovery.tables.fluxes import nanomaggies_in
 
 BANDS = ("g", "r", "z")
 HEALPIX_ORDER = 29
@@ -16,10 +15,6 @@ EXTINCTION = {"g": 3.214, "r": 2.165, "z": 1.211}
 """A_band / E(B-V) of the Legacy Surveys' bands (DR8 and later, legacysurvey.org/dr9/catalogs, "Galactic extinction")."""
 BAD_MASKBITS = sum(1 << bit for bit in (0, 1, 2, 3, 4, 5, 6, 7, 11, 14, 15))
 """Not primary, bright star, saturated, masked in all exposures of g r z i, or medium-bright star: not to be set in the usual selection."""
-NANOMAGGY = re.compile(r"((1e-0?9|10\*\*-9|10\^-9|nano|n)[ -]?)(maggys?|maggies|mgys?)", re.IGNORECASE)
-MAGGY = re.compile(r"maggys?|maggies|mgys?", re.IGNORECASE)
-NANOJANSKY_IN_NANOMAGGY = 10 ** (0.4 * (31.4 - 22.5))
-"""AB magnitude 0 is 10^-19.44 erg / s / cm2 / Hz: 1 nJy is AB magnitude 31.4, 1 nanomaggy 22.5."""
 PARTIAL_BELOW = 0.98
 """A stamp of which a smaller fraction was observed in some band is partial."""
 OURS = (
@@ -123,21 +118,6 @@ def band_fluxes(came: pa.Table) -> dict[str, np.ndarray]:
         own = next((own for own in came.column_names if own.lower() == name), None)
         fluxes[band] = fluxes[band] * (1.0 if own is None else nanomaggies_in(unit_of(came, own)))
     return fluxes
-
-
-def nanomaggies_in(unit: str) -> float:
-    """Return how many nanomaggies a flux of 1 is in a unit, NaN if it has no zero point; no unit is nanomaggies."""
-    text = unit.strip()
-    if not text or NANOMAGGY.fullmatch(text):
-        return 1.0
-    if MAGGY.fullmatch(text):
-        return 1e9
-    from astropy import units
-
-    try:
-        return float(units.Unit(text).to(units.nJy) / NANOJANSKY_IN_NANOMAGGY)
-    except (ValueError, TypeError, units.UnitsError):
-        return float("nan")
 
 
 def dereddened_fluxes(came: pa.Table) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from astropy.table import Table
 
 from discovery.encoders.encoder import load_encoder, make_encoder
 from discovery.encoders.lvm import LVM, LVMConfig
@@ -31,7 +32,7 @@ from training.finetuning.parameters.data import Objects, read_objects
 from training.finetuning.parameters.fit import HeadPlan, ParameterModel, apply, embed, encoder_of, fit
 from training.finetuning.parameters.head import ParameterHead, sigma_factors
 from training.finetuning.parameters.measures import kind_of, measures
-from training.finetuning.parameters.targets import Targets, exclude, join_table, read_targets
+from training.finetuning.parameters.targets import Targets, exclude, join_table, numbers, read_targets
 
 pytestmark = pytest.mark.slow
 
@@ -179,6 +180,16 @@ def test_a_table_beside_the_survey_brings_columns(objects, tmp_path):
     path.write_text("object_id,mass\nnobody,1\n")
     with pytest.raises(ConfigError, match=r"No line of .*more\.csv names any"):
         join_table(objects.catalogue, path, None)
+
+
+@pytest.mark.parametrize(("unit", "mag_of_one"), [("", 22.5), ("nJy", 31.4), ("adu", None)])
+def test_magnitudes_of_a_table_follow_the_unit_of_its_fluxes(tmp_path, unit, mag_of_one):
+    table = Table({"object_id": ["a", "b"], "flux_r": 10 ** (0.4 * ((mag_of_one or 20.0) - np.array([17.5, 18.5])))})
+    if unit:
+        table["flux_r"].unit = unit
+    table.write(tmp_path / "t.fits")
+    joined, _ = join_table(pa.table({"object_id": ["a", "b"]}), tmp_path / "t.fits", None)
+    assert numbers(joined, "mag_r") == pytest.approx([17.5, 18.5] if mag_of_one else [np.nan] * 2, nan_ok=True)
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,9 @@ class KnownTables:
 
     @property
     def tables(self) -> str:
-        """Names of the tables for people; empty when there is none."""
-        return ", ".join(table.file for table in self._tables)
+        """Names of the tables for people, and how many rows were left out; empty when there is none."""
+        left = [f" ({len(table.without_position)} rows without a position left out)" * bool(table.without_position) for table in self._tables]
+        return ", ".join(table.file + note for table, note in zip(self._tables, left, strict=True))
 
     def rows(self, name: str, release: Release) -> KnownRows | None:
         """Return the known rows of a release by its name in addresses, None when no table is given."""

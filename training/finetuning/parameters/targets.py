@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from discovery.errors import ConfigError
-from discovery.tables.columns import find_name
+from discovery.tables.columns import described, find_name, unit_of
+from discovery.tables.fluxes import nanomaggies_in
 from discovery.tables.reader import KEY_NAMES, match_key, read_table
 from training.finetuning.parameters.apertures import BANDS
 
@@ -90,17 +91,18 @@ def numbers(catalogue: pa.Table, name: str) -> np.ndarray:
 
 
 def band_flux(catalogue: pa.Table, band: str) -> np.ndarray | None:
-    """Return (N,) nanomaggies from ``flux`` (N, 3) or ``flux_BAND``; None where neither came."""
+    """Return (N,) nanomaggies from ``flux`` (N, 3) or ``flux_BAND`` by their stated unit; None where neither came."""
     single = find_name(catalogue.column_names, (f"flux_{band}",))
     if single is not None:
-        return _plain(catalogue, single)
+        return _plain(catalogue, single) * nanomaggies_in(unit_of(catalogue, single))
     listed = find_name(catalogue.column_names, ("flux",))
     if listed is None:
         return None
     column = catalogue[listed].combine_chunks()
     if not (pa.types.is_fixed_size_list(column.type) and column.type.list_size == len(BANDS)):
         return None
-    return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, len(BANDS))[:, BANDS.index(band)].astype(float)
+    flux = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, len(BANDS))[:, BANDS.index(band)].astype(float)
+    return flux * nanomaggies_in(unit_of(catalogue, listed))
 
 
 def join_table(catalogue: pa.Table, path: Path, key: str | None) -> tuple[pa.Table, int]:
@@ -124,7 +126,8 @@ def join_table(catalogue: pa.Table, path: Path, key: str | None) -> tuple[pa.Tab
     taken = {name: table[name].take(lines) for name in table.column_names if name.lower() != "object_id"}
     given = {name.lower() for name in taken}
     kept = {name: catalogue[name] for name in catalogue.column_names if name.lower() not in given}
-    return pa.table({**kept, **taken}), match.n_matched
+    units = {name: unit_of(catalogue, name) for name in kept} | {name: unit_of(table, name) for name in taken}
+    return described({**kept, **taken}, units), match.n_matched
 
 
 def exclude(catalogue: pa.Table, conditions: Mapping[str, Sequence[str]]) -> np.ndarray:
