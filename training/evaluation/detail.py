@@ -25,14 +25,12 @@ from discovery.hunts.simulation.measures import average_precision
 from discovery.hunts.simulation.simulate import ArrayEmbeddings
 from discovery.tables.reader import match_key, read_table
 from training.data.stamps import Stamps, load_stamps
-from training.evaluation.one_band import in_three_bands
 from training.evaluation.tables import document, spread
 from training.spaces import EncoderSpace, PixelSpace, Space, Vectors
 
 EXAMPLES, FOLDS, BOOTSTRAPS = 5, 5, 200
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 PIXEL_STAMPS = 4000
-ONE_BAND = ("euclid",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,11 +163,8 @@ def surveys_of(data: Path, cache: Path, names: Sequence[str] = ()) -> dict[str, 
     wanted = names or tuple(dict.fromkeys(name for target in TARGETS for name in target.surveys))
     found = {}
     for name in wanted:
-        folder = data / name
-        if name in ONE_BAND and folder.is_dir():
-            folder = in_three_bands(folder, cache / "three_bands" / name)
-        if folder.is_dir():
-            found[name] = load_stamps(str(folder), cache)
+        if (data / name).is_dir():
+            found[name] = load_stamps(str(data / name), cache)
     return found
 
 
