@@ -1,7 +1,7 @@
 """JPEG and PNG pictures as stamps: display colours 0..1, channel 0 the blue plane.
 
 A grey picture has one band, which is repeated in all three planes. Where a picture is transparent, the black of an empty sky shows. Of
-a picture that is not square the central square is the stamp.
+a picture that is not square the central square is the stamp. The orientation that EXIF states counts.
 """
 
 from __future__ import annotations
@@ -19,6 +19,17 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 GREY_MODES = {"1": 255, "L": 255, "LA": 255, "I;16": 65535, "I;16B": 65535, "I": 65535}
 """Pillow's modes of one band, and the value that is white."""
+ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a picture upright, by the orientation that its EXIF states."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +81,20 @@ def decode_picture(data: bytes) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
             check_sides(image.height, image.width)
-            return central_square(_planes(image))
+            turn = _turn(image)
+            return central_square(_planes(image if turn is None else image.transpose(turn)))
     except StampError:
         raise
     except Exception as error:  # Pillow's decoders raise many types on damaged data
         raise StampError(f"cannot be decoded as JPEG or PNG: {_first_line(error)}") from error
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """Return how a picture has to be turned so that it lies as every viewer shows it; None where it does."""
+    try:
+        return UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # Pillow raises many types on damaged EXIF, without which a picture is as good
+        return None
 
 
 def _planes(image: Image.Image) -> np.ndarray:

@@ -14,7 +14,7 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from discovery.errors import StampError, SurveyError
 from discovery.files.containers import distinct_names
@@ -281,6 +281,26 @@ def test_pictures_of_every_mode(tmp_path, image, kind, right, within):
         assert stamp.pixels.shape == (3, 20, 20) and stamp.pixels.dtype == np.float32
         assert np.abs(stamp.pixels - expected).max() <= within
         assert np.array_equal(stamp.pixels[0], stamp.pixels[2]) == grey
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_lie_as_viewers_show_them(tmp_path, kind, orientation):
+    picture = Image.fromarray(np.kron(np.arange(25).reshape(5, 5) * 10, np.ones((8, 8))).astype(np.uint8)).convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(tmp_path / f"a.{kind}", exif=exif)
+    with Image.open(tmp_path / f"a.{kind}") as saved:
+        shown = np.asarray(ImageOps.exif_transpose(saved))
+    assert np.array_equal(np.rint(read_stamp_file(tmp_path / f"a.{kind}").pixels * 255)[::-1].transpose(1, 2, 0), shown)
+
+
+def test_damaged_exif_spoils_no_picture(layouts):
+    picture = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xffnonsense")
+    found = read_stamp_bytes(buffer.getvalue(), "a.png")
+    assert np.array_equal(np.rint(found.pixels * 255)[::-1].transpose(1, 2, 0), picture)
 
 
 def test_of_pictures_that_are_not_square_the_central_square_is_taken_and_told(tmp_path, layouts):
