@@ -107,8 +107,8 @@ def history_of(run: Path) -> dict[str, Any]:
     history = {"data": data, "steps": curve[-1]["step"] if curve else 0, "batch": config["batch"], "seed": loop["seed"]}
     history["objectives"] = objectives
     if "questions" in config:
-        asked = ({**question, "surveys": list(question["surveys"])} for question in config["questions"]["question"])
-        history["questions"] = [{name: one[name] for name in ("name", "kind", "columns", "weight", "surveys")} for one in asked]
+        questions = ({**question, "surveys": list(question["surveys"])} for question in config["questions"]["question"])
+        history["questions"] = [{name: one[name] for name in ("name", "kind", "columns", "weight", "surveys")} for one in questions]
         history["repeats"] = config["questions"]["repeats"]
     if "left_out" in config:
         history["left_out"] = config["left_out"]

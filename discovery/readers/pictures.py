@@ -50,7 +50,7 @@ class PictureHeader:
 
 
 def read_picture_header(data: bytes) -> PictureHeader | None:
-    """Return what a picture tells of which ``data`` is at least the beginning; None where that cannot be told."""
+    """Return the header of a picture of which ``data`` is at least the beginning; None where it cannot be read."""
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
             return PictureHeader(grey=image.mode in GREY_MODES, height=image.height, width=image.width)

@@ -197,10 +197,13 @@ def square_pastes(field, sources):
 def test_the_noise_about_real_pastes_gives_no_clue(shared_data):
     """Lenses of one telescope and galaxies of another: the worst that real sources offer."""
     training, _ = load_sources([f"{shared_data / 'lens_candidates'}@expert_grade>=2,<0", str(shared_data / "sdss_pool")])
-    fields = [make_field(FieldPlan(size=256, per_field=3, seed=2), training, index) for index in range(24)]
-    lens = np.concatenate([field.lens for field in fields])
-    noise = np.concatenate([ring_statistics(field) for field in fields])[:, :9]  # wings are light of the galaxy itself
-    assert told_apart(noise, lens) < 0.62
+    found = []
+    for seed in (2, 3, 4):  # one draw of 144 objects differs from the next by 0.05
+        fields = [make_field(FieldPlan(size=256, per_field=3, seed=seed), training, index) for index in range(24)]
+        lens = np.concatenate([field.lens for field in fields])
+        noise = np.concatenate([ring_statistics(field) for field in fields])[:, :9]  # wings are light of the galaxy itself
+        found.append(told_apart(noise, lens))
+    assert np.mean(found) < 0.62  # 0.588 on these; the 45 lenses come back several times, so that a forest knows some by heart
 
 
 def perfect(fields):
