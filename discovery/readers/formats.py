@@ -216,6 +216,7 @@ def _open_loose(loose: LooseFiles, options: _Options) -> tuple[LooseSurvey, Path
         survey=options.survey,
         notes=[text for text in (note, *loose.notes) if text],
     )
+    survey.recognised = " ".join(filter(None, (survey.recognised, survey.positions_elsewhere())))
     return survey, stamp_table.path if stamp_table else None
 
 

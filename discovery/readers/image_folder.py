@@ -25,7 +25,7 @@ from discovery.readers.fits_cutouts import (
 )
 from discovery.readers.pictures import PictureHeader, read_picture_header
 from discovery.readers.stamp_files import decode_stamp, is_fits
-from discovery.readers.stamp_tables import StampTable
+from discovery.readers.stamp_tables import StampTable, told_elsewhere
 from discovery.stamps.stamp import Damaged, Stamp
 from discovery.tables.columns import degrees, described, find_name, kept_names, required_columns, unit_of
 
@@ -134,6 +134,14 @@ class LooseSurvey:
         pairs = [self._own_position(position) or (None, None) for position in range(start, stop)]
         ra_deg, dec_deg = ([pair[axis] for pair in pairs] for axis in (0, 1))
         return pa.array(ra_deg, pa.float64()), pa.array(dec_deg, pa.float64())
+
+    def positions_elsewhere(self) -> str:
+        """Return a warning if the first stamps of the table say themselves that they lie elsewhere than it says; else nothing."""
+        if self._table is None or self._table.places is None:
+            return ""
+        first = np.flatnonzero(self._table.match.rows >= 0)[:SAMPLE].tolist()
+        own = [self._own_position(position) or (np.nan, np.nan) for position in first]
+        return told_elsewhere(self._table, first, np.array(own, float).reshape(-1, 2))
 
     def _own_position(self, position: int) -> tuple[float, float] | None:
         _, name = self._locate(position)

@@ -11,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from discovery.errors import SurveyError
+from discovery.sky.crossmatch import separations_arcsec
 from discovery.tables.columns import find_name
 from discovery.tables.positions import position_columns, positions_deg
 from discovery.tables.reader import KeyMatch, match_key, read_table
 
+ELSEWHERE_ARCSEC = 60.0
 NO_TABLE = "none"
 MIN_MATCHED = 0.5
 """A table that merely lies beside the stamps is used when it names at least this fraction of them."""
@@ -86,6 +88,32 @@ def choose_table(
         return None, " ".join(left)
     chosen, note = _beside(*next(iter(read.items())), names, key)
     return chosen, " ".join([note, *left])
+
+
+def told_elsewhere(stamp_table: StampTable, stamps: Sequence[int], own_deg: np.ndarray) -> str:
+    """Return a warning if stamps lie elsewhere by their own headers than by their lines of the table; else nothing.
+
+    Parameters
+    ----------
+    stamp_table : StampTable
+        The table, with positions.
+    stamps : sequence of int
+        Stamps that have a line.
+    own_deg : numpy.ndarray
+        (n, 2) what they say themselves, NaN where nothing.
+    """
+    if stamp_table.places is None:
+        return ""
+    told = stamp_table.places[stamp_table.match.rows[list(stamps)]]
+    apart = separations_arcsec(own_deg[:, 0], own_deg[:, 1], told[:, 0], told[:, 1])
+    apart = apart[np.isfinite(apart)]
+    count = int(np.count_nonzero(apart > ELSEWHERE_ARCSEC))
+    if count == 0:
+        return ""
+    return (
+        f"WARNING: {count} of the first {len(apart)} stamps with a line in {stamp_table.path.name} lie elsewhere by their own headers or names, "
+        f"up to {apart.max() / 3600:.3g} degrees away; the table's positions are taken. See that its column {stamp_table.match.column} names these stamps."
+    )
 
 
 def _read_beside(beside: Sequence[Path]) -> tuple[dict[Path, pa.Table], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,14 +13,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from discovery.errors import SurveyError
-from discovery.tables.columns import described
+from discovery.tables.columns import DEC_NAMES, ID_NAMES, RA_NAMES, described
 
 MOST_HEAD_LINES = 10_000
+MOST_HEAD_CHARACTERS = 1 << 20
 DASHES = re.compile(r"-+")
 INTEGER = r"^[+-]?[0-9]+$"
 ESCAPED = "^'([ \u00a0]*[=+\\-@\\t\\r\\n\uff1d\uff0b\uff0d\uff20])"
 """What `discovery.tables.writer` puts before a text that a spreadsheet would take for a formula."""
 EXACT_AS_FLOAT = 2.0**53
+USUAL = frozenset((*RA_NAMES, *DEC_NAMES, *ID_NAMES))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,10 +125,12 @@ def _read_head(path: Path) -> TextHead:
         comments: list[str] = []
         number = 0
         line = file.readline()
-        while line and number < MOST_HEAD_LINES and (line.startswith("#") or (not line.strip() and comments)):
+        while line and number < MOST_HEAD_LINES and (line.startswith("#") or not line.strip()):
             if line.strip():
                 comments.append(line.lstrip("#").strip("\r\n"))
             number, line = number + 1, file.readline()
+        while line.count('"') % 2 and (more := file.readline()) and len(line) < MOST_HEAD_CHARACTERS:  # a name may hold a line feed
+            number, line = number + 1, line + more
         following = [file.readline(), file.readline()]
     return _understood(comments, number, line, following)
 
@@ -135,12 +140,12 @@ def _understood(comments: list[str], number: int, line: str, following: list[str
     delimiter = max(",\t;| " if ecsv else ",\t;|", key=(line or (comments[-1] if comments else "")).count)
 
     def cells(text: str) -> list[str]:
-        return [cell.strip() for cell in next(csv.reader([text.strip("\r\n")], delimiter=delimiter), [])]
+        return [cell.strip() for cell in next(csv.reader(io.StringIO(text.strip("\r\n"), newline=""), delimiter=delimiter), [])]
 
     names, behind = cells(line), [cells(text) for text in following]
     if comments and (above := cells(comments[-1])) and _names_of(above, names):
         return TextHead(names=_plain(above), units={}, delimiter=delimiter, lines=number)
-    if len(behind[1]) == len(names) and all(DASHES.fullmatch(cell) for cell in behind[1] if cell) and any(behind[1]):
+    if len(behind[1]) == len(names) and all(DASHES.fullmatch(cell) for cell in behind[1] if cell) and any(len(cell) > 2 for cell in behind[1]):
         return TextHead(names=_plain(names), units=_units(names, behind[0]), delimiter=delimiter, lines=number + 3)
     units = _ecsv_units(comments) if ecsv else {}
     return TextHead(names=_plain(names), units=units, delimiter=delimiter, lines=number + 1)
@@ -151,10 +156,14 @@ def _plain(names: list[str]) -> list[str]:
 
 
 def _names_of(above: list[str], first: list[str]) -> bool:
-    """Tell whether a comment names the columns of what would else be the header: as many, and only this holds numbers."""
+    """Tell whether a comment names the columns of what would else be the header: as many, and only this holds numbers or
+    only the comment usual names."""
     if not first:
         return len(above) > 1
-    return len(above) == len(first) and not any(map(_is_number, above)) and any(map(_is_number, first))
+    if len(above) != len(first) or any(map(_is_number, above)):
+        return False
+    usual = [any(name.lower() in USUAL for name in names) for names in (above, first)]
+    return any(map(_is_number, first)) or usual == [True, False]
 
 
 def _is_number(text: str) -> bool:

@@ -720,3 +720,14 @@ def test_a_key_that_is_given_insists(tmp_path, layouts):
     (tmp_path / "other.csv").write_text("id,kind\n000012,ring\n")
     (tmp_path / "t.csv").write_text(table_with(["000012", "000013", "100015"], column="stamp"))
     assert open_survey(tmp_path, key="stamp").table()["ra"].to_pylist() == [150.0, 151.0, 152.0]
+
+
+def test_stamps_that_lie_elsewhere_than_their_table_says_are_a_warning(tmp_path, layouts):
+    layouts.pictures(tmp_path, ["cutout_150.1000_2.0000.png", "cutout_150.2000_2.0000.png", "c.png"])
+    names = ["cutout_150.1000_2.0000.png", "cutout_150.2000_2.0000.png", "c.png"]
+    (tmp_path / "t.csv").write_text("file,ra,dec\n" + "".join(f"{name},{ra},2\n" for name, ra in zip(names, (150.1, 150.2, 150.3), strict=True)))
+    assert "WARNING" not in open_survey(tmp_path).recognised
+    (tmp_path / "t.csv").write_text("file,ra,dec\n" + "".join(f"{name},{ra},2\n" for name, ra in zip(names, (150.1, 151.2, 150.3), strict=True)))
+    survey = open_survey(tmp_path)
+    assert "WARNING: 1 of the first 2 stamps with a line in t.csv lie elsewhere" in survey.recognised
+    assert survey.table()["ra"].to_pylist() == [150.3, 150.1, 151.2]

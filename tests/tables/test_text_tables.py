@@ -22,6 +22,7 @@ VIZIER = (
         (SKYSERVER, ["objid", "ra", "dec"]),
         (HASH, ["object_id", "ra", "dec"]),
         (VIZIER, ["_RAJ2000", "_DEJ2000", "Name"]),
+        ('\n# a note\n\n"object\nid",ra,dec\n1,150.1,2\n2,150.2,2\n', ["object\nid", "ra", "dec"]),
         ("\ufeff" + NOTE, ["objname", "ra", "dec", "diam"]),
     ],
 )
@@ -31,6 +32,13 @@ def test_comments_before_the_header_are_left_out(tmp_path, text, names):
     assert table.column_names == names
     ra = next(name for name in names if "ra" in name.lower())
     assert [float(value) for value in table[ra].to_pylist()] == [150.1, 150.2]
+
+
+def test_a_comment_of_usual_names_is_the_header_of_texts(tmp_path):
+    (tmp_path / "t.csv").write_text("#object_id,kind\na,ring\nb,disk\n")
+    assert read_table(tmp_path / "t.csv").to_pylist() == [{"object_id": "a", "kind": "ring"}, {"object_id": "b", "kind": "disk"}]
+    (tmp_path / "t.csv").write_text("name\na\n-\n")
+    assert read_table(tmp_path / "t.csv")["name"].to_pylist() == ["a", "-"]
 
 
 def test_ids_beyond_signed_64_bits_stay_exact(tmp_path):
