@@ -13,6 +13,7 @@ import numpy as np
 from discovery.errors import StampError
 from discovery.files.containers import MAX_FILE_BYTES, file_stem
 from discovery.files.fits_images import END_CARD, FitsImage, open_image
+from discovery.readers.flux_units import nanomaggies_a_unit
 from discovery.readers.pixel_checks import check_side
 from discovery.sky.image_headers import centre_and_scale
 
@@ -42,6 +43,10 @@ class CutoutHeader:
         Pixels a side.
     quantised : bool
         The numbers were stored in steps, so that a pixel of exactly 0 may well have been observed.
+    unit : str
+        BUNIT, empty where there is none.
+    nanomaggies : float
+        How many nanomaggies per pixel a unit is.
     pixel_scale_arcsec, ra_deg, dec_deg : float or None
         From the WCS, the position that of the centre; None without one.
     """
@@ -51,6 +56,8 @@ class CutoutHeader:
     bands_stated: bool
     side: int
     quantised: bool
+    unit: str
+    nanomaggies: float
     pixel_scale_arcsec: float | None
     ra_deg: float | None
     dec_deg: float | None
@@ -78,7 +85,10 @@ def decode_cutout(data: bytes) -> tuple[CutoutHeader, np.ndarray]:
     """
     with _opened(data) as image:
         seen = read_cutout_header(image.header, image.shape, quantised=image.quantised)
-        return seen, image.read_planes(seen.planes).astype(np.float32, copy=False)
+        pixels = image.read_planes(seen.planes)
+    if seen.nanomaggies != 1:
+        pixels *= seen.nanomaggies
+    return seen, pixels.astype(np.float32, copy=False)
 
 
 def cutout_header(data: bytes) -> CutoutHeader:
@@ -115,12 +125,15 @@ def read_cutout_header(header: Header, shape: tuple[int, ...], *, quantised: boo
     stated = stated_bands(header)
     bands, planes = choose_planes(stated, n_planes)
     ra_deg, dec_deg, scale = centre_and_scale(header, height, width) or (None, None, None)
+    unit = str(header.get("BUNIT", "")).strip()
     return CutoutHeader(
         bands=bands,
         planes=planes,
         bands_stated=stated is not None,
         side=height,
         quantised=quantised,
+        unit=unit,
+        nanomaggies=nanomaggies_a_unit(unit, scale),
         pixel_scale_arcsec=scale,
         ra_deg=ra_deg,
         dec_deg=dec_deg,

@@ -217,7 +217,7 @@ class LooseSurvey:
         sides = sorted({header.side for header in seen})
         side = " to ".join(str(value) for value in dict.fromkeys((sides[0], sides[-1])))
         return (
-            f"bands {' or '.join(bands)} ({stated}), taken as nanomaggies, {side} pixels a side, "
+            f"bands {' or '.join(bands)} ({stated}), {_units(seen)}, {side} pixels a side, "
             f"{scale} arcsec a pixel from the WCS (first {len(seen)} looked at)"
         )
 
@@ -276,6 +276,12 @@ def _describe_pictures(seen: Sequence[PictureHeader]) -> list[str]:
     if n_odd:
         text.append(f"{n_odd} of {len(seen)} looked at are not square: their central square is the stamp")
     return text
+
+
+def _units(seen: list[CutoutHeader]) -> str:
+    """Return in words what the numbers of cutouts are."""
+    converted = sorted({header.unit for header in seen if header.nanomaggies != 1})
+    return f"{' and '.join(converted)} converted to nanomaggies" if converted else "taken as nanomaggies"
 
 
 def _first_number(line: pa.Table, names: Sequence[str]) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ from astropy.io.fits.verify import VerifyError, VerifyWarning
 from discovery.errors import StampError
 from discovery.files.fits_images import FitsImage, open_image
 from discovery.readers.fits_cutouts import choose_planes, stated_bands
+from discovery.readers.flux_units import nanomaggies_a_unit
 from discovery.readers.pixel_checks import check_coverage, unobserved_zeros
+from discovery.sky.image_headers import centre_and_scale
 from discovery.storage.atomic import made_beside
 
 ROWS_A_PART = 256
-UNITS = re.compile(r"(nano-?magg(y|ies)|nmgy)(\s*/\s*pix(el)?)?", re.IGNORECASE)
 NOT_KEPT = ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM", "DATAMIN", "DATAMAX")
 """Cards about how the numbers of the input were stored, or what they sum up to: not true of the output."""
 
@@ -33,7 +33,7 @@ class Mosaic:
     name : str
         File name, for messages.
     header : astropy.io.fits.Header
-        Of the image.
+        Of the image; BUNIT is nanomaggy where another unit was converted.
     bands : tuple of str
         g r z (or i), the order in which `read` gives them.
     planes : tuple of int
@@ -52,17 +52,19 @@ class Mosaic:
             raise StampError(f"an image of {len(shape)} dimensions; needed are three bands, (3, rows, columns)")
         if shape[0] != 3:
             raise StampError(f"{shape[0]} planes; needed are exactly three bands, g r z (or g r i), in one file")
-        unit = str(self.header.get("BUNIT", "")).strip()
-        if unit and not UNITS.fullmatch(unit):
-            raise StampError(f"its unit (BUNIT) is '{unit}'; convert it to nanomaggies per pixel")
+        sky = centre_and_scale(self.header, *shape[1:])
+        self._nanomaggies = nanomaggies_a_unit(str(self.header.get("BUNIT", "")), sky and sky[2])
+        if self._nanomaggies != 1:
+            self.header["BUNIT"] = "nanomaggy"
         self.bands, self.planes = choose_planes(stated_bands(self.header), 3)
         self.dtype = image.dtype
         self.shape = (int(shape[1]), int(shape[2]))
         self._image = image
 
     def read(self, rows: slice, columns: slice) -> np.ndarray:
-        """Return a part (3, h, w) of the image in its dtype, in the order of ``bands``."""
-        return self._image.read_planes(self.planes, rows, columns)
+        """Return a part (3, h, w) of the image in nanomaggies and its dtype, in the order of ``bands``."""
+        part = self._image.read_planes(self.planes, rows, columns)
+        return part if self._nanomaggies == 1 else part * self.dtype.type(self._nanomaggies)
 
     def row_parts(self) -> Iterator[slice]:
         """Yield the image's rows by parts."""
@@ -113,7 +115,7 @@ def open_mosaic(path: Path) -> Iterator[Mosaic]:
     Raises
     ------
     StampError
-        No such file, no FITS, truncated, not three bands, or another unit than nanomaggies.
+        No such file, no FITS, truncated, not three bands, or a unit without a certain zero point.
     """
     with contextlib.ExitStack() as stack:
         try:

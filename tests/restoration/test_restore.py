@@ -337,3 +337,11 @@ def test_a_line_feed_in_a_card_is_cleaned(idle, write_image, tmp_path, planes):
         made.verify("exception")
         assert made[0].header["ORIGIN"] == "CASA 4.7.0-REL (r38335)"
         np.testing.assert_array_equal(made[0].data, planes)
+
+
+def test_other_units_are_converted(write_image, strong, image, tmp_path, planes):
+    other = write_image(tmp_path / "nJy.fits", planes * np.float32(3630.78), BUNIT="nJy")
+    for name, path in (("a", image), ("b", other)):
+        assert run("restore", path, "-o", tmp_path / f"{name}.fits", "--model", strong) == 0
+    np.testing.assert_allclose(fits.getdata(tmp_path / "b.fits"), fits.getdata(tmp_path / "a.fits"), atol=1e-5)
+    assert fits.getheader(tmp_path / "b.fits")["BUNIT"] == "nanomaggy"

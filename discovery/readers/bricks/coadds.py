@@ -15,6 +15,7 @@ import numpy as np
 
 from discovery.errors import StampError
 from discovery.files.fits_images import FitsImage, open_image
+from discovery.readers.flux_units import nanomaggies_a_unit
 from discovery.readers.pixel_checks import fill_holes, unobserved_zeros
 from discovery.sky.image_headers import celestial_wcs, pixels_at
 
@@ -120,18 +121,19 @@ class BrickImages:
 
     def _window(self, band: str, window: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
         """Return image (float32) and observed (bool) of a part of the brick."""
-        image, quantised = self._read(self._images[band], f"image-{band}", window)
+        image, stored = self._read(self._images[band], f"image-{band}", window)
         if band in self._invvars:
             observed = self._read(self._invvars[band], f"invvar-{band}", window)[0] > 0
         else:
-            observed = ~unobserved_zeros(image, quantised)
-        return image, observed & np.isfinite(image)
+            observed = ~unobserved_zeros(image, stored.quantised)
+        factor = nanomaggies_a_unit(str(stored.header.get("BUNIT", "")), self.pixel_scale_arcsec)
+        return image if factor == 1 else image * np.float32(factor), observed & np.isfinite(image)
 
-    def _read(self, path: Path, name: str, window: tuple[slice, slice]) -> tuple[np.ndarray, bool]:
+    def _read(self, path: Path, name: str, window: tuple[slice, slice]) -> tuple[np.ndarray, FitsImage]:
         with _opened(path, name) as image:
             if image.shape != self.shape:
                 raise StampError(f"it has {image.shape} pixels, other planes {self.shape}")
-            return image.read(*window).astype(np.float32, copy=False), image.quantised
+            return image.read(*window).astype(np.float32, copy=False), image
 
 
 @contextlib.contextmanager
