@@ -25,7 +25,7 @@ from discovery.readers.fits_cutouts import (
 )
 from discovery.readers.pictures import PictureHeader, read_picture_header
 from discovery.readers.stamp_files import decode_stamp, is_fits
-from discovery.readers.stamp_tables import StampTable, told_elsewhere
+from discovery.readers.stamp_tables import StampTable, contradicted_positions
 from discovery.stamps.stamp import Damaged, Stamp
 from discovery.tables.columns import degrees, described, find_name, kept_names, required_columns, unit_of
 
@@ -141,7 +141,7 @@ class LooseSurvey:
             return ""
         first = np.flatnonzero(self._table.match.rows >= 0)[:SAMPLE].tolist()
         own = [self._own_position(position) or (np.nan, np.nan) for position in first]
-        return told_elsewhere(self._table, first, np.array(own, float).reshape(-1, 2))
+        return contradicted_positions(self._table, first, np.array(own, float).reshape(-1, 2))
 
     def _own_position(self, position: int) -> tuple[float, float] | None:
         _, name = self._locate(position)

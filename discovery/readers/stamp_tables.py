@@ -90,7 +90,7 @@ def choose_table(
     return chosen, " ".join([note, *left])
 
 
-def told_elsewhere(stamp_table: StampTable, stamps: Sequence[int], own_deg: np.ndarray) -> str:
+def contradicted_positions(stamp_table: StampTable, stamps: Sequence[int], own_deg: np.ndarray) -> str:
     """Return a warning if stamps lie elsewhere by their own headers than by their lines of the table; else nothing.
 
     Parameters
@@ -104,8 +104,8 @@ def told_elsewhere(stamp_table: StampTable, stamps: Sequence[int], own_deg: np.n
     """
     if stamp_table.places is None:
         return ""
-    told = stamp_table.places[stamp_table.match.rows[list(stamps)]]
-    apart = separations_arcsec(own_deg[:, 0], own_deg[:, 1], told[:, 0], told[:, 1])
+    given = stamp_table.places[stamp_table.match.rows[list(stamps)]]
+    apart = separations_arcsec(own_deg[:, 0], own_deg[:, 1], given[:, 0], given[:, 1])
     apart = apart[np.isfinite(apart)]
     count = int(np.count_nonzero(apart > ELSEWHERE_ARCSEC))
     if count == 0:
