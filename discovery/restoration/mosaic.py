@@ -16,7 +16,7 @@ from discovery.errors import StampError
 from discovery.files.fits_images import FitsImage, open_image
 from discovery.readers.fits_cutouts import choose_planes, stated_bands
 from discovery.readers.flux_units import nanomaggies_a_unit
-from discovery.readers.pixel_checks import check_coverage, unobserved_zeros
+from discovery.readers.pixel_checks import AREA_PIXELS, check_coverage, unobserved_zeros
 from discovery.sky.image_headers import centre_and_scale
 from discovery.storage.atomic import made_beside
 
@@ -86,26 +86,33 @@ class Mosaic:
         StampError
             If a band is constant or covers less than half of the image.
         """
-        broken, empty = np.zeros(self.shape, bool), np.zeros((3, *self.shape), bool)
+        broken, empty = np.zeros(self.shape, bool), np.zeros(self.shape, bool)
         covered, extremes = np.zeros(3), np.array([[np.inf, -np.inf]] * 3)
         for rows in self.row_parts():
             part = self.read(rows, slice(None))
             finite = np.isfinite(part)
             broken[rows] = ~finite.all(axis=0)
-            empty[:, rows] = part == 0
-            covered += finite.sum(axis=(1, 2))
+            zeros = self._unobserved_zeros(rows, part)
+            empty[rows] = zeros.any(axis=0)
+            covered += (finite & ~zeros).sum(axis=(1, 2))
             for band in range(3):
                 values = part[band][finite[band]]
                 if values.size:
                     extremes[band] = min(extremes[band, 0], values.min()), max(extremes[band, 1], values.max())
-        empty = unobserved_zeros(~empty, self._image.quantised)  # what is not empty counts as 1
-        covered -= empty.sum(axis=(1, 2))
         extremes[~np.isfinite(extremes).all(axis=1)] = 0
         try:
             check_coverage(covered / (self.shape[0] * self.shape[1]), extremes, self.bands)
         except StampError as problem:
             raise StampError(f"{self.name}: {str(problem).replace('the stamp', 'the image')}") from None
-        return broken, np.asarray(empty.any(axis=0))
+        return broken, empty
+
+    def _unobserved_zeros(self, rows: slice, part: np.ndarray) -> np.ndarray:
+        """Return which pixels of some rows are 0 because nothing was observed there, of numbers in steps with a look at the rows around."""
+        if not self._image.quantised:
+            return unobserved_zeros(part, False)
+        first = max(0, rows.start - AREA_PIXELS)
+        wide = self.read(slice(first, min(self.shape[0], rows.stop + AREA_PIXELS)), slice(None))
+        return unobserved_zeros(wide, True)[:, rows.start - first :][:, : part.shape[1]]
 
 
 @contextlib.contextmanager

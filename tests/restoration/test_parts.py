@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -10,6 +11,7 @@ from scipy import ndimage
 from discovery.restoration.flux import conserve_flux, pixel_noise
 from discovery.restoration.images import mended, restored_change
 from discovery.restoration.inpaint import fill
+from discovery.restoration.mosaic import open_mosaic
 from discovery.restoration.stretch import stretch, unstretch
 from discovery.restoration.tiles import apply_tiles, cover
 from discovery.stamps.imaging_surveys import SURVEYS
@@ -171,3 +173,15 @@ def test_bright_cores_are_left_to_themselves():
     change = restored_change(flux, np.zeros((80, 80), bool), network, SURVEYS["legacy"])
     core = np.hypot(y - 40, x - 40) < 3
     assert np.abs(change[:, core] / flux[:, core]).max() < 0.02
+
+
+def test_areas_of_zeros_are_found_across_the_parts_that_are_read(tmp_path):
+    stored = np.random.default_rng(0).integers(-2, 3, (3, 600, 40)).astype(np.int16)
+    area = (slice(252, 257), slice(10, 16))  # one row of it in the second part
+    stored[1][area] = 0
+    fits.HDUList([fits.PrimaryHDU(stored, fits.Header({"BANDS": "grz"}))]).writeto(tmp_path / "a.fits")
+    with open_mosaic(tmp_path / "a.fits") as mosaic:
+        broken, empty = mosaic.unseen()
+    right = np.zeros((600, 40), bool)
+    right[area] = True
+    assert not broken.any() and empty[right].all() and empty.sum() <= right.sum() + 10
