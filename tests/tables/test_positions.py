@@ -1,5 +1,6 @@
 """Positions in tables of every kind: names, units and UCDs, at the doors index and known."""
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from discovery.errors import SurveyError
 from discovery.readers import open_survey
 from discovery.search.known_files import read_known
+from discovery.tables.columns import unit_of
 from discovery.tables.positions import position_columns, positions_deg, sexagesimal_value
 from discovery.tables.reader import read_table
 
@@ -102,3 +104,39 @@ def test_the_main_ucds_come_before_names_and_old_equinoxes_do_not_count(tmp_path
 )
 def test_sexagesimal_values(text, value):
     assert sexagesimal_value(text) == (None if value is None else pytest.approx(value))
+
+
+@pytest.mark.parametrize(("names", "unit", "factor"), [(("RA", "DEC"), "", 1.0), (("ra", "dec"), "rad", np.pi / 180), (("coord_ra", "coord_dec"), "", 1.0)])
+def test_positions_of_hdf5_have_the_usual_names_and_the_unit_of_their_attributes(tmp_path, names, unit, factor):
+    pixels = np.random.default_rng(0).normal(0.1, 0.05, (3, 3, 64, 64)).astype(np.float32)
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["images"], file["inds"], file["flux_r"] = pixels, np.arange(3), np.ones(3)
+        file["flux_r"].attrs["unit"] = "nJy"
+        for name, values in zip(names, (RA, DEC), strict=True):
+            file[name] = values * factor
+            if unit:
+                file[name].attrs["units"] = unit
+    survey = open_survey(tmp_path / "s.h5")
+    table = survey.table()
+    assert table["ra"].to_pylist() == pytest.approx(RA.tolist())
+    assert table["dec"].to_pylist() == pytest.approx(DEC.tolist())
+    assert [stamp.ra_deg for stamp in survey.read(0, 3)] == pytest.approx(RA.tolist())
+    assert unit_of(table, "flux_r") == unit_of(survey.table(0, 0), "flux_r") == "nJy"
+    assert unit_of(open_survey([tmp_path / "s.h5", *_one_picture(tmp_path)]).table(), "flux_r") == "nJy"
+
+
+def test_texts_of_hdf5_are_positions(tmp_path):
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["image"] = np.random.default_rng(0).normal(0.1, 0.05, (4, 3, 64, 64)).astype(np.float32)
+        file["ra"] = np.array(["150.1", "150.2", "10:01:12", "x"], dtype=h5py.string_dtype())
+        file["dec"] = np.array(["2.0", "2.0", "+02:00:00", "2.0"], dtype=h5py.string_dtype())
+    survey = open_survey(tmp_path / "s.h5")
+    assert survey.table()["ra"].to_pylist() == [pytest.approx(150.1), pytest.approx(150.2), pytest.approx(150.3), None]
+    assert [stamp.dec_deg for stamp in survey.read(0, 4)] == [2.0, 2.0, 2.0, None]
+
+
+def _one_picture(folder):
+    path = folder / "more" / "p.png"
+    path.parent.mkdir()
+    Image.fromarray(np.random.default_rng(9).integers(1, 200, (64, 64, 3)).astype(np.uint8)).save(path)
+    return [path]

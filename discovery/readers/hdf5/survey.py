@@ -23,9 +23,8 @@ from discovery.tables.columns import (
     kept_names,
     merged_types,
     required_columns,
-    unit_of,
 )
-from discovery.tables.positions import position_columns, positions_deg
+from discovery.tables.positions import PositionColumns, position_columns, positions_deg
 
 
 class Hdf5Survey(ABC):
@@ -67,6 +66,7 @@ class Hdf5Survey(ABC):
         self._usable = [file for file in files if file.problem is None]
         self._starts = np.cumsum([0, *(file.rows for file in files)])
         self._open = OpenFiles()
+        self._stated_by_file: dict[Path, tuple[dict[str, str], PositionColumns | None]] = {}
         self._scale = pixel_scale_arcsec or self.layout_scale_arcsec
         self._survey = survey
         self._types = merged_types(file.columns for file in self._usable)
@@ -116,7 +116,7 @@ class Hdf5Survey(ABC):
                 return [Damaged(object_id=name, source=file.source, reason=str(error)) for name in names]
             names = self._names(handle, file, first, last)
             columns = {name: handle[name][first:last] for name in ("pxscale",) if name in file.columns}
-            places = _places(self._columns(handle, file, first, last, positions_only=True))
+            places = self._places(handle, file, first, last)
             rows = self._rows(handle, first, last)
         found: list[Stamp | Damaged] = []
         for index, (name, pixels) in enumerate(zip(names, rows, strict=True)):
@@ -155,15 +155,22 @@ class Hdf5Survey(ABC):
                 return [self._rows(handle, row, row + 1)[0] for row in range(first, last)]
             return [f"the pixels cannot be read: {str(error).splitlines()[0][:200]}"]
 
-    def _columns(self, handle: h5py.File, file: StampFile, first: int, last: int, *, positions_only: bool = False) -> pa.Table:
-        """Return columns of some rows, with the units that their attributes state."""
-        names = list(file.columns)
-        units = {name: _unit(handle[name]) for name in names}
-        if positions_only:
-            empty = described({name: pa.nulls(0, file.columns[name]) for name in names}, units)
-            found = position_columns(empty)
-            names = [] if found is None else [found.ra, found.dec]
-        return described({name: arrow_column(handle[name][first:last]) for name in names}, units)
+    def _stated(self, handle: h5py.File, file: StampFile) -> tuple[dict[str, str], PositionColumns | None]:
+        """Return the units that a file's attributes state, and its columns of positions; looked up once a file."""
+        if file.path not in self._stated_by_file:
+            units = {name: _unit(handle[name]) for name in file.columns}
+            found = position_columns(described({name: pa.nulls(0, type_) for name, type_ in file.columns.items()}, units))
+            if found is not None and not found.ra_unit:  # whether degrees or radians may hang on all values
+                position_columns(described({name: arrow_column(handle[name][: file.rows]) for name in (found.ra, found.dec)}, units))
+            self._stated_by_file[file.path] = units, found
+        return self._stated_by_file[file.path]
+
+    def _places(self, handle: h5py.File, file: StampFile, first: int, last: int) -> np.ndarray | None:
+        """Return the positions of some rows in degrees, (n, 2) float64; None without columns for them."""
+        _, found = self._stated(handle, file)
+        if found is None:
+            return None
+        return positions_deg(pa.table({name: arrow_column(handle[name][first:last]) for name in (found.ra, found.dec)}), found)
 
     def _table_part(self, file: StampFile, first: int, last: int) -> pa.Table:
         if file.problem is not None:
@@ -172,13 +179,13 @@ class Hdf5Survey(ABC):
         with self._open.lock:
             handle = self._handle(file)
             names = self._names(handle, file, first, last)
-            came = self._columns(handle, file, first, last)
+            arrays = {name: arrow_column(handle[name][first:last]) for name in file.columns}
+            places, stated = self._places(handle, file, first, last), self._stated(handle, file)[0]
         sources = [f"{file.source}:{row}" for row in range(first, last)]
-        places = _places(came)
         ra, dec = (None, None) if places is None else (places[:, 0], places[:, 1])
-        kept = {self._kept[name]: name for name in came.column_names if name in self._kept}
-        units = {new: unit_of(came, old) for new, old in kept.items()}
-        whole = described({**required_columns(names, ra, dec, sources), **{new: came[old] for new, old in kept.items()}}, units)
+        kept = {self._kept[name]: array for name, array in arrays.items() if name in self._kept}
+        units = {self._kept[name]: unit for name, unit in stated.items() if name in self._kept}
+        whole = described({**required_columns(names, ra, dec, sources), **kept}, units)
         return conform(self.extended(whole), self._schema())
 
     def extended(self, table: pa.Table) -> pa.Table:
@@ -186,8 +193,10 @@ class Hdf5Survey(ABC):
         return table
 
     def _empty_table(self) -> pa.Table:
-        types = {name: pa.nulls(0, type_) for name, type_ in self._schema().items()}
-        return pa.table(types)
+        with self._open.lock:
+            stated = self._stated(self._handle(self._usable[0]), self._usable[0])[0]
+        units = {self._kept[name]: unit for name, unit in stated.items() if name in self._kept}
+        return described({name: pa.nulls(0, type_) for name, type_ in self._schema().items()}, units)
 
     def _schema(self) -> dict[str, pa.DataType]:
         required = required_columns([], None, None, [])
@@ -263,11 +272,6 @@ class Hdf5Survey(ABC):
         scale = f"{self._scale:g} arcsec a pixel" if self._scale else "pixel scale not known"
         pixels = "bands g r z in nanomaggies" if self.kind == "nmgy" else "display colours R G B"
         return f"{pixels}, {scale}"
-
-
-def _places(came: pa.Table) -> np.ndarray | None:
-    found = position_columns(came)
-    return None if found is None else positions_deg(came, found)
 
 
 def _unit(dataset: h5py.Dataset) -> str:
