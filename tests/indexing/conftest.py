@@ -22,7 +22,7 @@ def write_survey():
         sizes, ratios = rng.uniform(2, 7, count), rng.uniform(0.3, 1, count)
         shapes = np.exp(-np.hypot(x[None] / sizes[:, None, None], y[None] / (sizes * ratios)[:, None, None]))
         images = shapes[:, None] * rng.uniform(0.05, 0.5, (count, 3, 1, 1)) + rng.normal(0, 0.004, (count, 3, SIDE, SIDE))
-        images[list(damaged), 1, 10, 10] = np.nan
+        images[list(damaged), 1] = np.nan
         dec = rng.uniform(-5, 5, count)
         path.parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(path, "w") as file:
