@@ -27,6 +27,8 @@ from discovery.hunts.replay import replay_hunt
 from discovery.prompts import prompt_from_stamp, resolve_prompt
 from discovery.search import search
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).parent / "data"
 EXPECTED = json.loads((DATA / "expected.json").read_text("utf-8"))
 PLAYED_ON = json.loads((DATA / "expected_next.json").read_text("utf-8"))["answers"]

@@ -27,6 +27,8 @@ from discovery.cli import app, main
 from discovery.errors import DiscoveryError
 from discovery.release import Release
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).parent / "data"
 ROOT = Path(__file__).resolve().parents[2]
 

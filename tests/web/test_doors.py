@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 PAGES = ("/", "/hunts", "/releases/demo/search", "/releases/demo/objects/1", "/api/releases", "/schema", "/nothing-here")
 GUARDED_PAGES = (*PAGES, "/releases/demo/stamps/1/crop", "/releases/demo/hits?where=true", "/hunts/a/export",
     "/hunts/a/history", "/hunts/a/audit", "/hunts/a/audit/brief", "/hunts/a/disagreements", "/api/hunts/a/history", "/api/hunts/a/audit",

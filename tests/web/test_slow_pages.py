@@ -12,6 +12,8 @@ from discovery.hunts import Hunt
 from discovery.hunts.audits.audit import draw_audit, report
 from web.hunts.exports.pages import Export
 
+pytestmark = pytest.mark.slow
+
 SOON = 30.0
 
 
