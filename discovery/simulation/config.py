@@ -20,7 +20,6 @@ COMMON_SHARES = {
     "artefact": 0.05,
 }
 """How the objects that are in no rare class are shared out, before normalisation."""
-RARE_CLASSES = ("ring", "merger", "lens")
 CLASSES = ("elliptical", "spiral", "barred", "edge_on", "ring", "merger", "lens", "star", "artefact")
 LEAST_OF_EACH = 5
 

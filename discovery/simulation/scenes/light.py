@@ -18,8 +18,6 @@ from discovery.simulation.config import STAMP_PIXELS
 GRID_PIXELS = 256
 """Side of the drawing grid; the stamp is its middle, the margin keeps Fourier copies out."""
 CENTRE = (GRID_PIXELS - 1) / 2
-SERSIC_INDICES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
-"""The grid of indices: a fresh one costs GalSim 100 ms, a repeated one 2."""
 _MARGIN = (GRID_PIXELS - STAMP_PIXELS) // 2
 
 

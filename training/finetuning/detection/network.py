@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +23,6 @@ from training.finetuning.detection.config import DetectorPlan
 from training.loop.checkpoint import load_into
 from training.loop.loop import Batch
 
-Backbone = Literal["lvm", "resnet50"]
 LEVELS = ("0", "1", "2", "3")
 ANCHOR_PIXELS = ((16,), (32,), (64,), (128,))
 ANCHOR_RATIOS = (0.7, 1.0, 1.4)
