@@ -122,8 +122,10 @@ def export_hunt(
     if from_page:
         return Template("jobs/progress.html", context={"address": fetch, "poll": fetch, "progress": progress, "retry": retry})
     frame = frame_of(request, title=f"{opened.name}: export", section="hunts", release=opened.release)
+    failed = job.error if progress.problem else None  # of the moment that the page shows: the job may end meanwhile
+    status = 202 if failed is None else status_of(failed)
     page = ExportPage(frame=frame, head=hunt_tabs(opened, ""), progress=progress, again=fetch, retry=retry)
-    return Template("hunts/exports/export.html", context={"page": page}, status_code=202 if job.error is None else status_of(job.error))
+    return Template("hunts/exports/export.html", context={"page": page}, status_code=status)
 
 
 def mark_of(opened: OpenHunt) -> HuntMark:
